@@ -1,0 +1,84 @@
+"""Bound the distance of a computed Hessian from the true one, in spectral norm.
+
+Write H = sum_r u_r y_r^T block by block (r runs over samples and positions). If u_r and y_r are
+known to within e_r and f_r, and the sum rounds `runs` times, then the block's error satisfies
+
+    ||dH|| <= sum_r [ gamma_runs ||u_r|| ||y_r|| + ||u_r|| ||f_r|| + ||e_r|| (||y_r|| + ||f_r||) ],
+
+a number per pair of units. The spectral norm of the whole is at most that of the matrix of these
+numbers, which is at most its largest row sum (it is symmetric and non-negative).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from morsescape.hessian.balls import INFLATION, Ball, gamma
+
+ABSOLUTE = 1e-280  # all underflows together
+
+
+@dataclass
+class Norms:
+    """Row norms of an array of balls: of the middles, and of the radii."""
+
+    size: Tensor
+    error: Tensor
+
+    @classmethod
+    def of_inputs(cls, u: Ball, bias: bool) -> Norms:
+        """Over the features of u; a bias adds a feature that is exactly 1."""
+        square = u.mag.square().sum(-1)
+        return cls((square + bias).sqrt(), u.radius().square().sum(-1).sqrt())
+
+    @classmethod
+    def of_entries(cls, d: Ball) -> Norms:
+        """Entry by entry."""
+        return cls(d.mag, d.radius())
+
+    def times(self, other: Norms) -> Norms:
+        """Of a product."""
+        error = self.size * other.error + self.error * (other.size + other.error)
+        return Norms(self.size * other.size, error)
+
+    def plus(self, other: Norms) -> Norms:
+        """Of a sum."""
+        return Norms(self.size + other.size, self.error + other.error)
+
+    def sum(self, *dims: int) -> Norms:
+        """Of a sum over dimensions."""
+        return Norms(self.size.sum(dims), self.error.sum(dims))
+
+
+@dataclass
+class ErrorBound:
+    """Adds up, per pair of units, what the terms of the Hessian can be off by."""
+
+    units: int
+    dtype: torch.dtype
+    runs: int = 1
+    kinks: int = 0
+    size: Tensor = field(init=False)
+    error: Tensor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.size = torch.zeros(self.units, self.units, dtype=torch.float64)
+        self.error = torch.zeros(self.units, self.units, dtype=torch.float64)
+
+    def add(self, rows: slice, columns: slice, norms: Norms) -> None:
+        """Add the norms of one block's terms, in both triangles."""
+        for total, part in ((self.size, norms.size), (self.error, norms.error)):
+            total[rows, columns] += part
+            if rows != columns:
+                total[columns, rows] += part.t()
+
+    def parts(self) -> dict[str, float]:
+        """The bound, split into what sums and what samples contribute."""
+        symmetric = torch.maximum(self.size, self.size.t())
+        sums = gamma(self.runs, self.dtype) * float(symmetric.sum(1).max())
+        errors = torch.maximum(self.error, self.error.t())
+        samples = float(errors.sum(1).max())
+        return {"sums": sums * INFLATION, "samples": samples * INFLATION + ABSOLUTE}

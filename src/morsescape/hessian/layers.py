@@ -1,0 +1,243 @@
+"""Find the layers through which parameters act linearly: s = W u + b.
+
+A mode that watches torch's own calls sees every `linear` and `conv2d` a model makes, whatever
+its modules are called. A convolution is a linear layer on patches. A layer whose weight and
+bias are used once, and nowhere else, can be studied through its outputs s (see `tangents`);
+every other parameter is studied one by one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+from morsescape.network import Network
+
+
+@dataclass(frozen=True)
+class LinearLayer:
+    """s[n, a, i] = sum_p W[i, p] u[n, a, p] + b[i] at the positions a of sample n."""
+
+    weight: str
+    bias: str | None
+    units: int
+    features: int
+    positions: int
+    fixed_input: bool  # its input depends on the sample alone, not on the parameters
+    last: bool  # its output is the model's output
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The names of its parameters."""
+        return (self.weight,) if self.bias is None else (self.weight, self.bias)
+
+    @property
+    def n_parameters(self) -> int:
+        """How many parameters it has."""
+        return self.units * (self.features + (self.bias is not None))
+
+    @property
+    def output_tangents(self) -> int:
+        """How many tangents its outputs need."""
+        return self.units * self.positions
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One linear operation, in the shape all of them share."""
+
+    weight: Tensor
+    bias: Tensor | None
+    inputs: Callable[[], Tensor]  # (n, positions, features)
+    shape: Callable[[Tensor], Tensor]  # (n, positions, units) -> what the model expects
+    image: Image | None = None  # of a convolution
+
+    def apply(self, inputs: Tensor) -> Tensor:
+        """W u + b."""
+        flat = self.weight.reshape(self.weight.shape[0], -1)
+        out = inputs @ flat.t()
+        return out if self.bias is None else out + self.bias
+
+    def apply_as_matrix(self) -> Tensor | None:
+        """A small convolution as one matrix on flattened images: no patches of every tangent."""
+        if self.image is None or self.image.matrix_entries > MATRIX_ENTRIES:
+            return None
+        select = self.image.selection().to(self.weight)
+        matrix = (select @ self.weight.reshape(-1)).view(self.image.pixels, -1)
+        out = self.image.x.reshape(-1, self.image.pixels) @ matrix
+        out = out.view(len(out), len(self.weight), -1).transpose(1, 2)
+        return out if self.bias is None else out + self.bias
+
+
+MATRIX_ENTRIES = 4_000_000  # of the 0/1 array that spreads a kernel over its matrix
+
+
+@dataclass(frozen=True)
+class Image:
+    """What a convolution needs besides its weight."""
+
+    x: Tensor
+    kernel: tuple[int, ...]
+    size: tuple[int, int]  # of the output
+    stride: tuple[int, int]
+    padding: tuple[int, int]
+    dilation: tuple[int, int]
+
+    @property
+    def pixels(self) -> int:
+        """Numbers per input image."""
+        return self.x[0].numel()
+
+    @property
+    def matrix_entries(self) -> int:
+        """Entries of `selection`."""
+        units = self.kernel[0]
+        outputs = units * self.size[0] * self.size[1]
+        return self.pixels * outputs * torch.Size(self.kernel).numel()
+
+    def patches(self, x: Tensor) -> Tensor:
+        """(n, positions, channels * kh * kw): one shifted copy per kernel entry."""
+        (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
+        height, width = self.size
+        padded = F.pad(x, (pw, pw, ph, ph))
+        shifts = [
+            padded[:, :, i * dh : i * dh + sh * (height - 1) + 1 : sh,
+                   j * dw : j * dw + sw * (width - 1) + 1 : sw]
+            for i in range(self.kernel[2])
+            for j in range(self.kernel[3])
+        ]  # fmt: skip
+        patches = torch.stack(shifts, 2).reshape(len(x), -1, height * width)
+        return patches.transpose(1, 2).contiguous()
+
+    def selection(self) -> Tensor:
+        """0/1 array S with (S w)[pixel, output] the weight that joins them, flattened."""
+        unit_images = torch.eye(self.pixels).view(self.pixels, *self.x.shape[1:])
+        patches = self.patches(unit_images)  # (pixels, positions, features)
+        units = self.kernel[0]
+        spread = torch.einsum("pof,uv->puovf", patches, torch.eye(units))
+        return spread.reshape(-1, units * patches.shape[2])
+
+
+class LinearCalls(TorchFunctionMode):
+    """Hands every linear call on a watched parameter to `handle`, and notes all other uses."""
+
+    def __init__(
+        self,
+        parameters: Mapping[str, Tensor],
+        handle: Callable[[str, str | None, _Call], Tensor | None],
+    ) -> None:
+        super().__init__()
+        self.parameters = parameters
+        self.handle = handle
+        self.other_uses: set[str] = set()
+
+    def name_of(self, tensor: object) -> str | None:
+        return next((n for n, p in self.parameters.items() if p is tensor), None)
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
+    ) -> Any:
+        kwargs = kwargs or {}
+        if func in _READERS and (call := _READERS[func](*args, **kwargs)) is not None:
+            weight = self.name_of(call.weight)
+            bias = None if call.bias is None else self.name_of(call.bias)
+            if weight is not None and (call.bias is None or bias is not None):
+                out = self.handle(weight, bias, call)
+                if out is not None:
+                    return call.shape(out)
+        if func not in _HARMLESS:
+            uses = (self.name_of(t) for t in _tensors((args, list(kwargs.values()))))
+            self.other_uses.update(name for name in uses if name is not None)
+        return func(*args, **kwargs)
+
+
+def _tensors(part: Any) -> Iterable[Tensor]:
+    if isinstance(part, Tensor):
+        yield part
+    elif isinstance(part, list | tuple):
+        for item in part:
+            yield from _tensors(item)
+
+
+_HARMLESS = {Tensor.shape.__get__, Tensor.dtype.__get__, Tensor.device.__get__, Tensor.size,
+             Tensor.dim, Tensor.requires_grad.__get__}  # fmt: skip
+
+
+def _read_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Call | None:
+    if input.ndim < 2:
+        return None
+    shape = (*input.shape[:-1], weight.shape[0])
+
+    def inputs() -> Tensor:
+        return input.reshape(input.shape[0], -1, input.shape[-1])
+
+    return _Call(weight, bias, inputs, lambda s: s.reshape(shape))
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    pair = (value, value) if isinstance(value, int) else tuple(value) * (2 // len(value))
+    return pair[0], pair[1]
+
+
+def _read_conv2d(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> _Call | None:
+    if groups != 1 or isinstance(padding, str) or input.ndim != 4:
+        return None
+    (sh, sw), (ph, pw), (dh, dw) = _pair(stride), _pair(padding), _pair(dilation)
+    units, _, kh, kw = weight.shape
+    height = (input.shape[2] + 2 * ph - dh * (kh - 1) - 1) // sh + 1
+    width = (input.shape[3] + 2 * pw - dw * (kw - 1) - 1) // sw + 1
+    image = Image(input, tuple(weight.shape), (height, width), (sh, sw), (ph, pw), (dh, dw))
+
+    def shape(s: Tensor) -> Tensor:
+        return s.transpose(1, 2).reshape(len(input), units, height, width)
+
+    return _Call(weight, bias, lambda: image.patches(input), shape, image)
+
+
+_READERS: dict[Any, Callable[..., _Call | None]] = {
+    F.linear: _read_linear,
+    F.conv2d: _read_conv2d,
+}
+
+
+def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
+    """The network's linear layers, in the order in which they are called."""
+    parameters = net.unflatten(theta.detach().clone().requires_grad_())
+    found: list[tuple[str, str | None, Tensor, Tensor]] = []
+
+    def note(weight: str, bias: str | None, call: _Call) -> Tensor:
+        inputs = call.inputs()
+        out = call.apply(inputs)
+        found.append((weight, bias, inputs, call.shape(out)))
+        return out
+
+    x = net.x[:2]
+    with LinearCalls(parameters, note) as calls:
+        output = net.output(parameters, x)
+    names = [name for weight, bias, _, _ in found for name in (weight, bias) if name]
+    layers = []
+    for k, (weight, bias, inputs, out) in enumerate(found):
+        own = [name for name in (weight, bias) if name]
+        once = all(names.count(name) == 1 and name not in calls.other_uses for name in own)
+        if not once or inputs.shape[0] != len(x):
+            continue
+        last = k == len(found) - 1 and out.shape == output.shape and torch.equal(out, output)
+        _, positions, features = inputs.shape
+        units = parameters[weight].shape[0]
+        fixed = not inputs.requires_grad
+        layers.append(LinearLayer(weight, bias, units, features, positions, fixed, last))
+    return layers

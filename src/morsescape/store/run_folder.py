@@ -1,0 +1,213 @@
+"""The finished pieces of a sweep, so that an interrupted one resumes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+from torch import Tensor
+
+from morsescape.errors import ArgumentError, DataError
+from morsescape.store.checkpoint import plain
+from morsescape.store.files import digest, from_json, pretty, read_json, to_json, write_bytes_atomic
+
+_KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+
+
+@dataclass(frozen=True, eq=False)
+class Piece:
+    """A finished piece of a sweep as it was saved: its payload and its tensors, by name."""
+
+    key: str
+    payload: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+
+class RunFolder:
+    """A folder that keeps the finished pieces of a sweep, so that an interrupted one resumes.
+
+    A piece is `KEY.json` and, if it has tensors, `KEY.safetensors`; `settings.json` says what the
+    sweep is of. Each piece carries the SHA-256 of its payload, its tensors and the settings. A
+    piece that fails this check is renamed to `*.damaged`, named, and counts as missing: it is
+    computed again. One process writes to a folder at a time.
+
+    Args:
+        path: the folder; created if need be.
+        settings: everything that the results depend on, as JSON values.
+        on_damaged: called with one sentence for each damaged piece found.
+
+    Attributes:
+        path: the folder.
+        damaged: the sentences about damaged pieces so far.
+
+    Raises:
+        ArgumentError: the folder belongs to other settings; the message names those that differ.
+        DataError: `settings.json` is damaged, or the folder cannot be written.
+
+    Example:
+        >>> import tempfile, torch
+        >>> folder = RunFolder(tempfile.mkdtemp(), {"net": "cnn", "l2": 0.0})
+        >>> folder.load("run-0") is None
+        True
+        >>> folder.save("run-0", {"loss": 0.25}, {"theta": torch.ones(2)})
+        >>> folder.load("run-0").payload, folder.load("run-0").tensors["theta"]
+        ({'loss': 0.25}, tensor([1., 1.]))
+    """
+
+    def __init__(
+        self,
+        path: str | os.PathLike[str],
+        settings: Mapping[str, Any],
+        on_damaged: Callable[[str], None] | None = None,
+    ) -> None:
+        self.path = Path(path)
+        self.damaged: list[str] = []
+        self._on_damaged = on_damaged
+        encoded = to_json(settings, "settings")
+        self._settings_digest = digest(encoded)
+        self._open(self.path / "settings.json", encoded)
+
+    def _open(self, file: Path, settings: dict[str, Any]) -> None:
+        if not file.exists():
+            write_bytes_atomic(file, pretty(settings))
+            return
+        there, now = read_json(file), from_json(settings)
+        if not isinstance(there, dict):
+            there = {"settings": there}
+        # Compared as text, so that NaN equals itself and True differs from 1.
+        differ = [k for k in sorted(there | now) if _shown(there, k) != _shown(now, k)]
+        if differ:
+            raise ArgumentError(
+                f"settings of {self.path}",
+                expected=", ".join(f"{k} = {_shown(there, k)}" for k in differ),
+                got=", ".join(f"{k} = {_shown(now, k)}" for k in differ),
+                cure="use the settings of that folder, or another folder (--out DIR)",
+            )
+
+    def save(
+        self, key: str, payload: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Save a finished piece, replacing an older one of this key.
+
+        Args:
+            key: letters, digits, dots, dashes and underscores; the name of the files.
+            payload: JSON values as for `write_json_atomic`.
+            tensors: tensors by name; saved from the CPU, as they are.
+
+        Raises:
+            ArgumentError: a key or a value that cannot be saved.
+            DataError: the disk is full or cannot be written; no half-written piece is left.
+        """
+        json_file, tensor_file = self._files(key)
+        content = {
+            "key": key,
+            "settings_sha256": self._settings_digest,
+            "tensors_sha256": None,
+            "payload": to_json(payload, "payload"),
+        }
+        if tensors:
+            data = safetensors.torch.save(plain(tensors))
+            content["tensors_sha256"] = hashlib.sha256(data).hexdigest()
+            # The tensors first: the piece exists from the moment that its JSON does.
+            write_bytes_atomic(tensor_file, data)
+        try:
+            write_bytes_atomic(json_file, pretty(content | {"sha256": digest(content)}))
+        except BaseException:
+            tensor_file.unlink(missing_ok=True)
+            raise
+
+    def load(self, key: str) -> Piece | None:
+        """The piece of this key; None if there is none, or if it was damaged.
+
+        Raises:
+            ArgumentError: a key that is no file name.
+            DataError: a damaged piece cannot be moved aside.
+        """
+        json_file, tensor_file = self._files(key)
+        if not json_file.exists():
+            return None
+        try:
+            content = _verified(json_file, key, self._settings_digest)
+            tensors = _verified_tensors(tensor_file, content["tensors_sha256"])
+        except (DataError, OSError) as error:
+            self._set_aside(key, str(error))
+            return None
+        return Piece(key, from_json(content["payload"]), tensors)
+
+    def _files(self, key: str) -> tuple[Path, Path]:
+        if not _KEY.fullmatch(key) or key == "settings":
+            raise ArgumentError(
+                "key",
+                expected='letters, digits, ".", "_" and "-", and not "settings"',
+                got=repr(key),
+                cure="choose a key that can be the name of a file",
+            )
+        return self.path / f"{key}.json", self.path / f"{key}.safetensors"
+
+    def _set_aside(self, key: str, reason: str) -> None:
+        try:
+            for file in self._files(key):
+                if file.exists():
+                    file.replace(file.with_name(f"{file.name}.damaged"))
+        except OSError as error:
+            raise DataError(
+                f"{key} in {self.path}",
+                expected="to rename the damaged files to *.damaged",
+                got=error.strerror or str(error),
+                cure="make the folder writable, or remove these files",
+            ) from error
+        self.damaged.append(reason)
+        if self._on_damaged is not None:
+            self._on_damaged(reason)
+
+
+def _shown(settings: dict[str, Any], key: str) -> str:
+    return repr(settings[key]) if key in settings else "(absent)"
+
+
+def _verified(file: Path, key: str, settings_digest: str) -> dict[str, Any]:
+    """The content of a piece's JSON file, if it is whole and belongs here."""
+    content = _parsed(file)
+    expected = content.pop("sha256", None)
+    got = digest(content)
+    if expected != got or content.get("key") != key:
+        raise _damaged(file, f"content of {key} with SHA-256 {expected}", f"SHA-256 {got}")
+    if content["settings_sha256"] != settings_digest:
+        raise _damaged(file, "a piece made with the settings of this folder", "one of others")
+    return content
+
+
+def _parsed(file: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(file.read_bytes())
+        digest(content)  # refuses NaN, which Python's parser takes and JSON has not
+    except (ValueError, RecursionError) as error:
+        raise _damaged(file, "JSON", str(error)) from error
+    if not isinstance(content, dict):
+        raise _damaged(file, "a JSON object", type(content).__name__)
+    return content
+
+
+def _verified_tensors(file: Path, expected: str | None) -> dict[str, Tensor]:
+    if expected is None:
+        return {}
+    if not file.exists():
+        raise _damaged(file, f"a file with SHA-256 {expected}", "no file")
+    data = file.read_bytes()
+    got = hashlib.sha256(data).hexdigest()
+    if got != expected:
+        raise _damaged(file, f"SHA-256 {expected}", got)
+    return safetensors.torch.load(data)
+
+
+def _damaged(file: Path, expected: str, got: str) -> DataError:
+    return DataError(
+        str(file), expected=expected, got=got, cure="it is computed again; kept as *.damaged"
+    )

@@ -1,0 +1,33 @@
+"""Set-up shared by all tests. Imports nothing of the package: the type checks hook in later."""
+
+from __future__ import annotations
+
+import jaxtyping
+import pytest
+from hypothesis import settings
+
+# The same examples in each run, and no limit of time on a shared machine.
+settings.register_profile("repeatable", deadline=None, derandomize=True)
+settings.load_profile("repeatable")
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """Skip, by name, what needs files of a data set that are not here. Nothing is downloaded."""
+    for mark in item.iter_markers("real_data"):
+        (name,) = mark.args
+        if not _is_here(name):
+            pytest.skip(f"{name} is not here: set MORSESCAPE_DATA to the folder that holds it")
+
+
+def _is_here(name: str) -> bool:
+    from morsescape.data import files
+
+    source = files.SOURCES[name]
+    folder = (files.user_root(None) or files.cache_folder()) / source.folder
+    return all((folder / s).exists() or (folder / f"{s}.gz").exists() for s in source.md5)
+
+
+@pytest.fixture
+def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without the type checks of the tests: what a user sees who passes a wrong shape or type."""
+    monkeypatch.setattr(jaxtyping.config, "jaxtyping_disable", True)

@@ -1,0 +1,98 @@
+"""A model's parameters on disk: they come back as they were, or not at all."""
+
+import pytest
+import safetensors.torch
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import nn
+
+from morsescape import store
+from morsescape.errors import ArgumentError, DataError
+
+
+def net(*, hidden=3, seed=0) -> nn.Sequential:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        return nn.Sequential(nn.Linear(4, hidden), nn.BatchNorm1d(hidden), nn.Linear(hidden, 2))
+
+
+def state(model):
+    return {name: tensor.clone() for name, tensor in model.state_dict().items()}
+
+
+def equal(a, b) -> bool:
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+def test_a_checkpoint_brings_back_parameters_and_buffers(tmp_path):
+    model, other = net(seed=0), net(seed=1)
+    model(torch.randn(5, 4, generator=torch.Generator().manual_seed(0)))  # moves the buffers
+    store.save_checkpoint(tmp_path / "model", model)
+    assert not equal(state(model), state(other))
+    store.load_checkpoint(tmp_path / "model", other)
+    assert equal(state(model), state(other))
+    assert all(p.requires_grad for p in other.parameters())
+
+
+def error_of_loading(file, model) -> Exception | None:
+    try:
+        store.load_checkpoint(file, model)
+    except (DataError, ArgumentError) as error:
+        return error
+    return None
+
+
+@given(at=st.integers(0, 10**6), bit=st.integers(0, 7), cut=st.booleans())
+def test_a_truncated_or_altered_checkpoint_never_gives_other_values(tmp_path_factory, at, bit, cut):
+    file = tmp_path_factory.mktemp("checkpoint") / "model"
+    store.save_checkpoint(file, net(seed=0))
+    content = bytearray(file.read_bytes())
+    if cut:
+        content = content[: at % len(content)]
+    else:
+        content[at % len(content)] ^= 1 << bit
+    file.write_bytes(content)
+    other = net(seed=1)
+    error = error_of_loading(file, other)
+    # Without harm, only a bit of the checksum's own name can change.
+    assert equal(state(other), state(net(seed=0 if error is None else 1)))
+    assert not cut or str(file) in str(error)
+
+
+def test_an_altered_value_is_refused_with_both_checksums(tmp_path):
+    file = tmp_path / "model"
+    store.save_checkpoint(file, net())
+    content = file.read_bytes()
+    file.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    with pytest.raises(DataError, match=r"tensors with SHA-256 [0-9a-f]{64}; got [0-9a-f]{64}"):
+        store.load_checkpoint(file, net())
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (net(hidden=5), r"0.bias in .*shape \(5,\), as the model has it; got .*shape \(3,\)"),
+        (net().double(), "0.bias in .*expected torch.float64 .*; got torch.float32"),
+        (net()[:1], "1.bias in .*expected none, .*; got torch.float32"),
+        (nn.Sequential(*net(), nn.Linear(2, 2)), "3.bias in .*; got none"),
+    ],
+)
+def test_a_checkpoint_of_another_model_is_refused_and_nothing_is_copied(tmp_path, model, message):
+    store.save_checkpoint(tmp_path / "model", net(seed=9))
+    before = state(model)
+    with pytest.raises(ArgumentError, match=message):
+        store.load_checkpoint(tmp_path / "model", model)
+    assert equal(before, state(model))
+
+
+def test_a_missing_checkpoint_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"gone: expected a whole safetensors file"):
+        store.load_checkpoint(tmp_path / "gone", net())
+
+
+def test_a_safetensors_file_from_elsewhere_is_taken(tmp_path):
+    safetensors.torch.save_file(state(net(seed=4)), tmp_path / "model")
+    model = net()
+    store.load_checkpoint(tmp_path / "model", model)
+    assert equal(state(model), state(net(seed=4)))
