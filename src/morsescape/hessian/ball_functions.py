@@ -9,19 +9,21 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.ball_rules import RULES, TINY, aten, is_float, mid_of, roundoff, rule
-from morsescape.hessian.balls import ULP, Ball, as_ball, gamma
+from morsescape.hessian.ball_rules import RULES, aten, is_float, mid_of, roundoff, rule, tiny
+from morsescape.hessian.balls import ULP, Ball, NoErrorRule, as_ball, gamma
 
 # -- functions of one variable ------------------------------------------------------------------
 
 
-def _smooth(name: str, slope: Callable[[Ball, Tensor], Tensor], floor: float = 0.0) -> None:
-    """Register f with |f(x') - f(x)| <= slope * rad on the ball; `floor` covers underflow."""
+def _smooth(name: str, slope: Callable[[Ball, Tensor], Tensor], floor: bool = False) -> None:
+    """Register f with |f(x') - f(x)| <= slope * rad on the ball; `floor`: it may underflow to 0."""
 
     def apply(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
         x = as_ball(x)
         out = operation(x.mid, *args, **kwargs)
-        rad = 2 * ULP * roundoff(out) * out.abs().double() + floor
+        rad = 2 * ULP * roundoff(out) * out.abs().double()
+        if floor:
+            rad = rad + tiny(out.dtype)
         if x.rad is not None:
             rad = rad + slope(x, out.double()) * x.rad
         return Ball(out, rad.nan_to_num(nan=math.inf))
@@ -34,13 +36,13 @@ def _bounded_below(x: Ball) -> Tensor:
     return torch.where(2 * x.radius() <= x.mid.double(), x.mid.double() - x.radius(), 0.0)
 
 
-_smooth("exp", lambda x, y: y * _growth(x), floor=TINY)
+_smooth("exp", lambda x, y: y * _growth(x), floor=True)
 _smooth("expm1", lambda x, y: (y + 1) * _growth(x))
 _smooth("sin", lambda x, y: torch.ones_like(y))
 _smooth("cos", lambda x, y: torch.ones_like(y))
 _smooth("atan", lambda x, y: torch.ones_like(y))
 _smooth("tanh", lambda x, y: (1 - y.square() + x.radius() + 1e-15).clamp_max(1.0))
-_smooth("sigmoid", lambda x, y: torch.full_like(y, 0.25), floor=TINY)
+_smooth("sigmoid", lambda x, y: torch.full_like(y, 0.25), floor=True)
 _smooth("erf", lambda x, y: torch.full_like(y, 2 / math.sqrt(math.pi)))
 _smooth("sinh", lambda x, y: (x.upper).cosh())
 _smooth("cosh", lambda x, y: (x.upper).sinh() + 1e-15)
@@ -63,9 +65,10 @@ def _pow(run: Any, operation: Any, x: Any, exponent: Any) -> Any:
     x, n = as_ball(x), exponent
     out = operation(x.mid, n)
     if isinstance(n, Ball | Tensor) or n != int(n) or n < 0:
-        raise ValueError("pow with an exponent that is not a whole number >= 0 has no error rule")
+        raise NoErrorRule("pow with an exponent that is not a whole number >= 0")
     # (|x| + r)^n - |x|^n <= n r (|x| + r)^(n-1)
-    rad = (2 * ULP + n) * roundoff(out) * out.abs().double() + TINY * (x.upper != 0)
+    rad = (2 * ULP + n) * roundoff(out) * out.abs().double()
+    rad = rad + tiny(out.dtype) * (x.upper != 0)
     return Ball(out, rad if n == 0 else rad + n * x.radius() * x.upper.pow(int(n) - 1))
 
 
@@ -159,7 +162,8 @@ def _avg_pool(run: Any, operation: Any, x: Any, kernel: list[int], *args: Any) -
     x = as_ball(x)
     out = operation(x.mid, kernel, *args)
     bound = gamma(math.prod(kernel) + 1, out.dtype) * x.mag + x.radius()
-    return Ball(out, operation(bound, kernel, *args) + TINY * (operation(x.mag, kernel, *args) > 0))
+    some = operation(x.mag, kernel, *args) > 0
+    return Ball(out, operation(bound, kernel, *args) + tiny(out.dtype) * some)
 
 
 @rule("avg_pool2d_backward")

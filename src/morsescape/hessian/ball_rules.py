@@ -12,7 +12,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import Ball, accurate_product, as_ball, gamma, magnitude, product, unit_roundoff
+from morsescape.hessian.balls import (
+    Ball,
+    as_ball,
+    gamma,
+    longest_run,
+    magnitude,
+    longest_total,
+    product,
+    total,
+    unit_roundoff,
+)
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
@@ -31,35 +41,22 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def decompositions() -> dict[Any, Any]:
-    """What a traced program is broken into before rules apply to it."""
-    compound = """addmm addmv addbmm baddbmm addcmul addcdiv mean threshold_backward
-    tanh_backward sigmoid_backward gelu gelu_backward softplus softplus_backward silu
-    silu_backward elu elu_backward leaky_relu leaky_relu_backward hardtanh hardtanh_backward
-    _log_softmax _log_softmax_backward_data _softmax _softmax_backward_data nll_loss_forward
-    nll_loss_backward mse_loss mse_loss_backward select_backward slice_backward
-    native_layer_norm native_layer_norm_backward native_batch_norm
-    _native_batch_norm_legit_no_training native_batch_norm_backward rsub log_sigmoid_forward
-    log_sigmoid_backward var var_mean std im2col col2im embedding embedding_dense_backward
-    masked_fill masked_fill_ index_select dot vdot mv outer trace diag_embed diagonal_backward
-    smooth_l1_loss huber_loss binary_cross_entropy xlogy logaddexp norm linalg_vector_norm
-    unfold_backward narrow_copy sinc frac mish hardswish celu index_add select_scatter
-    square reciprocal_ softmax log_softmax trunc stack addr""".split()
-    packets = [getattr(aten, name) for name in compound if hasattr(aten, name)]
-    return dict(torch._decomp.get_decompositions(packets))
-
-
 # -- helpers ------------------------------------------------------------------------------------
+
+
+def tiny(dtype: torch.dtype) -> float:
+    """The smallest normal number: what a result that underflows can be off by."""
+    return torch.finfo(dtype).tiny
 
 
 def roundoff(out: Tensor) -> float:
     return unit_roundoff(out.dtype) if out.is_floating_point() else 0.0
 
 
-def _may_underflow(a: Ball, b: Ball, dtype: torch.dtype) -> bool:
-    """Whether a product of two nonzero entries can leave the normal range."""
+def _may_underflow(run: Any, a: Ball, b: Ball, dtype: torch.dtype) -> bool:
+    """Whether a product of two entries that are not zero can leave the normal range."""
     limit = torch.finfo(dtype).tiny / unit_roundoff(dtype)
-    return a.smallest * b.smallest < limit
+    return run.family or a.smallest * b.smallest < limit
 
 
 def _map(operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Ball:
@@ -207,12 +204,12 @@ def _mul(run: Any, operation: Any, a: Any, b: Any) -> Any:
     if not out.is_floating_point():
         return out
     a, b = as_ball(a, out.dtype), as_ball(b, out.dtype)
-    if _is_sign(b) or _is_sign(a):  # by -1, 0 or 1: nothing is rounded
+    if not run.family and (_is_sign(b) or _is_sign(a)):  # by -1, 0 or 1: nothing is rounded
         rad = torch.zeros_like(out, dtype=torch.float64)
     else:
         rad = roundoff(out) * out.abs().double()
-        if _may_underflow(a, b, out.dtype):
-            rad = rad + TINY * ((a.upper != 0) & (b.upper != 0))
+        if _may_underflow(run, a, b, out.dtype):
+            rad = rad + tiny(out.dtype) * ((a.upper != 0) & (b.upper != 0))
     if a.rad is not None:
         rad = rad + a.rad * b.upper
     if b.rad is not None:
@@ -237,7 +234,7 @@ def _div(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
     rb = b.radius()
     low = b.mag - rb
     rad = (a.radius() + out.abs() * rb) / low.clamp_min(TINY) + roundoff(out) * out.abs()
-    rad = rad + TINY * ((a.upper != 0) & (out.abs() < TINY / roundoff(out)))
+    rad = rad + tiny(out.dtype) * ((a.upper != 0) & (out.abs() < tiny(out.dtype) / roundoff(out)))
     return Ball(out, torch.where(2 * rb <= b.mag, rad, torch.inf).double())
 
 
@@ -248,15 +245,17 @@ def _reciprocal(run: Any, operation: Any, x: Any) -> Ball:
 
 @rule("mm", "bmm")
 def _matmul(run: Any, operation: Any, a: Any, b: Any) -> Ball:
+    """|fl(ab) - ab| <= gamma |a||b|, and the radii carried along: (|a| + r)(|b| + s) - |a||b|."""
     a, b = as_ball(a), as_ball(b)
     k = a.mid.shape[-1]
-    out, rad = accurate_product(a.mid, b.mid)
-    if b.rad is not None:
-        rad = rad + product(a.mag, b.rad)
+    out = product(a.mid, b.mid)
+    g = gamma(longest_run(k), out.dtype)
+    rad = product(a.mag, g * b.mag if b.rad is None else g * b.mag + b.rad)
     if a.rad is not None:
         rad = rad + product(a.rad, b.upper)
-    if _may_underflow(a, b, out.dtype):
-        rad = rad + k * TINY
+    if _may_underflow(run, a, b, out.dtype):
+        terms = product((a.upper != 0).double(), (b.upper != 0).double())
+        rad = rad + tiny(out.dtype) * terms
     return Ball(out, rad)
 
 
@@ -265,10 +264,9 @@ def _sum(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     if not is_float(x):
         return operation(x, *args, **kwargs)
     x = as_ball(x)
-    out = operation(x.mid, *args, **kwargs)
-    terms = x.mid.numel() // max(out.numel(), 1)
-    kwargs = {k: v for k, v in kwargs.items() if k != "dtype"}
-    return Ball(out, operation(gamma(terms - 1, out.dtype) * x.mag + x.radius(), *args, **kwargs))
+    out = total(x.mid, *args, **kwargs)
+    g = gamma(longest_total(x.mid, args[0] if args else None), out.dtype)
+    return Ball(out, total(g * x.mag if x.rad is None else g * x.mag + x.rad, *args))
 
 
 @rule("prod")
@@ -277,7 +275,7 @@ def _prod(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
     out = operation(x.mid, *args, **kwargs)
     factors = x.mid.numel() // max(out.numel(), 1)
     upper, mag = operation(x.upper, *args, **kwargs), operation(x.mag, *args, **kwargs)
-    return Ball(out, (upper - mag) + 2 * gamma(2 * factors, torch.float64) * upper + TINY
+    return Ball(out, (upper - mag) + 2 * gamma(2 * factors, torch.float64) * upper + tiny(out.dtype)
                 + gamma(factors, out.dtype) * mag)  # fmt: skip
 
 

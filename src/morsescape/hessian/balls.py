@@ -38,6 +38,10 @@ INFLATION = 1 + 1e-6  # covers the rounding of the radii themselves
 class NoErrorRule(Exception):
     """An operation in the program has no rule, so nothing can be proved about its rounding."""
 
+    def __init__(self, operation: str) -> None:
+        super().__init__(operation)
+        self.operation = operation
+
 
 @dataclass(frozen=True)
 class Ball:
@@ -57,10 +61,17 @@ class Ball:
         return self.mag if self.rad is None else self.mag + self.rad
 
     @cached_property
+    def absolute(self) -> Ball:
+        """The ball around |mid|, with the same radius."""
+        ball = Ball(self.mag, self.rad)
+        ball.__dict__["mag"] = self.mag  # known already
+        return ball
+
+    @cached_property
     def smallest(self) -> float:
-        """The smallest nonzero |mid|; infinity if there is none."""
-        mag = once(self.mag)
-        nonzero = mag.masked_fill(mag == 0, torch.inf)
+        """The smallest nonzero magnitude in the ball's upper bound; infinity if there is none."""
+        upper = once(self.upper)
+        nonzero = upper.masked_fill(upper == 0, torch.inf)
         return float(nonzero.min()) if nonzero.numel() else torch.inf
 
     def radius(self) -> Tensor:
@@ -95,7 +106,7 @@ def gamma(n: int, dtype: torch.dtype) -> float:
     return nu / (1 - nu) if nu < 1 else torch.inf
 
 
-def as_ball(value: Ball | Tensor | float, dtype: torch.dtype = torch.float64) -> Ball:
+def as_ball(value: Ball | Tensor | float | int, dtype: torch.dtype = torch.float64) -> Ball:
     """Tensors are exact; a number is exact unless `dtype` cannot hold it."""
     if isinstance(value, Ball):
         return value
@@ -105,11 +116,11 @@ def as_ball(value: Ball | Tensor | float, dtype: torch.dtype = torch.float64) ->
     return Ball(held, (held - value).abs())
 
 
-RUN = 256  # longest sum in one product when samples are contracted
+LONG = 256  # sums up to here are left to one matrix product
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b, with long sums split into about sqrt(k) parts, so that they round less.
+    """a @ b, with long sums split into parts, so that they round less (see `longest_run`).
 
     Where one operand is the same for the whole batch, one product is taken instead of many.
     """
@@ -122,46 +133,64 @@ def product(a: Tensor, b: Tensor) -> Tensor:
             wide = product(a[0], b.permute(1, 0, 2).reshape(k, -1))
             return wide.view(n, batch, m).permute(1, 0, 2)
     k = a.shape[-1]
-    if a.ndim > 2 or k <= LONG:
+    if k <= LONG:
         return a @ b
-    run = math.isqrt(k)
-    parts, rest = k // run, k % run
-    left = a[:, : k - rest].reshape(len(a), parts, run).transpose(0, 1)
-    total = (left @ b[: k - rest].reshape(parts, run, -1)).sum(0)
-    return total + a[:, k - rest :] @ b[k - rest :] if rest else total
-
-
-LONG = 256  # sums up to here are left to one matrix product
+    run, parts, _ = _split(k)
+    whole = run * parts
+    left = a[..., :whole].unflatten(-1, (parts, run)).movedim(-2, 0)
+    right = b[..., :whole, :].unflatten(-2, (parts, run)).movedim(-3, 0)
+    total = _add_parts(left @ right)
+    return total + a[..., whole:] @ b[..., whole:, :] if whole < k else total
 
 
 def longest_run(k: int) -> int:
-    """How many roundings one entry of a two-dimensional `product` passes when it sums k terms."""
-    return k if k <= LONG else math.isqrt(k) + k // math.isqrt(k) + 1
+    """How many roundings one entry of a `product` passes when it sums k terms."""
+    if k <= LONG:
+        return k
+    run, parts, group = _split(k)
+    return run + group + -(-parts // group) + 1
 
 
-def accurate_product(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
-    """a @ b to nearly full precision, and a bound on what it is off by.
-
-    Each operand is cut in two, a = a1 + a2, so that a1 @ b1 sums integers (times a power of two)
-    that fit the significand: it is exact in any order (Ozaki, Ogita, Oishi & Rump 2012). What
-    remains, a1 @ b2 + a2 @ b, is smaller by 2^-bits and so is its rounding.
-    """
-    k = a.shape[-1]
-    u = unit_roundoff(a.dtype)
-    significand = 53 if a.dtype == torch.float64 else 24
-    bits = (significand - math.ceil(math.log2(k))) // 2
-    a1, row = _leading_bits(a, bits, -1)
-    b1, column = _leading_bits(b, bits, -2)
-    rest = product(a1, b - b1) + product(a - a1, b)
-    out = product(a1, b1) + rest
-    runs = longest_run(k) if out.ndim == 2 else k
-    scale = (2 * gamma(runs, a.dtype) + 2 * u) * k * 2.0**-bits * 2.01
-    return out, u * magnitude(out) + (scale * row.double()) * column.double()
+def _split(k: int) -> tuple[int, int, int]:
+    """Length and number of the parts of a sum of k terms; parts are added in groups."""
+    run = math.isqrt(k) if k <= 4096 else max(16, round(k ** (1 / 3)))
+    parts = k // run
+    return run, parts, parts if parts <= LONG else math.isqrt(parts)
 
 
-def _leading_bits(x: Tensor, bits: int, dim: int) -> tuple[Tensor, Tensor]:
-    """x rounded to multiples of 2^-bits of its largest entry along `dim`, and that entry."""
-    largest = once(x).abs().amax(dim, keepdim=True)
-    exponent = torch.frexp(largest).exponent
-    unit = torch.ldexp(torch.ones_like(largest), exponent - bits)
-    return ((once(x) / unit).round() * unit).expand(x.shape), largest
+def _add_parts(terms: Tensor) -> Tensor:
+    """Sum over the first dimension, in groups as `_split` has it."""
+    parts = len(terms)
+    if parts <= LONG:
+        return terms.sum(0)
+    group = math.isqrt(parts)
+    return torch.stack([part.sum(0) for part in terms.split(group)]).sum(0)
+
+
+def total(x: Tensor, dims: list[int] | None = None, keepdim: bool = False, **kwargs: Any) -> Tensor:
+    """x.sum(dims), with long sums split into parts, one dimension at a time."""
+    dims = list(range(x.ndim)) if not dims else [d % x.ndim for d in dims]
+    if math.prod(x.shape[d] for d in dims) <= LONG or not x.is_floating_point():
+        return x.sum(dims, keepdim, **kwargs)
+    for d in sorted(dims, reverse=True):
+        x = _sum_one(x, d)
+        x = x.unsqueeze(d) if keepdim else x
+    return x
+
+
+def _sum_one(x: Tensor, dim: int) -> Tensor:
+    k = x.shape[dim]
+    if k <= LONG:
+        return x.sum(dim)
+    run, parts, _ = _split(k)
+    whole = run * parts
+    head = x.narrow(dim, 0, whole).unflatten(dim, (parts, run)).sum(dim + 1)
+    out = _add_parts(head.movedim(dim, 0))
+    return out + x.narrow(dim, whole, k - whole).sum(dim) if whole < k else out
+
+
+def longest_total(x: Tensor, dims: list[int] | None = None) -> int:
+    """How many roundings one entry of `total` passes."""
+    dims = list(range(x.ndim)) if not dims else [d % x.ndim for d in dims]
+    terms = math.prod(x.shape[d] for d in dims)
+    return max(terms - 1, 0) if terms <= LONG else sum(longest_run(x.shape[d]) for d in dims)

@@ -5,36 +5,42 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import RUN
+TILE = 192
+BLOCK = 512  # samples per product: the longest sum inside one
+SPARSE = 0.8  # below this share of nonzero weights, samples of weight zero are left out
 
-TILE = 256
 
+def weighted_gram(x: Tensor, w: Tensor, out: Tensor, scaled: Tensor) -> Tensor:
+    """sum_n w[n] x[n] x[n]^T in `out` (p, p); x: (n, p), w: (n,); `scaled` (BLOCK, p) is scratch.
 
-def add_weighted_gram(total: Tensor, x: Tensor, w: Tensor) -> None:
-    """Add the upper triangle (in tiles) of sum_n w[n] x[n] x[n]^T to `total`.
-
-    total: (p, p), x: (n, p), w: (n,). Samples of weight zero are left out. The sum runs in
-    blocks of RUN samples, each added once, so that rounding grows with RUN + n / RUN.
+    The sum runs in blocks of BLOCK samples, each added once, so that rounding grows with
+    BLOCK + n / BLOCK. Only tiles on and right of the diagonal are computed.
     """
     rows = w.nonzero().squeeze(1)
-    if len(rows) < 0.8 * len(w):
-        x, w = x[rows], w[rows]
+    if len(rows) < SPARSE * len(w):
+        w = w[rows]
+    else:
+        rows = None
+    out.zero_()
     edges = tile_edges(x.shape[1])
-    for start in range(0, len(w), RUN):
-        block = x[start : start + RUN]
-        scaled = block * w[start : start + RUN, None]
+    for start in range(0, len(w), BLOCK):
+        part = slice(start, start + BLOCK)
+        block = x[part] if rows is None else x.index_select(0, rows[part])
+        right = torch.mul(block, w[part, None], out=scaled[: len(block)])
         for lo, hi in edges:
-            # The tiles on and right of the diagonal, in one product per row of tiles.
-            total[lo:hi, lo:] += block[:, lo:hi].t() @ scaled[:, lo:]
+            out[lo:hi, lo:].addmm_(block[:, lo:hi].t(), right[:, lo:])
+    for lo, hi in edges:
+        out[hi:, lo:hi] = out[lo:hi, hi:].t()
+    return out
 
 
-def tile_edges(p: int) -> list[tuple[int, int]]:
-    """Cut 0 .. p into equal tiles of at most TILE."""
-    count = max(1, -(-p // TILE))
+def gram_roundings(n: int) -> int:
+    """How many roundings an entry of `weighted_gram` passes: the weight's product, the sums."""
+    return 1 + min(BLOCK, n) + -(-n // BLOCK)
+
+
+def tile_edges(p: int, tile: int = TILE) -> list[tuple[int, int]]:
+    """Cut 0 .. p into equal parts of at most `tile`."""
+    count = max(1, -(-p // tile))
     cuts = [round(k * p / count) for k in range(count + 1)]
-    return list(zip(cuts, cuts[1:], strict=False))
-
-
-def fill_lower(total: Tensor) -> Tensor:
-    """Copy the upper triangle onto the lower one."""
-    return torch.triu(total) + torch.triu(total, 1).t()
+    return list(zip(cuts[:-1], cuts[1:], strict=True))

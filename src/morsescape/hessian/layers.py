@@ -9,7 +9,7 @@ every other parameter is studied one by one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -31,6 +31,7 @@ class LinearLayer:
     positions: int
     fixed_input: bool  # its input depends on the sample alone, not on the parameters
     last: bool  # its output is the model's output
+    selection: Tensor | None = field(default=None, compare=False)  # see `Image.selection`
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -64,12 +65,10 @@ class _Call:
         out = inputs @ flat.t()
         return out if self.bias is None else out + self.bias
 
-    def apply_as_matrix(self) -> Tensor | None:
+    def apply_as_matrix(self, selection: Tensor) -> Tensor:
         """A small convolution as one matrix on flattened images: no patches of every tangent."""
-        if self.image is None or self.image.matrix_entries > MATRIX_ENTRIES:
-            return None
-        select = self.image.selection().to(self.weight)
-        matrix = (select @ self.weight.reshape(-1)).view(self.image.pixels, -1)
+        assert self.image is not None
+        matrix = (selection @ self.weight.reshape(-1, 1)).view(self.image.pixels, -1)
         out = self.image.x.reshape(-1, self.image.pixels) @ matrix
         out = out.view(len(out), len(self.weight), -1).transpose(1, 2)
         return out if self.bias is None else out + self.bias
@@ -217,20 +216,20 @@ _READERS: dict[Any, Callable[..., _Call | None]] = {
 def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
     """The network's linear layers, in the order in which they are called."""
     parameters = net.unflatten(theta.detach().clone().requires_grad_())
-    found: list[tuple[str, str | None, Tensor, Tensor]] = []
+    found: list[tuple[str, str | None, Tensor, Tensor, Tensor | None]] = []
 
     def note(weight: str, bias: str | None, call: _Call) -> Tensor:
         inputs = call.inputs()
         out = call.apply(inputs)
-        found.append((weight, bias, inputs, call.shape(out)))
+        found.append((weight, bias, inputs, call.shape(out), _selection(call)))
         return out
 
     x = net.x[:2]
     with LinearCalls(parameters, note) as calls:
         output = net.output(parameters, x)
-    names = [name for weight, bias, _, _ in found for name in (weight, bias) if name]
+    names = [name for weight, bias, *_ in found for name in (weight, bias) if name]
     layers = []
-    for k, (weight, bias, inputs, out) in enumerate(found):
+    for k, (weight, bias, inputs, out, selection) in enumerate(found):
         own = [name for name in (weight, bias) if name]
         once = all(names.count(name) == 1 and name not in calls.other_uses for name in own)
         if not once or inputs.shape[0] != len(x):
@@ -239,5 +238,15 @@ def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         _, positions, features = inputs.shape
         units = parameters[weight].shape[0]
         fixed = not inputs.requires_grad
-        layers.append(LinearLayer(weight, bias, units, features, positions, fixed, last))
+        layers.append(
+            LinearLayer(weight, bias, units, features, positions, fixed, last, selection)
+        )
     return layers
+
+
+def _selection(call: _Call) -> Tensor | None:
+    """For a small convolution whose input moves with the parameters."""
+    image = call.image
+    if image is None or image.matrix_entries > MATRIX_ENTRIES or not image.x.requires_grad:
+        return None
+    return image.selection().to(call.weight.dtype)

@@ -63,7 +63,7 @@ class Responses:
     def __init__(self, net: Network, plan: Plan) -> None:
         self.net = net
         self.plan = plan
-        self.fixed = {x.weight for x in plan.layers if x.fixed_input}
+        self.selections = {x.weight: x.selection for x in plan.layers}
         self.layers = {layer.weight: layer for layer in plan.outputs}
 
     def primal(self, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs]:
@@ -96,27 +96,23 @@ class Responses:
 
         return responses
 
-    def from_parameters(
-        self, group: int, start: int, stop: int
-    ) -> Callable[..., tuple[Deltas, Inputs, Tensor]]:
+    def from_parameters(self, group: int) -> Callable[..., tuple[Deltas, Inputs, Tensor]]:
         """d(delta_m), d(u_m) for all m, and d(gradient) on the parameters of this and all later
-        groups, for the parameters start .. stop - 1 of the group."""
+        groups, along one direction among the group's parameters."""
         own, later = self.plan.groups[group], self.plan.groups[group + 1 :]
         names = own + tuple(name for g in later for name in g)
 
-        def responses(theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs, Tensor]:
+        def responses(
+            theta: Tensor, x: Tensor, y: Tensor, direction: Tensor
+        ) -> tuple[Deltas, Inputs, Tensor]:
             parameters = self.net.unflatten(theta)
             w = torch.cat([parameters[n].reshape(-1) for n in own])
             rest = torch.cat([parameters[n].reshape(-1) for n in names])[len(w) :]
-            basis = torch.eye(len(w), dtype=theta.dtype, device=theta.device)[start:stop]
 
-            def along(direction: Tensor) -> tuple[Deltas, Inputs, Tensor]:
-                def moving(w: Tensor) -> tuple[Deltas, Inputs, Tensor]:
-                    return self._gradients(parameters, names, torch.cat([w, rest]), x, y)
+            def moving(w: Tensor) -> tuple[Deltas, Inputs, Tensor]:
+                return self._gradients(parameters, names, torch.cat([w, rest]), x, y)
 
-                return jvp(moving, (w,), (direction,))[1]
-
-            return vmap(along)(basis)
+            return jvp(moving, (w,), (direction,))[1]
 
         return responses
 
@@ -154,9 +150,10 @@ class Responses:
 
         def offset(weight: str, bias: str | None, call: _Call) -> Tensor | None:
             if weight not in self.layers:
-                fixed = weight in self.fixed
-                matrix = None if fixed else call.apply_as_matrix()
-                return call.apply(call.inputs()) if matrix is None else matrix
+                selection = self.selections.get(weight)
+                if selection is not None:
+                    return call.apply_as_matrix(selection)
+                return call.apply(call.inputs())
             inputs[weight] = call.inputs()
             return call.apply(inputs[weight]) + offsets[weight]
 

@@ -1,0 +1,53 @@
+"""The command line: one thin command per question.
+
+Exit status: 0 done, 1 failed with one line on stderr, 2 wrong usage, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from morsescape.cli.index import EXAMPLES as INDEX_EXAMPLES
+from morsescape.cli.index import index
+from morsescape.cli.spectrum import EXAMPLES as SPECTRUM_EXAMPLES
+from morsescape.cli.spectrum import spectrum
+
+app = typer.Typer(
+    name="morsescape",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command(epilog=INDEX_EXAMPLES)(index)
+app.command(epilog=SPECTRUM_EXAMPLES)(spectrum)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        import morsescape
+
+        typer.echo(f"morsescape {morsescape.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _about(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show it and exit.")
+    ] = False,
+) -> None:
+    """Loss landscapes of neural networks via Morse theory, with a certified Hessian inertia."""
+
+
+def main() -> None:
+    """The entry point of the `morsescape` command."""
+    try:
+        app()
+    except KeyboardInterrupt:  # before a command has begun
+        typer.echo("morsescape: interrupted", err=True)
+        sys.exit(130)

@@ -1,0 +1,119 @@
+"""`morsescape index`: how many Hessian eigenvalues are negative, with proof."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from morsescape.cli import options
+from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.experiments import IndexResult, IndexSettings, run_index
+from morsescape.figures import index_bars
+from morsescape.report import bars, index_rows, index_sentences, index_table, save_figure
+from morsescape.store import RunFolder, write_json_atomic
+
+EXAMPLES = """\
+Examples:
+
+    morsescape index
+    morsescape index --net cnn --data mnist --root data --runs 10 --out cnn
+    morsescape index --activation tanh --at random --samples 500 --json a.json
+    morsescape index --objective model.py:trained
+"""
+
+
+def index(
+    net: options.Net = None,
+    data: options.Data = None,
+    root: options.Root = None,
+    samples: options.Samples = None,
+    activation: options.Activation = "relu",
+    pool: options.Pool = "max",
+    l2: options.L2 = None,
+    at: options.At = "trained",
+    objective: options.OwnObjective = None,
+    runs: Annotated[
+        int | None,
+        typer.Option(
+            help="Number of networks; run k has seed S + k. \\[default: 3, with --objective 1]",
+            metavar="N",
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How signs are proved: ldl counts only, eigh is slower and has eigenvalues.",
+            metavar="ldl|eigh",
+        ),
+    ] = "ldl",
+    raw: Annotated[
+        bool, typer.Option(help="Count signs naively too, in float32 and float64.")
+    ] = True,
+    epochs: options.Epochs = None,
+    lr: options.Rate = None,
+    optimizer: options.Optimizer = None,
+    device: options.Device = "cpu",
+    json: options.Json = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Keep each finished run here, and a figure; the same command resumes.",
+            metavar="DIR",
+            rich_help_panel="Output",
+        ),
+    ] = None,
+) -> None:
+    """How many Hessian eigenvalues are negative, null and positive: intervals that are proved.
+
+    Trains RUNS networks, or draws them at random, and counts the signs of the eigenvalues of the
+    exact Hessian of f on the samples. Beside the proof stand the structural bound, the causes of
+    the null space, the naive counts and, where the setting is the paper's, its published number.
+    """
+    with usage():
+        point = options.make_point(
+            net=net, data=data, root=root, samples=samples, activation=activation, pool=pool,
+            l2=l2, at=at, objective=objective, epochs=epochs, lr=lr, optimizer=optimizer,
+            device=device,
+        )  # fmt: skip
+        many = (3 if objective is None else 1) if runs is None else runs
+        settings = IndexSettings(point, seed, many, raw, method)
+    with session(_kept(out, json)):
+        check_writable(json)
+        folder = None if out is None else RunFolder(out, settings.identity(), say)
+        with bars(stderr()) as progress:
+            result = run_index(
+                settings, folder, progress, notice=say, finished=lambda r: _write(json, r)
+            )
+        _print(stdout(), result)
+        if out is not None:
+            files = save_figure(index_bars(index_rows(result)), out / "index")
+            say(f"figure in {files[0]}")
+
+
+def _kept(out: Path | None, json: Path | None) -> str:
+    if out is not None:
+        return f"finished runs are in {out}, the same command resumes"
+    if json is not None:
+        return f"finished runs are in {json}; with --out DIR the same command resumes"
+    return "nothing is kept without --out DIR"
+
+
+def _write(json: Path | None, result: IndexResult) -> None:
+    if json is not None:
+        write_json_atomic(json, result.to_json())
+
+
+def _print(console: Console, result: IndexResult) -> None:
+    run, settings = result.runs[0], result.settings
+    samples = "" if run["n_samples"] is None else f", {run['n_samples']:,} samples"
+    console.print(
+        f"{settings.point}: {run['n_params']:,} parameters{samples}, l2 = {run['l2']:g}",
+        soft_wrap=True,
+    )
+    console.print(index_table(result))
+    for sentence in index_sentences(result):
+        console.print(sentence, soft_wrap=not console.is_terminal)

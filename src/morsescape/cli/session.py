@@ -1,0 +1,97 @@
+"""What every command does around its work: two consoles, one line for an error, exit codes."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import typer
+from rich.console import Console
+
+from morsescape.errors import ArgumentError, DataError, MorsescapeError
+
+FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
+_LEAST_WIDTH = 110  # of tables where the width of the reader is not known
+
+
+def stdout() -> Console:
+    """Where results go; wide enough for a table when it is a file or a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(highlight=False, width=_LEAST_WIDTH)
+    return console
+
+
+def stderr() -> Console:
+    """Where progress and errors go."""
+    return Console(stderr=True, highlight=False)
+
+
+def say(text: str) -> None:
+    """One line on stderr, not wrapped, so that it can be searched for."""
+    sys.stderr.write(f"morsescape: {text}\n")
+    sys.stderr.flush()
+
+
+@contextmanager
+def usage() -> Iterator[None]:
+    """Arguments that are wrong in themselves: exit 2, one line."""
+    try:
+        yield
+    except ArgumentError as error:
+        say(str(error))
+        raise typer.Exit(WRONG_USAGE) from None
+
+
+@contextmanager
+def session(kept: str) -> Iterator[None]:
+    """Errors that a person can act on become one line and exit 1; an interrupt exits 130.
+
+    Args:
+        kept: what an interrupt leaves behind, said to the user.
+    """
+    try:
+        yield
+    except MorsescapeError as error:
+        say(str(error))
+        raise typer.Exit(FAILED) from None
+    except KeyboardInterrupt:
+        say(f"interrupted; {kept}")
+        raise typer.Exit(INTERRUPTED) from None
+    except (MemoryError, RuntimeError) as error:
+        if not _is_memory(error):
+            raise
+        reason = str(error).splitlines()[0] if str(error) else "MemoryError"
+        say(f"not enough memory ({reason}); cure: a smaller network, fewer --samples, --no-raw")
+        raise typer.Exit(FAILED) from None
+
+
+def check_writable(file: Path | None) -> None:
+    """Find out before the work, not after it, that a file cannot be written.
+
+    Raises:
+        DataError: it cannot.
+    """
+    if file is None:
+        return
+    try:
+        if file.is_dir():
+            raise IsADirectoryError(0, "it is a folder")
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=file.parent):
+            pass
+    except OSError as error:
+        raise DataError(
+            str(file),
+            expected="a file that can be written",
+            got=error.strerror or str(error),
+            cure="name a file in a folder that is yours",
+        ) from None
+
+
+def _is_memory(error: BaseException) -> bool:
+    return isinstance(error, MemoryError) or "allocate" in str(error)

@@ -1,0 +1,121 @@
+"""`morsescape spectrum`: all eigenvalues of a Hessian, drawn, with the undecided band."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from morsescape.cli import options
+from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.errors import ArgumentError
+from morsescape.experiments import SpectrumResult, SpectrumSettings, run_spectrum
+from morsescape.figures import spectrum_figure
+from morsescape.report import bars, save_figure, spectrum_sentences, spectrum_table
+from morsescape.store import RunFolder, write_json_atomic
+
+EXAMPLES = """\
+Examples:
+
+    morsescape spectrum --net mlp2 --out figure
+    morsescape spectrum --net cnn --data mnist --checkpoint cnn.safetensors
+    morsescape spectrum --objective model.py:trained --format svg --json a.json
+"""
+_FORMATS = ("png", "pdf", "svg")
+
+
+def spectrum(
+    net: options.Net = None,
+    data: options.Data = None,
+    root: options.Root = None,
+    samples: options.Samples = None,
+    activation: options.Activation = "relu",
+    pool: options.Pool = "max",
+    l2: options.L2 = None,
+    at: options.At = "trained",
+    objective: options.OwnObjective = None,
+    checkpoint: Annotated[
+        str | None,
+        typer.Option(
+            help="Parameters of --net in a safetensors file, instead of training.",
+            metavar="FILE.safetensors",
+            rich_help_panel="Model and data",
+        ),
+    ] = None,
+    seed: options.Seed = 0,
+    epochs: options.Epochs = None,
+    lr: options.Rate = None,
+    optimizer: options.Optimizer = None,
+    device: options.Device = "cpu",
+    json: options.Json = None,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Keep the eigenvalues and the figures here; drawn again without computing.",
+            metavar="DIR",
+            rich_help_panel="Output",
+        ),
+    ] = Path("spectrum"),
+    formats: Annotated[
+        str,
+        typer.Option(
+            "--format", help="Of the figure.", metavar="png,pdf,svg", rich_help_panel="Output"
+        ),
+    ] = "png,pdf",
+) -> None:
+    """The eigenvalue distribution at a point, linear and symlog, the undecided band shaded.
+
+    Takes a network trained from --seed, a checkpoint, or your own objective, and computes all
+    eigenvalues of the exact Hessian of f, each with a proved radius. Outliers are marked.
+    """
+    with usage():
+        point = options.make_point(
+            net=net, data=data, root=root, samples=samples, activation=activation, pool=pool,
+            l2=l2, at=at, objective=objective, checkpoint=checkpoint, epochs=epochs, lr=lr,
+            optimizer=optimizer, device=device,
+        )  # fmt: skip
+        settings, kinds = SpectrumSettings(point, seed), _checked_formats(formats)
+    with session(f"nothing is lost but this point; eigenvalues are kept in {out} once they are"):
+        check_writable(json)
+        folder = RunFolder(out, settings.identity(), say)
+        with bars(stderr()) as progress:
+            result = run_spectrum(settings, folder, progress, notice=say)
+        if json is not None:
+            write_json_atomic(json, result.to_json())
+        _print(stdout(), result)
+        _draw(result, out, kinds)
+
+
+def _checked_formats(formats: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in formats.split(","))
+    for kind in kinds:
+        if kind not in _FORMATS:
+            raise ArgumentError(
+                "--format", expected=", ".join(_FORMATS), got=repr(kind), cure="choose from these"
+            )
+    return kinds
+
+
+def _draw(result: SpectrumResult, out: Path, kinds: tuple[str, ...]) -> None:
+    counted = result.inertia
+    figure = spectrum_figure(
+        result.eigenvalues,
+        counted.radius,
+        intervals={
+            "negative": counted.negative, "null": counted.null, "positive": counted.positive
+        },
+        outliers=result.outliers,
+        title=f"{result.settings.point}: {counted.dim:,} parameters, loss {result.loss:.3g}, "
+        f"|grad f| = {counted.grad_norm:.1e}",
+    )  # fmt: skip
+    files = save_figure(figure, out / "spectrum", kinds)
+    say(f"figure in {', '.join(map(str, files))}")
+
+
+def _print(console: Console, result: SpectrumResult) -> None:
+    console.print(f"{result.settings.point}: {result.inertia.dim:,} parameters", soft_wrap=True)
+    console.print(spectrum_table(result))
+    for sentence in spectrum_sentences(result):
+        console.print(sentence, soft_wrap=not console.is_terminal)

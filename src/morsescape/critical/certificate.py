@@ -1,0 +1,86 @@
+"""What is known about a critical point near a computed one: numbers and a sentence."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from enum import Enum
+from typing import Any
+
+Interval = tuple[int, int]
+
+
+class CertificateStatus(Enum):
+    """What may be said about a critical point nearby."""
+
+    PROVED = "proved: there is a critical point within the distance given, and of this index"
+    ESTIMATE = (
+        "not proved, but likely: the conditions hold with numbers of which some were sampled"
+    )
+    DEGENERATE = "degenerate: the Hessian has eigenvalues that cannot be told from zero"
+    GRADIENT_FLAT = (
+        "gradient-flat: the gradient is not small, but nearly in the kernel of the Hessian"
+    )
+    UNDECIDED = "undecided: the gradient is too large for this curvature to prove a point nearby"
+    NOT_SMOOTH = "not twice differentiable nearby: the theory does not apply"
+    NOT_FINITE = "nothing is known: the gradient or the Hessian is not finite"
+
+
+@dataclass(frozen=True)
+class Certificate:
+    """The Newton–Kantorovich quantities at θ and what follows from them.
+
+    Attributes:
+        status: what may be concluded.
+        beta: β ≥ ‖Hess f(θ)⁻¹‖.
+        eta: η ≥ ‖Hess f(θ)⁻¹ ∇f(θ)‖, the rounding of ∇f and Hess f included.
+        lipschitz: K ≥ ‖Hess f(x) - Hess f(θ)‖ / ‖x - θ‖ on the ball of radius 2η.
+        lipschitz_bounded: whether K is proved; otherwise it is the largest of some samples.
+        h: β η K. At most ½ (at most ¼ with a proved K, see `certify`) there is a critical point.
+        distance: it is within this distance of θ; infinite if there need not be any.
+        index: interval for its index; (0, D) if nothing is known.
+        min_abs_eigenvalue: a lower bound on min |λ| of Hess f(θ); 0 if none.
+        grad_norm: ‖∇f(θ)‖ as computed.
+        grad_error: what that can be off by.
+        grad_error_bounded: whether this is proved; otherwise it is a guess.
+        flatness: ‖Hess f(θ) ∇f(θ)‖ / ‖∇f(θ)‖; nan where ∇f(θ) = 0.
+        hessian_radius: bound on the error of the computed Hessian.
+        reason: what stands in the way of a proof, empty where nothing does.
+    """
+
+    status: CertificateStatus
+    beta: float
+    eta: float
+    lipschitz: float
+    lipschitz_bounded: bool
+    h: float
+    distance: float
+    index: Interval
+    min_abs_eigenvalue: float
+    grad_norm: float
+    grad_error: float
+    grad_error_bounded: bool
+    flatness: float
+    hessian_radius: float
+    reason: str
+
+    @property
+    def holds(self) -> bool:
+        """Whether there is a critical point nearby: proved, or likely."""
+        return self.status in (CertificateStatus.PROVED, CertificateStatus.ESTIMATE)
+
+    def __str__(self) -> str:
+        numbers = f"beta {self.beta:.2g}, eta {self.eta:.2g}, K {self.lipschitz:.2g}"
+        kind = "bounded" if self.lipschitz_bounded else "sampled"
+        because = f" ({self.reason})" if self.reason else ""
+        near = f"; within {self.distance:.2g}" if self.holds else ""
+        return f"{self.status.value}{because}: {numbers} ({kind}), h {self.h:.2g}{near}"
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values."""
+        return asdict(self) | {"status": self.status.name}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> Certificate:
+        """From JSON values."""
+        changed = {"status": CertificateStatus[values["status"]], "index": tuple(values["index"])}
+        return cls(**(values | changed))

@@ -1,0 +1,285 @@
+r"""Newton–Kantorovich: from a small gradient to a critical point that exists.
+
+Let A = Hess f(θ) be invertible, β ≥ ‖A⁻¹‖, η ≥ ‖A⁻¹∇f(θ)‖, and let N(x) = x - A⁻¹∇f(x), whose fixed
+points are the critical points of f.
+
+*With a proved variation.* If ‖Hess f(x) - A‖ ≤ ω for all ‖x - θ‖ ≤ r, then ‖DN‖ ≤ βω there. If
+βω < 1 and η ≤ (1 - βω) r, N maps the ball into itself and contracts: exactly one critical point in
+it, within η / (1 - βω) of θ (Banach). Every Hess f(x) in the ball is invertible, so the index is
+constant. With r = 2η this asks for βω ≤ ½; K = ω/r then satisfies h = βηK ≤ ¼.
+
+*With a sampled K.* If ‖Hess f(x) - A‖ ≤ K ‖x - θ‖, then ‖N(x) - θ‖ ≤ η + ½βK‖x - θ‖²: for
+h = βηK ≤ ½ the ball of radius t* = (1 - √(1 - 2h)) / (βK) ≤ 2η is mapped into itself (Kantorovich
+1948; Ortega 1968). The index there is that of A if K t* < min |λ|.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.critical.certificate import Certificate, CertificateStatus
+from morsescape.critical.curvature import DENSE
+from morsescape.critical.enclosure import gradient_error, hessian_variation
+from morsescape.hessian.dense import Hessian
+from morsescape.objective import Objective
+from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
+from morsescape.spectrum.structure import structure_of
+
+_U = torch.finfo(torch.float64).eps / 2
+_FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)
+_ROUNDS = 4  # of power iteration on the difference of two Hessians
+_DIRECTIONS = 3
+
+
+def certify(
+    f: Objective,
+    theta: Float64[Tensor, "D"],
+    *,
+    tol: float = 1e-9,
+    hessian: Hessian | None = None,
+    seed: int = 0,
+) -> Certificate:
+    """Is there a critical point near θ, how near, and of which index?
+
+    Where K is bounded (functions, and networks with D²N up to two million) and the rounding of ∇f
+    and Hess f is, the answer PROVED is a proof in real arithmetic. Otherwise K is the largest of a
+    few samples, doubled, and the answer is at best ESTIMATE.
+
+    Args:
+        f: the landscape.
+        theta: the point, best a converged one.
+        tol: gradients below this are called small; it only tells a degenerate critical point from a
+            gradient-flat one.
+        hessian: Hess L(θ) from `f.enclosed_hessian(theta)`, if it is there already.
+        seed: of the sampled directions.
+
+    Raises:
+        ArgumentError: a point of the wrong shape.
+
+    Source:
+        Kantorovich (1948); Ortega, SIAM J. Numer. Anal. 5 (1968); Frye et al., Neural Computation
+        33 (2021) for gradient-flat points.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: t[0] ** 4 / 4 - t[0] ** 2 / 2 - t[1] ** 2, 2)
+        >>> proof = ms.certify(f, torch.tensor([1.0 + 1e-9, 0.0]).double())
+        >>> proof.status.name, proof.index, proof.distance < 2e-9
+        ('PROVED', (1, 1), True)
+    """
+    value, gradient = f.value_and_gradient(theta)
+    blank = _blank(f, gradient)
+    hessian = hessian or f.enclosed_hessian(theta)
+    matrix = hessian.matrix.clone()
+    matrix.diagonal().add_(2 * f.l2)
+    if not (math.isfinite(value) and math.isfinite(blank.grad_norm) and _finite(matrix)):
+        return blank
+    error = gradient_error(f, theta, gradient)
+    guess = 64 * _U * (1.0 + blank.grad_norm + 2 * f.l2 * float(theta.norm()))
+    known = replace(
+        blank,
+        grad_error=guess if error is None else error,
+        grad_error_bounded=error is not None,
+        flatness=_flatness(matrix, gradient),
+        # Adding 2λ to the diagonal rounds once more.
+        hessian_radius=hessian.radius + _U * float(matrix.diagonal().abs().max()),
+    )
+    smooth = _smoothness(f, hessian)
+    if smooth:
+        return replace(known, status=CertificateStatus.NOT_SMOOTH, reason=smooth)
+    least, counts = _smallest(matrix, known.hessian_radius)
+    if counts is None or not least > 0:
+        return replace(known, status=_singular(known, matrix, tol))
+    beta = 1 / least * (1 + 4 * _U)
+    known = replace(
+        known,
+        min_abs_eigenvalue=least,
+        beta=beta,
+        eta=_eta(matrix, gradient, known, beta),
+        index=counts.negative,
+    )
+    return _conclude(f, theta, known, matrix, gradient, hessian, tol, seed)
+
+
+def _conclude(
+    f: Objective,
+    theta: Tensor,
+    known: Certificate,
+    matrix: Tensor,
+    gradient: Tensor,
+    hessian: Hessian,
+    tol: float,
+    seed: int,
+) -> Certificate:
+    missing = [] if known.grad_error_bounded else ["the rounding of the gradient is a guess"]
+    if hessian.estimate is not None:
+        missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
+    # Never quite zero: the ball on which the index is constant should hold more than θ.
+    radius = max(2 * known.eta * (1 + 4 * _U), _U * max(1.0, float(theta.norm())))
+    variation = hessian_variation(f, theta, radius)
+    if variation is not None:
+        share = known.beta * variation * (1 + 4 * _U)
+        known = replace(
+            known, lipschitz=variation / radius, lipschitz_bounded=True, h=share / 2, reason=""
+        )
+        if share <= 0.5:
+            status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
+            distance = known.eta / (1 - share) * (1 + 4 * _U)
+            return replace(known, status=status, distance=distance, reason="; ".join(missing))
+    sampled = _sampled_lipschitz(f, theta, radius, matrix, gradient, seed)
+    h = known.beta * known.eta * sampled
+    if variation is None:
+        known = replace(known, lipschitz=sampled, h=h)
+    missing.append("K was sampled")
+    if not h <= 0.5:
+        return replace(known, status=_open(known, matrix, tol), index=(0, f.dim))
+    distance = 2 * known.eta / (1 + math.sqrt(1 - 2 * h))  # t*, without cancellation
+    if not sampled * distance < known.min_abs_eigenvalue:
+        return replace(known, status=CertificateStatus.UNDECIDED, index=(0, f.dim))
+    return replace(
+        known,
+        status=CertificateStatus.ESTIMATE,
+        lipschitz=sampled,
+        lipschitz_bounded=False,
+        h=h,
+        distance=distance,
+        reason="; ".join(missing),
+    )
+
+
+# -- the parts ------------------------------------------------------------------------------------
+
+
+def _smallest(matrix: Tensor, radius: float) -> tuple[float, Counts | None]:
+    """A lower bound on min |λ| of every matrix within `radius`, and their common inertia."""
+    if not math.isfinite(radius):
+        return 0.0, None
+    if len(matrix) <= DENSE:
+        counts = count_by_eigh(matrix, radius)
+        if counts.null != (0, 0) or counts.eigenvalues is None:
+            return 0.0, None
+        return float(counts.eigenvalues.abs().min()) - counts.radius, counts
+    guess = _smallest_guess(matrix)
+    for share in (0.9, 0.5, 0.1):
+        # Nothing within `bound` is singular, so min |λ| of the matrix is at least that.
+        bound = share * guess
+        if bound <= radius:
+            break
+        counts = count_by_ldl(matrix, bound)
+        if counts.null == (0, 0):
+            return (bound - radius) * (1 - 4 * _U), counts
+    return 0.0, None
+
+
+def _smallest_guess(matrix: Tensor) -> float:
+    """min |λ| by inverse iteration."""
+    lower, failed = torch.linalg.cholesky_ex(matrix)
+    if int(failed):
+        factor, pivots = torch.linalg.lu_factor(matrix)
+    v = torch.randn(len(matrix), 1, generator=torch.Generator().manual_seed(0)).double()
+    norm = 1.0
+    for _ in range(30):
+        v = v / v.norm()
+        solved = (
+            torch.linalg.lu_solve(factor, pivots, v)
+            if int(failed)
+            else torch.cholesky_solve(v, lower)
+        )
+        norm = float(solved.norm())
+        if not 0 < norm < math.inf:
+            return 0.0
+        v = solved
+    return 1 / norm
+
+
+def _eta(matrix: Tensor, gradient: Tensor, known: Certificate, beta: float) -> float:
+    """η from x ≈ A⁻¹g: ‖A⁻¹∇f‖ ≤ ‖x‖ + β ‖∇f - A x‖, every error included."""
+    x = torch.linalg.solve(matrix, gradient)
+    if not _finite(x):
+        x = torch.zeros_like(gradient)
+    n, length = len(x), float(x.norm())
+    residual = float((matrix @ x - gradient).norm())
+    products = (n + 4) * _U * (float(matrix.norm()) * length + known.grad_norm)
+    off = residual + 2 * products + known.hessian_radius * length + known.grad_error
+    return (length + beta * off) * (1 + 8 * n * _U)
+
+
+def _sampled_lipschitz(
+    f: Objective, theta: Tensor, radius: float, matrix: Tensor, gradient: Tensor, seed: int
+) -> float:
+    """Twice the largest ‖(H(θ + r v) - H(θ - r v)) u‖ / 2r found by power iteration on u."""
+    generator = torch.Generator().manual_seed(seed)
+    directions = torch.randn(_DIRECTIONS, f.dim, generator=generator, dtype=torch.float64)
+    newton = torch.linalg.solve(matrix, gradient)
+    if _finite(newton) and float(newton.norm()) > 0:
+        directions[0] = newton
+    # Far enough that the difference of two Hessians is not all rounding.
+    r = max(radius, 1e-5 * max(1.0, float(theta.norm())))
+    largest = 0.0
+    for direction in directions:
+        v = direction / direction.norm() * r
+        u = v / r
+        for _ in range(_ROUNDS):
+            change = (f.hvp(theta + v, u) - f.hvp(theta - v, u)) / (2 * r)
+            norm = float(change.norm())
+            if not math.isfinite(norm):
+                return math.inf
+            if norm == 0:
+                break
+            largest, u = max(largest, norm), change / norm
+    return 2 * largest
+
+
+def _smoothness(f: Objective, hessian: Hessian) -> str:
+    """Why f may not be twice differentiable at θ; empty if nothing speaks against it."""
+    if f.network is not None and (operations := structure_of(f.network).not_smooth):
+        return f"the model uses {', '.join(operations)}"
+    return f"{hessian.kinks} branch decisions within rounding" if hessian.kinks else ""
+
+
+def _flatness(matrix: Tensor, gradient: Tensor) -> float:
+    norm = float(gradient.norm())
+    return float((matrix @ gradient).norm()) / norm if norm else math.nan
+
+
+def _singular(known: Certificate, matrix: Tensor, tol: float) -> CertificateStatus:
+    if known.grad_norm <= max(tol, known.grad_error):
+        return CertificateStatus.DEGENERATE
+    return _open(known, matrix, tol)
+
+
+def _open(known: Certificate, matrix: Tensor, tol: float) -> CertificateStatus:
+    """Not proved: because the gradient hides in the kernel, or simply because it is too large."""
+    flat = known.flatness <= _FLAT * float(torch.linalg.matrix_norm(matrix))
+    if known.grad_norm > tol and flat:
+        return CertificateStatus.GRADIENT_FLAT
+    return CertificateStatus.UNDECIDED
+
+
+def _finite(x: Tensor) -> bool:
+    return bool(x.isfinite().all())
+
+
+def _blank(f: Objective, gradient: Tensor) -> Certificate:
+    return Certificate(
+        status=CertificateStatus.NOT_FINITE,
+        beta=math.inf,
+        eta=math.inf,
+        lipschitz=math.inf,
+        lipschitz_bounded=False,
+        h=math.inf,
+        distance=math.inf,
+        index=(0, f.dim),
+        min_abs_eigenvalue=0.0,
+        grad_norm=float(gradient.norm()),
+        grad_error=math.inf,
+        grad_error_bounded=False,
+        flatness=math.nan,
+        hessian_radius=math.inf,
+        reason="",
+    )

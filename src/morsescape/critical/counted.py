@@ -1,0 +1,96 @@
+"""An objective that counts what is asked of it, and whose failures are values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from morsescape.hessian.dense import Hessian
+from morsescape.objective import Objective
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """How often f, ∇f (f included), Hess f · v and the whole of Hess f were computed."""
+
+    value: int = 0
+    gradient: int = 0
+    hvp: int = 0
+    hessian: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.value:,} values, {self.gradient:,} gradients, {self.hvp:,} Hessian products, "
+            f"{self.hessian:,} Hessians"
+        )
+
+    def plus(self, other: Evaluations) -> Evaluations:
+        """The sum, kind by kind."""
+        return Evaluations(
+            self.value + other.value,
+            self.gradient + other.gradient,
+            self.hvp + other.hvp,
+            self.hessian + other.hessian,
+        )
+
+
+class Counted:
+    """f with its derivatives, counted. Where f or a derivative is not finite, f counts as +∞."""
+
+    def __init__(self, f: Objective) -> None:
+        self.f, self.dim = f, f.dim
+        self.values = self.gradients = self.hvps = self.hessians = 0
+        self.not_finite = 0  # how often a value or gradient was NaN or infinite
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The counts so far."""
+        return Evaluations(self.values, self.gradients, self.hvps, self.hessians)
+
+    def value(self, theta: Tensor) -> float:
+        """f(θ); +∞ where it is NaN. -∞ stays, as a proof that f has no lower bound."""
+        self.values += 1
+        return self._finite(self.f.value(theta))
+
+    def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """f(θ) and ∇f(θ); f counts as +∞ where the gradient is not finite."""
+        self.gradients += 1
+        value, gradient = self.f.value_and_gradient(theta)
+        if math.isfinite(value) and not bool(gradient.isfinite().all()):
+            value = math.inf
+        return self._finite(value), gradient
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hess f(θ) v."""
+        self.hvps += 1
+        return self.f.hvp(theta, v)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Hess f(θ), dense; asked twice at one point, it is computed once. Not to be written to."""
+        if self._kept is not None and torch.equal(self._kept[0], theta):
+            return self._kept[1]
+        self.hessians += 1
+        self._kept = None  # two matrices at once may not fit
+        matrix = self.f.hessian(theta)
+        self._kept = (theta.clone(), matrix)
+        return matrix
+
+    def forget(self) -> None:
+        """Free the matrix that `hessian` keeps."""
+        self._kept = None
+
+    def enclosed_hessian(self, theta: Tensor) -> Hessian:
+        """Hess L(θ) with its proved radius, counted."""
+        self.hessians += 1
+        self._kept = None
+        return self.f.enclosed_hessian(theta)
+
+    def _finite(self, value: float) -> float:
+        if math.isfinite(value):
+            return value
+        self.not_finite += 1
+        return value if value == -math.inf else math.inf

@@ -1,0 +1,106 @@
+"""Where the quadratic model of a step comes from: the dense Hessian, or its products."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from torch import Tensor
+
+from morsescape.critical.counted import Counted
+from morsescape.critical.models import Factored, Metric, Model, dense_model, krylov_model
+
+DENSE = 1500  # up to this size all eigenpairs cost less than what they save
+FACTORED = 12_000  # up to this size the dense Hessian is worth a factorisation: about 3 GB
+_REFRESH = 120  # products since the last factorisation that cost about as much as a new one
+_LOOSE, _TIGHT = 0.1, 1e-4  # share of the gradient that a Krylov model may leave
+
+
+@runtime_checkable
+class Curvature(Protocol):
+    """Makes the quadratic model at a point."""
+
+    def model(self, theta: Tensor, gradient: Tensor) -> Model | None:
+        """The model; None where the Hessian is not finite."""
+
+    @property
+    def changed(self) -> bool:
+        """Whether lengths are measured anew since the last model, so that a radius is void."""
+
+
+class Dense:
+    """All eigenpairs of the dense Hessian."""
+
+    changed = False
+
+    def __init__(self, problem: Counted) -> None:
+        self.problem = problem
+
+    def model(self, theta: Tensor, gradient: Tensor) -> Model | None:
+        """Exact."""
+        hessian = self.problem.hessian(theta)
+        return dense_model(hessian, gradient) if bool(hessian.isfinite().all()) else None
+
+
+class Krylov:
+    """A Krylov space of Hessian products, preconditioned by a factor that is renewed when stale.
+
+    The dense Hessian at an earlier point, shifted until it has a Cholesky factor, turns hundreds of
+    products into a few; it is renewed once the products since cost about as much as a new one. The
+    products are exact and at the current point, so a stale factor costs time, never correctness.
+
+    Args:
+        problem: the landscape.
+        factored: precondition; otherwise products only, no matrix.
+        size: products per model at most.
+        to_zero: solve H s = -∇f also where H is indefinite, instead of stopping at negative
+            curvature: for critical points of any index.
+    """
+
+    def __init__(
+        self, problem: Counted, *, factored: bool, size: int = 250, to_zero: bool = False
+    ) -> None:
+        self.problem, self.factored = problem, factored
+        self.size, self.to_zero = size, to_zero
+        self.metric: Metric | None = None
+        self.changed = False
+        self._first_norm: float | None = None
+        self._products = 0
+
+    def model(self, theta: Tensor, gradient: Tensor) -> Model | None:
+        """Up to `size` products at θ."""
+        norm = float(gradient.norm())
+        self._first_norm = self._first_norm or norm
+        # Superlinear convergence needs residuals that shrink with the gradient (Dembo, Eisenstat &
+        # Steihaug 1982, Theorem 2.3), here like its square root.
+        tolerance = min(_LOOSE, max(_TIGHT, (norm / self._first_norm) ** 0.5))
+        self._renew(theta)
+        before = self.problem.hvps
+        model = krylov_model(
+            lambda v: self.problem.hvp(theta, v),
+            gradient,
+            size=self.size,
+            tolerance=tolerance,
+            metric=self.metric,
+            to_zero=self.to_zero,
+        )
+        self._products += self.problem.hvps - before
+        return model if bool(model.vectors.isfinite().all()) else None
+
+    def _renew(self, theta: Tensor) -> None:
+        stale = self.metric is None or self._products >= _REFRESH
+        self.changed = self.factored and stale
+        if not self.changed:
+            return
+        self.metric = None  # frees the old factor before the new matrix is made
+        matrix = self.problem.hessian(theta).clone()
+        self.problem.forget()
+        if bool(matrix.isfinite().all()):
+            self.metric = Factored(matrix, 2 * self.problem.f.l2)
+        self._products = 0
+
+
+def choose(problem: Counted, *, to_zero: bool = False) -> Dense | Krylov:
+    """What is cheapest for this many variables."""
+    if problem.dim <= DENSE:
+        return Dense(problem)
+    return Krylov(problem, factored=problem.dim <= FACTORED, to_zero=to_zero)

@@ -1,0 +1,258 @@
+"""From any point to a critical point, with proof of what was found."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.critical.certificate import Certificate
+from morsescape.critical.certify import certify
+from morsescape.critical.counted import Counted
+from morsescape.critical.curvature import DENSE, choose
+from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.diagnose import diagnose
+from morsescape.critical.negative import leave, negative_directions
+from morsescape.critical.quasi_newton import lbfgs
+from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.errors import ArgumentError
+from morsescape.objective import Objective
+from morsescape.spectrum.inertia import Inertia, inertia
+
+Progress = Callable[[str, int, int], None]
+Callback = Callable[[Tensor, float, float], None]
+
+TARGETS = ("minimum", "nearest")
+METHODS = ("auto", "lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
+_ROUNDS = 20  # saddles left on the way to one minimum
+_QUASI_STEPS = 3000  # at most; where f is not convex yet, they gain more per second than Newton steps
+_QUASI_TOL = 1e-4
+
+
+def find_critical_point(
+    f: Objective,
+    theta: Float64[Tensor, "D"] | None = None,
+    *,
+    target: str = "minimum",
+    method: str = "auto",
+    tol: float = 1e-9,
+    max_steps: int = 2000,
+    seed: int = 0,
+    progress: Progress | None = None,
+    callback: Callback | None = None,
+) -> CriticalPoint:
+    """A critical point of f reached from θ, with its certified index and a certificate.
+
+    With target "minimum" f falls until ‖∇f‖ ≤ tol; a critical point with certified negative
+    curvature is left along it and the search goes on. With "nearest" ‖∇f‖ falls instead, towards
+    a critical point of any index.
+
+    ============== ============================================================================
+    method         step
+    ============== ============================================================================
+    auto           large networks: L-BFGS first; then trust-region ("nearest": levenberg)
+    lbfgs          quasi-Newton, strong Wolfe conditions (SciPy)
+    trust-region   minimiser of the quadratic model in a ball
+    saddle-free    -|H|⁻¹∇f, damped: attracted to minima only
+    cubic          minimiser of the quadratic model + σ‖s‖³/3
+    levenberg      least ‖∇f + Hs‖² in a ball; the only one for "nearest"
+    ============== ============================================================================
+
+    The second-order steps use all eigenpairs of the dense Hessian up to 1,500 variables, products
+    in a Krylov space above, preconditioned up to 12,000 by a dense factor that is renewed when
+    stale.
+
+    Args:
+        f: the landscape.
+        theta: where to start; None takes the model's own parameters.
+        target: "minimum" or "nearest".
+        method: see above.
+        tol: on ‖∇f‖, absolute.
+        max_steps: accepted steps in all.
+        seed: of random directions; the caller's random state is not used.
+        progress: called as progress(stage, done, total); for the search, in tenths of a decade of
+            ‖∇f‖.
+        callback: called as callback(θ, f(θ), ‖∇f(θ)‖) after every accepted step. To resume an
+            interrupted search, keep θ and start from it.
+
+    Returns:
+        The point, whatever came of the search; `status` says what. A search that does not converge
+        does not raise.
+
+    Raises:
+        ArgumentError: an unknown target or method, a point of the wrong shape or not finite, a
+            tolerance or limit that is not positive.
+
+    Source:
+        Conn, Gould & Toint, Trust-Region Methods (2000); Dauphin et al. (2014), saddle-free Newton;
+        Nesterov & Polyak (2006), cubic regularisation.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+        >>> start = torch.tensor([0.1, 0.5]).double()
+        >>> low, near = (
+        ...     ms.find_critical_point(f, start, target=t) for t in ("minimum", "nearest")
+        ... )
+        >>> low.index, near.index, near.certificate.status.name
+        (0, 1, 'PROVED')
+    """
+    start = f.theta if theta is None else theta
+    _check(f, start, target, method, tol, max_steps)
+    search = _Search(f, target, method, tol, max_steps, seed, progress, callback)
+    return search.run(start.detach().clone())
+
+
+@dataclass
+class _Search:
+    f: Objective
+    target: str
+    method: str
+    tol: float
+    max_steps: int
+    seed: int
+    progress: Progress | None
+    callback: Callback | None
+    steps: int = 0
+    first_norm: float = math.nan
+
+    def run(self, theta: Tensor) -> CriticalPoint:
+        began = time.perf_counter()
+        self.problem = Counted(self.f)
+        point = Point.at(self.problem, theta)
+        self.first_norm = point.norm
+        for round_ in range(_ROUNDS):
+            point, stop = self._search(point)
+            signs, certificate = self._judge(point)
+            if stop is not Stop.CONVERGED or self.target == "nearest":
+                break
+            if signs is None or signs.negative[0] == 0:
+                break
+            following = self._leave(point, signs, round_)
+            if following is None:
+                return self._result(
+                    point, signs, certificate, SearchStatus.INDEX_LEFT, time.perf_counter() - began
+                )
+            point = following
+        status = diagnose(self.problem, point, stop, certificate, self.seed)
+        if status is SearchStatus.DEGENERATE and _vanishes(self.problem, point):
+            status = SearchStatus.FLAT
+        return self._result(point, signs, certificate, status, time.perf_counter() - began)
+
+    def _search(self, point: Point) -> tuple[Point, Stop]:
+        """Down to ‖∇f‖ ≤ tol, or to what ends it."""
+        method = self.method
+        if method == "auto":
+            method = "trust-region" if self.target == "minimum" else "levenberg"
+            if self.target == "minimum" and self.f.dim > DENSE:
+                point, stop = self._quasi_newton(point, max(_QUASI_TOL, self.tol), _QUASI_STEPS)
+                if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
+                    return point, stop
+        if method == "lbfgs":
+            return self._quasi_newton(point, self.tol, self.max_steps)
+        loop = Loop(
+            self.problem,
+            choose(self.problem, to_zero=method == "levenberg"),
+            method,
+            self.tol,
+            self.max_steps - self.steps,
+            hook=self._after_step,
+        )
+        return loop.run(point)
+
+    def _quasi_newton(self, point: Point, tol: float, steps: int) -> tuple[Point, Stop]:
+        limit = min(steps, self.max_steps - self.steps)
+        return lbfgs(self.problem, point, tol=tol, max_steps=limit, hook=self._after_step)
+
+    def _after_step(self, point: Point) -> None:
+        self.steps += 1
+        if self.callback is not None:
+            self.callback(point.theta, point.value, point.norm)
+        if self.progress is not None and self.first_norm > self.tol:
+            total = math.ceil(10 * math.log10(self.first_norm / self.tol))
+            left = 10 * math.log10(max(point.norm, self.tol) / self.tol)
+            self.progress("search", min(max(total - math.ceil(left), 0), total), total)
+
+    def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
+        """The signs of the curvatures, and the certificate, from one enclosed Hessian."""
+        hessian = self.problem.enclosed_hessian(point.theta)
+        method = "eigh" if self.f.dim <= DENSE else "ldl"
+        signs = None
+        if bool(hessian.matrix.isfinite().all()) and math.isfinite(point.value):
+            signs = inertia(
+                self.f, point.theta, method=method, hessian=hessian, progress=self.progress
+            )
+        certificate = certify(
+            self.f, point.theta, tol=self.tol, hessian=hessian, seed=self.seed
+        )
+        return signs, certificate
+
+    def _leave(self, point: Point, signs: Inertia, round_: int) -> Point | None:
+        seed = self.seed + round_
+        directions = negative_directions(self.problem, point.theta, signs.radius, seed)
+        return leave(self.problem, point, directions) if len(directions) else None
+
+    def _result(
+        self,
+        point: Point,
+        signs: Inertia | None,
+        certificate: Certificate,
+        status: SearchStatus,
+        seconds: float,
+    ) -> CriticalPoint:
+        return CriticalPoint(
+            theta=point.theta,
+            value=point.value,
+            grad_norm=point.norm,
+            inertia=signs,
+            certificate=certificate,
+            status=status,
+            evaluations=self.problem.evaluations,
+            steps=self.steps,
+            seconds=seconds,
+            method=self.method,
+            target=self.target,
+            seed=self.seed,
+        )
+
+
+def _vanishes(problem: Counted, point: Point) -> bool:
+    return point.norm == 0 and not bool(problem.hessian(point.theta).any())
+
+
+def _check(
+    f: Objective, theta: Tensor, target: str, method: str, tol: float, max_steps: int
+) -> None:
+    for what, got, known in (("target", target, TARGETS), ("method", method, METHODS)):
+        if got not in known:
+            raise ArgumentError(
+                what, expected=" | ".join(known), got=repr(got), cure="choose one of these"
+            )
+    if (target == "nearest") != (method == "levenberg") and method != "auto":
+        raise ArgumentError(
+            "method",
+            expected="levenberg for target 'nearest', another one for 'minimum'",
+            got=f"{method!r} for {target!r}",
+            cure="leave the method at 'auto'",
+        )
+    if theta.shape != (f.dim,) or theta.dtype != torch.float64:
+        raise ArgumentError(
+            "theta",
+            expected=f"a float64 vector of shape ({f.dim},)",
+            got=f"{theta.dtype} of shape {tuple(theta.shape)}",
+            cure="start from f.theta, or flatten the parameters in the order of the model",
+        )
+    if not bool(theta.isfinite().all()):
+        raise ArgumentError(
+            "theta", expected="finite numbers", got="NaN or infinity", cure="start elsewhere"
+        )
+    for name, number in (("tol", tol), ("max_steps", max_steps)):
+        if not 0 < number < math.inf:
+            raise ArgumentError(
+                name, expected="a positive number", got=number, cure="leave it at its default"
+            )

@@ -1,0 +1,227 @@
+"""Where the Hessian is looked at: a network that is trained, drawn at random or given."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from morsescape.data import NAMES as DATA
+from morsescape.data import Dataset, load
+from morsescape.errors import ArgumentError, DataError
+from morsescape.experiments.user_code import call_objective, split_address
+from morsescape.nets import ACTIVATIONS, POOLS, Recipe, Training, build, default_recipe, train
+from morsescape.nets import NAMES as NETS
+from morsescape.objective import Objective
+from morsescape.store import load_checkpoint
+
+Progress = Callable[[str, int, int], None]
+AT = ("trained", "random")
+
+
+@dataclass(frozen=True)
+class PointSettings:
+    """Which network, on which data, at which point.
+
+    Attributes:
+        net, data, samples, activation, pool: as in `nets.build` and `data.load`.
+        at: "trained", or "random" for the initialisation.
+        l2: λ of f = L + λ‖θ‖²; it enters f, not the training. With `objective`, None keeps its own.
+        optimizer, lr, epochs: None takes those of `nets.default_recipe`.
+        device: where to train; the counting is done on the CPU.
+        root: folder of the data; it does not change the results.
+        checkpoint: parameters of `net` in a safetensors file, instead of training.
+        objective: "FILE.py:FUNCTION", a function that returns an `Objective`, instead of net and
+            data; the point is the objective's own θ.
+
+    Raises:
+        ArgumentError: an unknown name or a value out of range.
+
+    Example:
+        >>> print(PointSettings(net="cnn", data="mnist", at="random"))
+        cnn (relu, max pooling) on mnist, random
+    """
+
+    net: str = "mlp2"
+    data: str = "digits"
+    at: str = "trained"
+    samples: int | None = None
+    activation: str = "relu"
+    pool: str = "max"
+    l2: float | None = None
+    optimizer: str | None = None
+    lr: float | None = None
+    epochs: int | None = None
+    device: str = "cpu"
+    root: str | None = None
+    checkpoint: str | None = None
+    objective: str | None = None
+
+    def __post_init__(self) -> None:
+        for name, known in (("net", NETS), ("data", DATA), ("at", AT)):
+            _check_name(name, getattr(self, name), known)
+        _check_name("activation", self.activation, tuple(ACTIVATIONS))
+        _check_name("pool", self.pool, tuple(POOLS))
+        if self.objective is not None:
+            split_address(self.objective)
+        if self.l2 is not None and not 0 <= self.l2 < float("inf"):
+            raise ArgumentError(
+                "--l2", expected="a finite number, 0 or more", got=self.l2, cure="0 for no ridge"
+            )
+        _check_device(self.device)
+        self._check_recipe()
+
+    def _check_recipe(self) -> None:
+        usual = "adam" if self.net == "cnn" else "sgd"
+        if self.optimizer not in (None, usual) and self.lr is None:
+            raise ArgumentError(
+                "--lr",
+                expected=f"a learning rate for {self.optimizer}, which is not the usual "
+                f"optimizer of {self.net}",
+                got="none",
+                cure="pass --lr too, for instance 0.003 for adam or 0.1 for sgd",
+            )
+        # A recipe checks its values itself.
+        lr, epochs = (1.0 if self.lr is None else self.lr), (self.epochs or 0)
+        Recipe(self.optimizer or usual, lr, epochs)
+
+    def __str__(self) -> str:
+        if self.objective is not None:
+            return f"{self.objective}, at its own point"
+        pool = f", {self.pool} pooling" if self.net == "cnn" else ""
+        where = f"checkpoint {self.checkpoint}" if self.checkpoint else self.at
+        return f"{self.net} ({self.activation}{pool}) on {self.data}, {where}"
+
+    def identity(self) -> dict[str, Any]:
+        """What the results depend on, as JSON values: files by their content, no folders."""
+        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "root"}
+        if self.objective is not None:
+            file, function = split_address(self.objective)
+            # Net and data do not matter then.
+            values = {"l2": self.l2, "objective": f"{_sha256(file)}:{function}"}
+        elif self.checkpoint is not None:
+            values["checkpoint"] = _sha256(Path(self.checkpoint))
+        return values
+
+
+@dataclass(frozen=True, eq=False)
+class Point:
+    """An objective f, a point θ of shape (D,), and how it was come by."""
+
+    f: Objective
+    theta: Tensor
+    training: Training | None
+    seconds: float
+
+
+def make_point(
+    settings: PointSettings,
+    seed: int,
+    *,
+    dataset: Dataset | None = None,
+    progress: Progress | None = None,
+) -> Point:
+    """Build, train or load what `settings` says; the same seed gives the same point.
+
+    Args:
+        settings: what to make.
+        seed: of the initialisation and of the order of the samples.
+        dataset: the data, if it is loaded already.
+        progress: called as progress("training", epochs done, epochs).
+
+    Raises:
+        ArgumentError, DataError: data, checkpoint or function that cannot be used.
+
+    Example:
+        >>> point = make_point(PointSettings(at="random", samples=50), seed=0)
+        >>> print(point.f)
+        f(theta) = cross_entropy, 760 parameters, 50 samples
+    """
+    start = time.perf_counter()
+    if settings.objective is not None:
+        f = call_objective(settings.objective, seed)
+        f = f if settings.l2 is None else f.at_l2(settings.l2)
+        return Point(f, f.theta, None, time.perf_counter() - start)
+    dataset = dataset or load_data(settings)
+    model = build(
+        settings.net,
+        image_shape=dataset.image_shape,
+        classes=dataset.classes,
+        activation=settings.activation,
+        pool=settings.pool,
+        seed=seed,
+    )
+    training = None
+    if settings.checkpoint is not None:
+        load_checkpoint(settings.checkpoint, model)
+    elif settings.at == "trained":
+        training = _train(model, dataset, seed, settings, progress)
+    f = Objective(model.eval(), "cross_entropy", (dataset.x, dataset.y), l2=settings.l2 or 0.0)
+    return Point(f, f.theta, training, time.perf_counter() - start)
+
+
+def load_data(settings: PointSettings) -> Dataset:
+    """The data set that `settings` names."""
+    return load(settings.data, settings.root, samples=settings.samples)
+
+
+def accuracy(f: Objective, theta: Tensor) -> float | None:
+    """Share of the samples whose largest output is that of their label; None without labels."""
+    net = f.network
+    if net is None or net.loss != "cross_entropy" or net.y.is_floating_point():
+        return None
+    parameters = net.unflatten(theta)
+    with torch.no_grad():
+        right = [(net.output(parameters, x).argmax(1) == y).sum() for x, y in net.chunks(4096)]
+    return int(torch.stack(right).sum()) / net.samples
+
+
+def _train(
+    model: nn.Module,
+    dataset: Dataset,
+    seed: int,
+    settings: PointSettings,
+    progress: Progress | None,
+) -> Training:
+    changes = {k: getattr(settings, k) for k in ("optimizer", "lr", "epochs")}
+    recipe = replace(
+        default_recipe(model, len(dataset)), **{k: v for k, v in changes.items() if v is not None}
+    )
+    step = None if progress is None else lambda done, total: progress("training", done, total)
+    model.to(settings.device)
+    training = train(model, dataset, seed=seed, recipe=recipe, progress=step)
+    model.to("cpu")
+    return training
+
+
+def _check_name(option: str, got: str, known: tuple[str, ...]) -> None:
+    if got not in known:
+        raise ArgumentError(
+            f"--{option}", expected=" | ".join(known), got=repr(got), cure="choose one of these"
+        )
+
+
+def _check_device(device: str) -> None:
+    try:
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ArgumentError(
+            "--device", expected="a device of this machine", got=f"{device!r}: {reason}",
+            cure="cpu always works",
+        ) from error  # fmt: skip
+
+
+def _sha256(file: Path) -> str:
+    try:
+        return hashlib.sha256(file.read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(
+            str(file), expected="a readable file", got=error.strerror or str(error), cure="check it"
+        ) from error

@@ -1,0 +1,22 @@
+"""What the figures have in common: colours, and bounds as text."""
+
+from __future__ import annotations
+
+import math
+
+# Okabe & Ito: colours that colour-blind readers can tell apart.
+VERMILLION, BLUE, GREY, PINK, ORANGE = "#D55E00", "#0072B2", "#999999", "#CC79A7", "#E69F00"
+
+
+def rounded_up(bound: float) -> str:
+    """A bound with two digits, never below the bound itself.
+
+    Example:
+        >>> rounded_up(1.01e-11), rounded_up(0.0), rounded_up(9.99)
+        ('1.1e-11', '0', '1.0e+01')
+    """
+    if bound == 0 or not math.isfinite(bound):
+        return f"{bound:g}"
+    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
+    text = f"{bound:.1e}"
+    return text if float(text) >= bound else f"{bound + step / 2:.1e}"

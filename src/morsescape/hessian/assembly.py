@@ -1,0 +1,323 @@
+"""Assemble a Hessian: one pass over the samples, responses contracted as they come.
+
+Cross blocks are contracted at once; the weighted Gram matrices of a layer with itself, where
+nearly all the time goes, when enough samples have been gathered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from itertools import combinations_with_replacement
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from morsescape.hessian.balls import longest_run, product
+from morsescape.hessian.bound import ErrorBound, Norms
+from morsescape.hessian.enclose import Enclosure, Values
+from morsescape.hessian.family import Families, Family
+from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
+from morsescape.hessian.layers import LinearLayer
+from morsescape.hessian.moves import Chunk, Moved, moved
+from morsescape.hessian.placement import (
+    Places,
+    add_block,
+    group_places,
+    mirror,
+    number_units,
+    unit_places,
+)
+from morsescape.hessian.program import record
+from morsescape.hessian.tangents import Plan, Responses
+from morsescape.network import Network
+
+Progress = Callable[[int, int], None]
+Responding = dict[str, Moved]
+
+
+class Assembly:
+    """The state of one assembly: programs, gathered samples, the matrix and its bound."""
+
+    def __init__(
+        self, net: Network, theta: Tensor, plan: Plan, machine: type[Any], budget: int
+    ) -> None:
+        self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
+        self.responses = Responses(net, plan)
+        self.matrix = theta.new_zeros(net.dim, net.dim)
+        self.places = {x.weight: unit_places(net, x) for x in plan.outputs}
+        self.groups = [group_places(net, g) for g in plan.groups]
+        self.units = number_units(plan, self.groups)
+        self.bound = ErrorBound(self.units["total"].stop, net.dtype)
+        self.active = {k: torch.zeros(p.shape) for k, p in self.places.items()}
+        self.cross: dict[tuple[Any, str], Tensor] = {}
+        self.rows = [theta.new_zeros(len(g), len(torch.cat(self.groups[k:])))
+                     for k, g in enumerate(self.groups)]  # fmt: skip
+        self.gathered: dict[str, list[tuple[Tensor, Tensor]]] = {}
+        self.chunk, self.budget = chunk_size(net, plan, budget), budget
+        self.programs: dict[Any, Any] = {}
+        self.chunks = self.rounds = 0
+
+    def run(self, progress: Progress | None, triangle: bool) -> None:
+        """Fill the matrix (or its upper triangle) and the bound."""
+        done = 0
+        for x, y in self.net.chunks(self.chunk):
+            self._add_chunk(x, y)
+            done += len(x)
+            if progress is not None:
+                progress(done, self.net.samples)
+        self._contract_gathered()
+        self._place_blocks()
+        if not triangle:
+            mirror(self.matrix)
+        self.bound.runs = self._longest_sum()
+
+    def untouched(self) -> Tensor:
+        """(D,) True where row and column are zero whatever the rounding."""
+        untouched = torch.zeros(self.net.dim, dtype=torch.bool)
+        for name, places in self.places.items():
+            untouched[places[self.active[name] == 0]] = True
+        return untouched
+
+    # -- one chunk ------------------------------------------------------------------------------
+
+    def _program(self, key: Any, function: Callable[..., Any], *example: Tensor) -> Any:
+        """Recorded on first use for this size of chunk."""
+        full = (key, len(example[0]))
+        if full not in self.programs:
+            self.programs[full] = record(function, self.theta, *example)
+        return self.programs[full]
+
+    def _add_chunk(self, x: Tensor, y: Tensor) -> None:
+        machine = self.machine()
+        program = self._program("primal", self.responses.primal, x, y)
+        chunk = Chunk(*program.run(machine, self.theta, x, y))
+        self.bound.kinks += machine.kinks
+        for group in range(len(self.groups)):
+            self._add_group(group, x, y, chunk)
+        for layer in self.plan.outputs:
+            program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
+            deltas, changes = program.run(self.machine(), self.theta, x, y)
+            self._add_layer(layer, _each(deltas), _each(changes), chunk)
+        for name in self.places:
+            self.active[name] += chunk.meetings(name, self.places[name].shape[1])
+        self.chunks += 1
+
+    def _add_layer(
+        self, source: LinearLayer, deltas: Responding, changes: Responding, chunk: Chunk
+    ) -> None:
+        chunk.note(source, deltas, changes)
+        u = _with_bias(chunk.inputs[source.weight].mid, source)
+        norms = Norms.of_inputs(chunk.inputs[source.weight], source.bias is not None)
+        factor = Norms(norms.size.t()[:, None, :, None], norms.error.t()[:, None, :, None])
+        rows = self.units[source.weight]
+        for target in self.plan.outputs[self.plan.positions[source.weight] :]:
+            terms = _term_norms(target, deltas, changes, chunk)  # (a i, n, j)
+            by_unit = terms.map(lambda x: x.unflatten(0, (source.positions, source.units)))
+            self.bound.add(rows, self.units[target.weight], by_unit.times(factor).sum(0, 2))
+            if target is source and source.positions == 1:
+                self._gather(source, u[:, 0], deltas[source.weight].mid)
+            else:
+                self._contract(source, target, u, deltas, changes, chunk)
+
+    def _contract(
+        self, source: LinearLayer, target: LinearLayer, u: Tensor, deltas: Responding,
+        changes: Responding, chunk: Chunk,
+    ) -> None:  # fmt: skip
+        """Add u^T y to the cross block, one unit at a time."""
+        rows = u.transpose(0, 1).reshape(-1, u.shape[-1]).t()  # (p, a n)
+        shape = (source.units, u.shape[-1], self.places[target.weight].numel())
+        block = self.cross.setdefault((source.weight, target.weight), self.matrix.new_zeros(shape))
+        for i in range(source.units):
+            tangents = range(i, source.output_tangents, source.units)  # (a, this i)
+            y = torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
+            block[i] += product(rows, y)
+
+    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> None:
+        """Rows of the parameters that are studied one by one."""
+        own = len(self.groups[group])
+        basis = torch.eye(own, dtype=self.theta.dtype)
+        function = self.responses.from_parameters(group)
+        program = self._program(group, function, x, y, basis[0])
+        columns = slice(self.units[group].start, self.units["total"].stop)
+        step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
+        for start in range(0, own, step):
+            directions = basis[start : start + step]
+            machine = Families(self.machine())
+            result = program.run(machine, self.theta, x, y, Family(directions))
+            deltas, changes = (_each(part, len(directions)) for part in result[:2])
+            gradient = moved(result[2], len(directions))
+            chunk.note(None, deltas, changes)
+            here = slice(start, start + len(directions))
+            self.rows[group][here] += gradient.mid
+            rows = slice(self.units[group].start + start, self.units[group].start + here.stop)
+            self.bound.add_rows(rows, columns, Norms.of_entries(gradient.bound))
+            for target in self.plan.outputs:
+                norms = _term_norms(target, deltas, changes, chunk).sum(1)
+                self.bound.add(rows, self.units[target.weight], norms)
+                self._contract_rows(group, here, target, deltas, changes, chunk)
+
+    def _contract_rows(
+        self, group: int, here: slice, target: LinearLayer, deltas: Responding,
+        changes: Responding, chunk: Chunk,
+    ) -> None:  # fmt: skip
+        """Add sum over samples and positions of d(delta) u + delta d(u)."""
+        name = target.weight
+        d, width = deltas[name].mid, self.places[name].shape[1]
+        u = _with_bias(chunk.inputs[name].mid, target).flatten(0, 1)  # (n b, q)
+        rows = d.permute(0, 3, 1, 2).reshape(-1, len(u))  # (t j, n b)
+        total = product(rows, u).view(len(d), target.units, width)
+        if name in changes:
+            delta = chunk.deltas[name].mid.flatten(0, 1).t()  # (j, n b)
+            v = changes[name].mid.flatten(1, 2)  # (t, n b, q)
+            total[..., : v.shape[-1]] += product(delta.expand(len(d), *delta.shape), v)
+        shape = (len(self.groups[group]), target.units * width)
+        block = self.cross.setdefault((group, name), self.matrix.new_zeros(shape))
+        block[here] += total.flatten(1)
+
+    # -- contraction over gathered samples --------------------------------------------------------
+
+    def _gather(self, layer: LinearLayer, u: Tensor, delta: Tensor) -> None:
+        """Keep the weights d(delta)[i, n, j], i <= j, and inputs of a layer with one position."""
+        pairs = torch.triu_indices(layer.units, layer.units)
+        weights = delta[:, :, 0, :][pairs[0], :, pairs[1]]  # (pairs, n)
+        self.gathered.setdefault(layer.weight, []).append((weights, u))
+        size = sum(w.numel() + v.numel() for part in self.gathered.values() for w, v in part)
+        if size * u.element_size() > self.budget // 2:
+            self._contract_gathered()
+
+    def _contract_gathered(self) -> None:
+        for name in list(self.gathered):
+            parts = self.gathered.pop(name)
+            weights = torch.cat([w for w, _ in parts], 1)
+            inputs = [u for _, u in parts]
+            del parts
+            self._contract_layer(name, weights, inputs)
+        self.rounds += 1
+
+    def _contract_layer(self, name: str, weights: Tensor, inputs: list[Tensor]) -> None:
+        places = [Places.of(p) for p in self.places[name]]
+        width, dead = places[0].size, torch.stack([(u == 0).all(0) for u in inputs]).all(0)
+        used = (~dead).nonzero().squeeze(1)
+        p = len(used)
+        x = torch.cat([u if p == width else u[:, used] for u in inputs])
+        inputs.clear()
+        total = x.new_zeros(p + 1, p + 1)  # the last row and column stay zero
+        spread = torch.full((width,), p)
+        spread[used] = torch.arange(p)
+        wide, block = x.new_empty(p + 1, width), x.new_empty(width, width)
+        scratch = x.new_empty(BLOCK, p)
+        pairs = combinations_with_replacement(range(len(places)), 2)
+        for (i, j), w in zip(pairs, weights, strict=True):
+            weighted_gram(x, w, total[:p, :p], scratch)
+            torch.index_select(total, 1, spread, out=wide)
+            torch.index_select(wide, 0, spread, out=block)
+            add_block(self.matrix, places[i], places[j], block)
+
+    def _place_blocks(self) -> None:
+        every = {k: Places.of(p) for k, p in self.places.items()}
+        for (source, target), block in self.cross.items():
+            columns = every[target]
+            rows = Places.of(self.groups[source]) if isinstance(source, int) else every[source]
+            flat = block.reshape(rows.size, columns.size)
+            if source == target:  # several positions: both triangles are there
+                flat = (flat + flat.t()) / 2
+            add_block(self.matrix, rows, columns, flat)
+        for group, block in enumerate(self.rows):
+            rows = Places.of(self.groups[group])
+            own = block[:, : rows.size]
+            add_block(self.matrix, rows, rows, (own + own.t()) / 2)
+            if group + 1 < len(self.groups):
+                later = Places.of(torch.cat(self.groups[group + 1 :]))
+                add_block(self.matrix, rows, later, block[:, rows.size :])
+        self.cross.clear()
+
+    def _longest_sum(self) -> int:
+        """Roundings that an entry of H passes: in a chunk's product, then chunk by chunk."""
+        positions = max((x.positions for x in self.plan.outputs), default=1)
+        in_chunk = self.chunks + longest_run(self.chunk * positions) + longest_run(positions) + 4
+        return max(in_chunk, gram_roundings(self.net.samples) + 2 * self.rounds)
+
+
+# -- parts of a contraction ---------------------------------------------------------------------
+
+
+def _each(values: dict[str, Any], directions: int | None = None) -> Responding:
+    """`moved` for each; without a number of directions, they lead in the values already."""
+    if directions is not None:
+        return {k: moved(v, directions) for k, v in values.items()}
+    return {k: Moved.of(v) for k, v in values.items()}
+
+
+def _term_norms(
+    target: LinearLayer, deltas: Responding, changes: Responding, chunk: Chunk
+) -> Norms:
+    """Norms of y = d(delta) u + delta d(u), summed over the target's positions: (t, n, j)."""
+    name = target.weight
+    u = Norms.of_inputs(chunk.inputs[name], target.bias is not None)  # (n, b)
+    d = Norms.of_entries(deltas[name].bound)  # (t, n, b, j)
+    total = d.times(u.map(lambda x: x[None, :, :, None]))
+    if name in changes:
+        v = Norms.of_inputs(changes[name].bound, False)  # (t, n, b)
+        e = Norms.of_entries(chunk.deltas[name])  # (n, b, j)
+        total = total.plus(e.map(lambda x: x[None]).times(v.map(lambda x: x[..., None])))
+    return total.sum(2)
+
+
+def _terms(
+    target: LinearLayer, t: int, deltas: Responding, changes: Responding, chunk: Chunk
+) -> Tensor:
+    """y = d(delta) u + delta d(u) of one tangent, summed over positions: (n, j q)."""
+    name = target.weight
+    y = _outer(deltas[name].mid[t], _with_bias(chunk.inputs[name].mid, target))
+    if name in changes:
+        v = changes[name].mid[t]
+        y[..., : v.shape[-1]] += _outer(chunk.deltas[name].mid, v)
+    return y.flatten(1)
+
+
+def _outer(d: Tensor, u: Tensor) -> Tensor:
+    """sum_b d[n, b, j] u[n, b, q]."""
+    if d.shape[1] == 1:
+        return d[:, 0, :, None] * u[:, 0, None, :]
+    return product(d.transpose(1, 2), u)
+
+
+def _with_bias(u: Tensor, layer: LinearLayer) -> Tensor:
+    return u if layer.bias is None else torch.cat([u, u.new_ones(*u.shape[:-1], 1)], -1)
+
+
+# -- sizes of chunks ----------------------------------------------------------------------------
+
+CACHE = 2**25  # bytes of the largest array of tangents
+MOST = 1024  # samples in a chunk: more gains nothing
+
+
+def sample_bytes(net: Network, plan: Plan) -> int:
+    """Bytes that one tangent of one sample needs, roughly: middles, radii and temporaries."""
+    numbers = net.x[0].numel() + sum(x.positions * x.units for x in plan.layers)
+    numbers += sum(x.positions * x.features for x in plan.outputs if not x.fixed_input)
+    return 64 * numbers
+
+
+def chunk_size(net: Network, plan: Plan, budget: int) -> int:
+    """Samples per chunk: within the budget and near the cache; a divisor of all, if one is near."""
+    most = MOST
+    for tangents, width in _arrays(net, plan):
+        most = min(most, CACHE // (8 * tangents * width))
+        most = min(most, budget // (tangents * sample_bytes(net, plan)))
+    most = max(1, min(most, net.samples))
+    near = range(most, max(1, most // 2), -1)
+    return next((size for size in near if net.samples % size == 0), most)
+
+
+def _arrays(net: Network, plan: Plan) -> list[tuple[int, int]]:
+    """Tangents and numbers per sample of the largest arrays."""
+    widths = [x.positions * x.units for x in plan.layers] or [net.x[0].numel()]
+    sizes = [sum(torch.Size(net.shapes[n]).numel() for n in g) for g in plan.groups]
+    arrays = [(min(64, size), max(widths)) for size in sizes]
+    for k, layer in enumerate(plan.outputs):
+        after = [x.positions * max(x.units, 0 if x.fixed_input else x.features)
+                 for x in plan.outputs[k:]]  # fmt: skip
+        arrays.append((layer.output_tangents, max(after)))
+    return arrays or [(1, max(widths))]

@@ -1,0 +1,71 @@
+"""The Hessian of any twice differentiable torch function of a flat vector, with its radius."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.func import grad, jacfwd
+
+from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, unit_roundoff
+from morsescape.hessian.dense import Hessian
+from morsescape.hessian.enclose import Enclosure
+from morsescape.hessian.program import NotTraceable, record
+
+Function = Callable[[Tensor], Tensor]
+
+
+def function_hessian(
+    fn: Function, theta: Float[Tensor, " d"], *, bounded: bool = True
+) -> Hessian:
+    """Hess fn(theta), forward over reverse, with a radius proved by ball arithmetic.
+
+    Every entry comes with a bound on its rounding; their Frobenius norm bounds the spectral norm
+    of the error. Where an operation has no rule, or fn reads numbers out of tensors, the radius
+    is an estimate and `estimate` says why. Entries that are not finite are returned as they are,
+    with an infinite radius.
+
+    Example:
+        >>> import torch
+        >>> from morsescape.hessian.function import function_hessian
+        >>> h = function_hessian(lambda v: v[0] ** 2 * v[1], torch.tensor([1.0, 3.0]).double())
+        >>> h.matrix.tolist(), h.radius < 1e-14, h.estimate
+        ([[6.0, 2.0], [2.0, 0.0]], True, None)
+    """
+    theta = theta.detach()
+    if not bounded:
+        return _estimated(fn, theta, "rounding was not followed")
+    machine = Enclosure()
+    try:
+        ball = as_ball(record(jacfwd(grad(fn)), theta).run(machine, theta))
+    except NoErrorRule as missing:
+        return _estimated(fn, theta, f"the operation {missing.operation} has no error rule")
+    except (NotTraceable, RuntimeError) as reason:
+        return _estimated(fn, theta, f"its program cannot be recorded: {_first_line(reason)}")
+    return _proved(ball, machine.kinks)
+
+
+def _proved(ball: Ball, kinks: int) -> Hessian:
+    matrix = (ball.mid + ball.mid.t()) / 2  # nearer to the truth, which is symmetric
+    averaging = 2 * unit_roundoff(matrix.dtype) * float(matrix.norm())
+    radius = (float(ball.radius().norm()) + averaging) * INFLATION
+    radius = radius if math.isfinite(radius) else math.inf
+    return Hessian(matrix, radius, {"function": radius}, None, kinks)
+
+
+def _estimated(fn: Function, theta: Tensor, why: str) -> Hessian:
+    try:
+        matrix = jacfwd(grad(fn))(theta)
+    except RuntimeError:  # not a function that torch.func can transform
+        matrix = torch.autograd.functional.hessian(fn, theta)
+    matrix = (matrix + matrix.t()) / 2
+    radius = 64 * len(theta) * torch.finfo(matrix.dtype).eps * float(matrix.norm())
+    radius = radius if math.isfinite(radius) else math.inf
+    return Hessian(matrix, radius, {"function": radius}, why)
+
+
+def _first_line(reason: Exception) -> str:
+    return str(reason).strip().split("\n")[0][:120]

@@ -1,0 +1,44 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+
+def interval(ends: Sequence[int]) -> str:
+    """An interval of integers, or the one number that it holds.
+
+    Example:
+        >>> interval((79, 1083)), interval([4, 4])
+        ('[79, 1,083]', '4')
+    """
+    low, high = ends
+    return f"{low:,}" if low == high else f"[{low:,}, {high:,}]"
+
+
+def number(value: float | None, form: str) -> str:
+    """The number in this format, a dash for None."""
+    return "–" if value is None else format(value, form)
+
+
+def spread(value: tuple[float, float | None] | None) -> str:
+    """Mean ± standard deviation; the mean alone of a single run.
+
+    Example:
+        >>> spread((232.9, 2.88)), spread((4.0, None))
+        ('232.9 ± 2.9', '4')
+    """
+    if value is None:
+        return "–"
+    average, sd = value
+    return f"{average:,.6g}" if sd is None else f"{average:,.1f} ± {sd:,.1f}"
+
+
+def sum_of_causes(causes: Mapping[str, int]) -> str:
+    """The causes of null directions as a sum.
+
+    Example:
+        >>> sum_of_causes({"dead inputs": 670, "softmax shift": 11})
+        '670 dead inputs + 11 softmax shift'
+    """
+    return " + ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing"

@@ -1,0 +1,364 @@
+"""How many eigenvalues are negative, zero and positive: intervals that are proved, by two routes.
+
+Let A be the given matrix, c the center and r the radius: H is any symmetric matrix with
+‖H - A‖₂ ≤ r. All counts are those of H - c I.
+
+*By LDLᵀ.* `ldl` factors fl(A + σ I) = L D Lᵀ - E for a shift σ, with ‖E‖₂ ≤ e proved. If
+σ + c ≥ r + e then H - c I ⪯ L D Lᵀ, so n₋(H - c I) ≥ n₋(D) and n₊(H - c I) ≤ n₊(D); if
+σ + c ≤ -(r + e) the order turns round. The two inequalities are tested in exact rational
+arithmetic. Eigenvalues of A - c I outside ±(max |σ + c| + e) are decided. Without the shifts the
+signs of D would belong to A + E: for an eigenvalue below ‖E‖ they prove nothing, however small the
+residual.
+
+*By eigenvalues.* `eigen` gives λ_k(A) up to a proved radius e. Weyl: λ_k(H) is within r + e of it.
+
+A zero eigenvalue cannot be proved by either: perturbed by ε I it is none. So the interval for zeros
+starts at 0, and ends at what is not proved to have a sign.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from enum import Enum
+from fractions import Fraction
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.errors import ArgumentError
+from morsescape.spectrum.eigen import enclosed_eigenvalues
+from morsescape.spectrum.ldl import Factor, factor, gamma, restore
+
+Interval = tuple[int, int]
+Progress = Callable[[int, int], None]
+
+_TRIES = 4  # factorisations per side before giving up; the second nearly always does
+_PILOT = 512  # up to this size the shift is chosen by factoring the whole matrix once more
+_LARGEST_PILOT = 4000
+_SLACK = 1.3  # on a guessed error; a guess too small costs a whole factorisation
+_TOO_WIDE = 3.0  # a band this much wider than needed is worth a second factorisation
+_STRIP = 256  # rows looked at together
+
+
+class CountStatus(Enum):
+    """Whether the signs were counted."""
+
+    COUNTED = "counted: the intervals are proved"
+    RADIUS = "not counted: the given radius is infinite, so nothing can be proved"
+    OVERFLOW = "refused: the factorisation or the bound on its error overflowed"
+    NO_SHIFT = "refused: no shift exceeded the bound on the error of its factorisation"
+    NO_BOUND = "refused: the computed eigenvectors are too inaccurate to prove anything"
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Numbers of negative, zero and positive eigenvalues of H - center I, as closed intervals.
+
+    They hold for every symmetric H within the given radius of the given matrix, in spectral norm.
+
+    Attributes:
+        negative, null, positive: intervals (lo, hi); the true numbers sum to n.
+        radius: eigenvalues of the matrix farther than this from the center are decided; the given
+            radius plus `solver_radius`.
+        solver_radius: what the counting method adds, proved.
+        method: "ldl" | "eigh".
+        shift: the larger |σ + center| of the two factorisations; 0 for "eigh".
+        eigenvalues: of the matrix itself (not minus the center), ascending, by "eigh" only; each
+            within `solver_radius`.
+        status: whether this is a count, or why not (then every interval is (0, n)).
+    """
+
+    negative: Interval
+    null: Interval
+    positive: Interval
+    radius: float
+    solver_radius: float
+    method: str
+    shift: float
+    eigenvalues: Tensor | None
+    status: CountStatus
+
+
+def count_by_ldl(
+    matrix: Float64[Tensor, "n n"],
+    radius: float,
+    *,
+    triangle: bool = False,
+    overwrite: bool = False,
+    center: float = 0.0,
+    progress: Progress | None = None,
+) -> Counts:
+    """Count the signs of H - center I, for all H within `radius`, by two shifted LDLᵀ.
+
+    Costs two to four factorisations (n³/3 multiplications and additions each). Without
+    `triangle` or `overwrite` a copy is made; with one of them only O(n) memory is needed besides.
+
+    Args:
+        matrix: symmetric; if it is so up to rounding, that is added to the radius.
+        radius: bound on ‖H - matrix‖₂, ≥ 0.
+        triangle: only the upper triangle (i ≤ j) is read, the strict lower one is scratch.
+        overwrite: the strict lower triangle may be used meanwhile; it is restored.
+        center: eigenvalues are counted against this number.
+        progress: called as progress(columns done, columns in all); the latter may grow.
+
+    Raises:
+        ArgumentError: a matrix that is not square, float64, finite and symmetric; a bad radius.
+
+    Source:
+        Sylvester's law of inertia; Bunch & Kaufman (1977); the bound on E is derived in `ldl`.
+
+    Example:
+        >>> import torch
+        >>> count = count_by_ldl(torch.diag(torch.tensor([-2.0, 1e-20, 3.0]).double()), 1e-12)
+        >>> count.negative, count.null, count.positive, count.status.value
+        ((1, 2), (0, 1), (1, 2), 'counted: the intervals are proved')
+    """
+    n = _check_arguments(matrix, radius, center)
+    given = radius + (_check_triangle(matrix) if triangle else _check_symmetric(matrix, radius))
+    if math.isinf(radius):
+        return _undecided(n, "ldl", CountStatus.RADIUS)
+    if n == 0:
+        return _counts(n, (0, 0), (0, 0), given, 0.0, "ldl")
+    in_place = (triangle or overwrite) and matrix.stride(1) == 1
+    work = matrix if in_place else matrix.clone(memory_format=torch.contiguous_format)
+    try:
+        sides = _Sides(work, _up(given), center, progress).run()
+    finally:
+        if in_place and not triangle:
+            restore(matrix)
+    if isinstance(sides, CountStatus):
+        return _undecided(n, "ldl", sides)
+    above, below = sides
+    reach = max(_up(s.distance + s.error) for s in sides)
+    counts = _counts(n, above.signs, below.signs, radius, _up(reach - radius), "ldl")
+    return replace(counts, shift=max(s.distance for s in sides))
+
+
+def count_by_eigh(
+    matrix: Float64[Tensor, "n n"], radius: float, *, center: float = 0.0, vectors: bool = True
+) -> Counts:
+    """Count the signs of H - center I, for all H within `radius`, from all eigenvalues.
+
+    Slower than `count_by_ldl` and hungrier for memory (ten matrices), but it returns the
+    eigenvalues, each within `solver_radius`.
+
+    Args:
+        matrix: symmetric; if it is so up to rounding, that is added to the radius.
+        radius: bound on ‖H - matrix‖₂, ≥ 0.
+        center: eigenvalues are counted against this number.
+        vectors: False takes LAPACK's eigenvalues alone, for drawing: nothing is proved about
+            them, and the counts come from `count_by_ldl` (`method` says so).
+
+    Raises:
+        ArgumentError: as `count_by_ldl`.
+
+    Source:
+        Weyl's inequality; the argument is written out in `eigen`.
+
+    Example:
+        >>> import torch
+        >>> count = count_by_eigh(torch.tensor([[0.0, 1.0], [1.0, 0.0]]).double(), 1e-12)
+        >>> count.negative, count.null, count.positive
+        ((1, 1), (0, 0), (1, 1))
+    """
+    if not vectors:
+        counts = count_by_ldl(matrix, radius, center=center)
+        return replace(counts, eigenvalues=torch.linalg.eigvalsh(matrix))
+    n = _check_arguments(matrix, radius, center)
+    skew = _check_symmetric(matrix, radius)
+    upper = matrix.triu() + matrix.triu(1).t() if skew else matrix
+    values, error = enclosed_eigenvalues(upper)
+    if not math.isfinite(error + radius):
+        status = CountStatus.RADIUS if math.isinf(radius) else CountStatus.NO_BOUND
+        return replace(_undecided(n, "eigh", status), eigenvalues=values)
+    error = _up(error + skew)
+    band = _up(radius + error)
+    # Rounding is monotone: fl(λ - c) < -band implies λ - c < -band.
+    distance = values - center
+    negative, positive = int((distance < -band).sum()), int((distance > band).sum())
+    above, below = (negative, n - negative), (n - positive, positive)
+    return replace(_counts(n, above, below, radius, error, "eigh"), eigenvalues=values)
+
+
+@dataclass(frozen=True)
+class _Side:
+    """One factorisation: its signs, |σ + c| rounded up, and the bound on its error."""
+
+    signs: Interval
+    distance: float
+    error: float
+
+
+@dataclass
+class _Sides:
+    """The factorisations above and below, with shifts that are proved to be large enough."""
+
+    matrix: Tensor
+    radius: float
+    center: float
+    progress: Progress | None
+    done: int = 0
+    planned: int = 2
+
+    def run(self) -> tuple[_Side, _Side] | CountStatus:
+        n = len(self.matrix)
+        guess = self._pilot(n) if n <= _PILOT else self._extrapolate(n)
+        above = self._side(1, guess)
+        if isinstance(above, CountStatus):
+            return above
+        below = self._side(-1, _SLACK * above.error)
+        return below if isinstance(below, CountStatus) else (above, below)
+
+    def _side(self, sign: int, guess: float) -> _Side | CountStatus:
+        for attempt in range(_TRIES):
+            shift = sign * (self.radius + guess) - self.center
+            restore(self.matrix)
+            side = _measure(factor(self.matrix, shift, self._step), shift + self.center)
+            self.done += 1
+            if side is None:
+                return CountStatus.OVERFLOW
+            needed = Fraction(self.radius) + Fraction(side.error)
+            have = sign * (Fraction(shift) + Fraction(self.center))
+            if have >= needed and (attempt > 0 or have <= Fraction(_TOO_WIDE) * needed):
+                return side
+            self.planned += 1
+            # A large center or radius swallows small changes of the shift: step over its rounding.
+            least = math.ulp(abs(self.center) + abs(shift))
+            guess = _SLACK ** (attempt + 1) * side.error + 2 * least
+        return CountStatus.NO_SHIFT
+
+    def _step(self, columns: int) -> None:
+        if self.progress is not None:
+            n = len(self.matrix)
+            self.progress(self.done * n + columns, self.planned * n)
+
+    def _extrapolate(self, n: int) -> float:
+        """Guess the error from those of two principal submatrices, chosen at random.
+
+        A heuristic: the error grows like a power of n, between n and n^2.6. `_side` verifies it.
+        """
+        large = min(n // 4, _LARGEST_PILOT)
+        small, large_error = self._pilot(large // 2), self._pilot(large)
+        if not 0 < small < math.inf:
+            return large_error
+        growth = min(max(large_error / small, 2.0), 6.0)
+        return large_error * growth ** math.log2(n / large)
+
+    def _pilot(self, size: int) -> float:
+        """The error of factoring a principal submatrix."""
+        n = len(self.matrix)
+        chosen = torch.arange(n)
+        if size < n:
+            order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
+            chosen = order[:size].sort().values
+        part = self.matrix[chosen[:, None], chosen[None, :]].contiguous()
+        restore(part)
+        scale = float(part.abs().sum(1).max())
+        shift = self.radius + size * 2.0**-53 * scale - self.center
+        error = factor(part, shift).bound()
+        return _SLACK * error if math.isfinite(error) else 0.0
+
+
+def _measure(result: Factor, distance: float) -> _Side | None:
+    signs, error = result.signs(), result.bound()
+    if signs is None or not math.isfinite(error):
+        return None
+    return _Side(signs, _up(abs(distance)), error)
+
+
+def _counts(
+    n: int, above: Interval, below: Interval, radius: float, solver_radius: float, method: str
+) -> Counts:
+    """From (negative, positive) of something that H - c I is below, and of something above it."""
+    negative, positive = above[0], below[1]
+    return Counts(
+        negative=(negative, n - positive),
+        null=(0, n - negative - positive),
+        positive=(positive, n - negative),
+        radius=_up(radius + solver_radius),
+        solver_radius=solver_radius,
+        method=method,
+        shift=0.0,
+        eigenvalues=None,
+        status=CountStatus.COUNTED,
+    )
+
+
+def _undecided(n: int, method: str, status: CountStatus) -> Counts:
+    counts = _counts(n, (0, n), (n, 0), 0.0, 0.0, method)
+    return replace(counts, radius=math.inf, solver_radius=math.inf, status=status)
+
+
+def _up(x: float) -> float:
+    """The next number: above the exact result of the one operation that gave x."""
+    return math.nextafter(x, math.inf)
+
+
+def _check_arguments(matrix: Tensor, radius: float, center: float) -> int:
+    """The size of the matrix, if all is well."""
+    kind = f"{matrix.dtype} of shape {tuple(matrix.shape)} on {matrix.device}"
+    square = matrix.ndim == 2 and matrix.shape[0] == matrix.shape[1]
+    if not (square and matrix.dtype == torch.float64 and matrix.device.type == "cpu"):
+        raise ArgumentError(
+            "matrix",
+            expected="a square float64 matrix on the CPU",
+            got=kind.replace("torch.", ""),
+            cure="signs are decided in float64: compute the Hessian in float64",
+        )
+    if not radius >= 0:
+        raise ArgumentError(
+            "radius",
+            expected="a number that is 0 or more",
+            got=repr(radius),
+            cure="pass the bound on the error of the matrix, 0 if it is exact",
+        )
+    if not math.isfinite(center):
+        raise ArgumentError(
+            "center", expected="a finite number", got=repr(center), cure="0 counts signs"
+        )
+    return len(matrix)
+
+
+def _check_symmetric(matrix: Tensor, radius: float) -> float:
+    """½ ‖A - Aᵀ‖_∞: how far the symmetric matrix of the upper triangle may be from ½ (A + Aᵀ)."""
+    sums = matrix.new_zeros(len(matrix))
+    for i in range(0, len(matrix), _STRIP):
+        j = i + _STRIP
+        upper, lower = matrix[i:j, i:], matrix[i:, i:j].t()
+        _check_finite(upper)
+        if torch.equal(upper, lower):
+            continue
+        _check_finite(lower)
+        skew = (upper - lower).abs()
+        if float(skew.max()) > radius:
+            row, column = divmod(int(skew.argmax()), len(matrix) - i)
+            raise ArgumentError(
+                "matrix",
+                expected="a symmetric matrix",
+                got=f"entries ({row + i}, {column + i}) and ({column + i}, {row + i}) that differ "
+                f"by {float(skew.max()):.3g}",
+                cure="mend the matrix; triangle=True reads the upper triangle only",
+            )
+        sums[i:j] += skew.sum(1)
+        sums[j:] += skew[:, _STRIP:].sum(0)
+    total = float(sums.max()) if len(matrix) else 0.0
+    return 0.5 * total * (1 + gamma(len(matrix) + 4))
+
+
+def _check_triangle(matrix: Tensor) -> float:
+    for i in range(0, len(matrix), _STRIP):
+        _check_finite(matrix[i : i + _STRIP, i:].triu())
+    return 0.0
+
+
+def _check_finite(entries: Tensor) -> None:
+    if not bool(torch.isfinite(entries).all()):
+        raise ArgumentError(
+            "matrix",
+            expected="finite entries",
+            got="nan or infinity",
+            cure="look for what overflowed where the matrix was computed",
+        )

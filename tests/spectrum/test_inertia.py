@@ -1,0 +1,175 @@
+"""Intervals that hold, are tight where they can be, and say so where they cannot."""
+
+import pytest
+import torch
+from networks import classifier, double_backward, labelled, mlp
+from torch import nn
+
+import morsescape as ms
+from morsescape.hessian.dense import Hessian
+from morsescape.spectrum.inertia import InertiaStatus
+from morsescape.spectrum.kernel import null_causes
+from morsescape.spectrum.reduce import reduce
+
+
+def quadratic(eigenvalues):
+    d = torch.tensor(eigenvalues, dtype=torch.float64)
+    return ms.Objective.from_function(lambda t: 0.5 * (d * t * t).sum(), len(d))
+
+
+@pytest.mark.parametrize("method", ["ldl", "eigh"])
+def test_a_morse_point_is_proved(method):
+    result = ms.inertia(quadratic([-2.0, -1e-3, 1.0, 5.0, 1e-3]), method=method)
+    assert (result.negative, result.null, result.positive) == ((2, 2), (0, 0), (3, 3))
+    assert result.status is InertiaStatus.PROVED
+    assert result.index == 2
+    assert "computed gradient is zero" in result.conclusion
+
+
+@pytest.mark.parametrize("method", ["ldl", "eigh"])
+def test_a_zero_eigenvalue_is_undecided_and_never_claimed(method):
+    f = ms.Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2 + t[2] ** 4, 3)
+    result = ms.inertia(f, torch.zeros(3).double(), method=method)
+    assert (result.negative, result.null, result.positive) == ((1, 2), (0, 1), (1, 2))
+    assert result.status is InertiaStatus.UNDECIDED
+    assert result.index is None
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("activation", [nn.ReLU, nn.Tanh])
+@pytest.mark.parametrize("method", ["ldl", "eigh"])
+def test_intervals_hold_for_small_networks(seed, activation, method):
+    f = classifier((5, 4, 3), activation, seed=seed)
+    result = ms.inertia(f, method=method)
+    exact = torch.linalg.eigvalsh(double_backward(f))
+    true = int((exact < -1e-10).sum()), int((exact > 1e-10).sum())
+    assert result.negative[0] <= true[0] <= result.negative[1]
+    assert result.positive[0] <= true[1] <= result.positive[1]
+    zeros = f.dim - sum(true)
+    assert 5 <= sum(result.null_explained.values()) <= zeros
+    assert result.null == (sum(result.null_explained.values()), zeros)
+    if activation is nn.Tanh:  # ReLU units that are always active leave more, for other reasons
+        assert result.index == true[0]
+    assert result.radius < 1e-9
+
+
+def test_l2_moves_the_null_space_to_the_positive_side():
+    f = classifier((5, 4, 3), l2=0.01)
+    exact = torch.linalg.eigvalsh(double_backward(f))
+    result = ms.inertia(f)
+    assert result.null == (0, 0)
+    assert result.negative == ((exact < 0).sum(), (exact < 0).sum())
+    assert result.positive == ((exact > 0).sum(), (exact > 0).sum())
+    eigen = ms.inertia(f, method="eigh")
+    assert (eigen.negative, eigen.positive) == (result.negative, result.positive)
+    torch.testing.assert_close(torch.tensor(eigen.eigenvalues).double(), exact, rtol=0, atol=1e-12)
+
+
+def test_the_count_falls_as_l2_grows():
+    f = classifier((5, 4, 3), seed=2)
+    f.theta *= 4
+    counts = [ms.inertia(f.at_l2(l2)).negative for l2 in (0.0, 0.001, 0.01, 10.0)]
+    assert all(a[0] >= b[1] for a, b in zip(counts, counts[1:], strict=False))
+    assert counts[-1] == (0, 0)
+
+
+def test_eigenvalues_are_those_of_the_hessian_with_the_null_space_put_back():
+    x, y = labelled(50, 5, 3)
+    x[:, 2] = 0
+    f = ms.Objective(mlp((5, 4, 3)), "cross_entropy", (x, y))
+    result = ms.inertia(f, method="eigh")
+    exact = torch.linalg.eigvalsh(double_backward(f))
+    torch.testing.assert_close(torch.tensor(result.eigenvalues).double(), exact, rtol=0, atol=1e-12)
+
+
+def test_reduction_keeps_the_signs_and_gives_the_matrix_back():
+    f = classifier((5, 4, 3))
+    hessian = f.enclosed_hessian(f.theta)
+    before = hessian.matrix.clone()
+    part = reduce(hessian.matrix, null_causes(f.network, f.theta, hessian))
+    assert torch.equal(hessian.matrix, before)
+    reduced, full = (torch.linalg.eigvalsh(m) for m in (part.matrix, before))
+    assert int((reduced < -1e-12).sum()) == int((full < -1e-12).sum())
+    assert int((reduced > 1e-12).sum()) == int((full > 1e-12).sum()) + part.lifted
+    assert part.lifted == 5
+
+
+def test_the_structural_bound_closes_the_interval():
+    f = classifier((5, 4, 3), nn.ReLU)
+    tight = ms.inertia(f)
+    vague = Hessian(f.hessian(f.theta), 1e3, {"assembly": 1e3})
+    result = ms.inertia(f, hessian=vague)
+    assert result.negative == (0, tight.structural_upper_bound)
+
+
+def test_single_precision_is_undecided():
+    """The Hessian in float32 with its true radius: near-null eigenvalues get no sign."""
+    from morsescape.hessian.dense import exact_hessian
+    from morsescape.network import Network
+
+    x, y = labelled(40, 8, 3)
+    x[:, 7] = x[:, 6] + 1e-3 * x[:, 5] ** 2  # eigenvalues far below single precision, but not zero
+    model = mlp((8, 4, 3), nn.Tanh)
+    f = ms.Objective(model, "cross_entropy", (x, y))
+    net = Network(model, "cross_entropy", (x, y), torch.float32)
+    low = exact_hessian(net, net.theta)
+    assert low.radius > 1e-6
+    single = ms.inertia(f, hessian=Hessian(low.matrix.double(), low.radius, low.radius_parts))
+    double = ms.inertia(f)
+    assert double.negative[0] == double.negative[1]
+    assert single.negative[0] < single.negative[1]
+    assert single.status is InertiaStatus.UNDECIDED
+    assert single.negative[0] <= double.negative[0] <= single.negative[1]
+
+
+@pytest.mark.parametrize("method", ["ldl", "eigh"])
+def test_a_hessian_altered_by_one_entry_is_refused(method):
+    f = classifier()
+    hessian = f.enclosed_hessian(f.theta)
+    hessian.matrix[3, 7] += 1e-6
+    with pytest.raises(ms.ArgumentError, match="symmetric"):
+        ms.inertia(f, hessian=hessian, method=method)
+
+
+def test_not_finite_is_a_status():
+    f = ms.Objective.from_function(lambda t: torch.log(t[0]) + t[1] ** 2, 2)
+    result = ms.inertia(f, torch.tensor([-1.0, 0.0]).double())
+    assert result.status is InertiaStatus.NOT_FINITE
+    assert result.negative == (0, 2)
+
+
+def test_an_operation_without_a_rule_makes_it_an_estimate():
+    f = ms.Objective.from_function(lambda t: torch.special.bessel_j0(t).sum() + (t**2).sum(), 2)
+    try:
+        result = ms.inertia(f, torch.ones(2).double())
+    except (RuntimeError, NotImplementedError):
+        pytest.fail("an operation without a rule must not raise")
+    assert result.status in (InertiaStatus.ESTIMATE, InertiaStatus.PROVED)
+
+
+def test_raw_counts_stand_beside():
+    result = ms.inertia(classifier((5, 4, 3), nn.ReLU), raw=True)
+    assert set(result.raw_negative) == {"float32", "float64"}
+    assert len(result.eigenvalues) == result.dim
+    with pytest.raises(ms.ArgumentError, match="raw: expected an objective made from a network"):
+        ms.inertia(quadratic([1.0]), raw=True)
+
+
+def test_saved_and_read_again(tmp_path):
+    result = ms.inertia(classifier(), method="eigh")
+    result.save(tmp_path / "inertia.json")
+    assert ms.Inertia.load(tmp_path / "inertia.json") == result
+
+
+def test_what_a_person_reads():
+    result = ms.inertia(classifier((5, 4, 3), nn.ReLU))
+    assert "not proved critical, so this is a negative curvature count, not a Morse index" in str(
+        result
+    )
+    assert "not twice differentiable (relu)" in str(result)
+    assert "<table>" in result._repr_html_()
+
+
+def test_an_unknown_method_is_refused():
+    with pytest.raises(ms.ArgumentError, match=r"method: expected ldl \| eigh; got 'qr'"):
+        ms.inertia(quadratic([1.0]), method="qr")

@@ -1,0 +1,129 @@
+"""What is refused before any number is computed, with the message a person reads."""
+
+import pytest
+import torch
+from networks import labelled, mlp
+from torch import nn
+
+from morsescape.errors import ArgumentError
+from morsescape.objective import Objective
+
+X, Y = labelled(6, 4, 3)
+
+
+class Noisy(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x) + torch.rand(())
+
+
+class Mixing(nn.Module):
+    """Each output depends on the whole batch, and no module says so."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        return self.layer(x - x.mean(0))
+
+
+def chain(extra):
+    return nn.Sequential(nn.Linear(4, 8), extra, nn.Linear(8, 3))
+
+
+def spoiled(value):
+    x = X.clone()
+    x[4, 1] = value
+    return x
+
+
+CASES = {
+    "dropout": (
+        lambda: Objective(chain(nn.Dropout(0.5)), "cross_entropy", (X, Y)),
+        "Dropout '1' in training mode, whose output depends on noise; cure: call model.eval()",
+    ),
+    "batch norm": (
+        lambda: Objective(chain(nn.BatchNorm1d(8)), "cross_entropy", (X, Y)),
+        "BatchNorm1d '1' in training mode, whose output depends on the other samples",
+    ),
+    "noise": (
+        lambda: Objective(Noisy().eval(), "cross_entropy", (X, Y)),
+        "expected the same output for the same input",
+    ),
+    "batch statistics by hand": (
+        lambda: Objective(Mixing().eval(), "cross_entropy", (X, Y)),
+        "expected an output for each sample that does not depend on the others",
+    ),
+    "nan": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (spoiled(float("nan")), Y)),
+        "data inputs: expected finite numbers; got nan or inf, first in sample 4",
+    ),
+    "inf": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (spoiled(float("inf")), Y)),
+        "data inputs: expected finite numbers; got nan or inf, first in sample 4",
+    ),
+    "empty": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (X[:0], Y[:0])),
+        "same number of samples, at least one; got shapes (0, 4) and (0,)",
+    ),
+    "lengths": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (X, Y[:-1])),
+        "got shapes (6, 4) and (5,)",
+    ),
+    "label too large": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (X, Y + 1)),
+        "targets: expected labels of shape (N,) in 0 .. 2",
+    ),
+    "probabilities that do not sum to one": (
+        lambda: Objective(mlp((4, 3)), "cross_entropy", (X, torch.rand(6, 3).double())),
+        "targets: expected class probabilities: not negative, each row summing to 1",
+    ),
+    "mse shape": (
+        lambda: Objective(mlp((4, 3)), "mse", (X, torch.rand(6, 2).double())),
+        "targets: expected shape (N, 3) like the output; got (6, 2)",
+    ),
+    "unknown loss": (
+        lambda: Objective(mlp((4, 3)), "hinge", (X, Y)),
+        "loss: expected 'cross_entropy', 'mse' or a function",
+    ),
+    "sum instead of mean": (
+        lambda: Objective(
+            mlp((4, 3)), lambda z, y: nn.functional.cross_entropy(z, y, reduction="sum"), (X, Y)
+        ),
+        "cure: use reduction='mean'",
+    ),
+    "all frozen": (
+        lambda: Objective(mlp((4, 3)).requires_grad_(False), "cross_entropy", (X, Y)),
+        "model: expected at least one parameter that requires a gradient; got none",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_refused_with_the_cure(name):
+    make, message = CASES[name]
+    with pytest.raises(ArgumentError) as error:
+        make()
+    assert message in str(error.value)
+    assert "cure:" in str(error.value)
+
+
+def test_dropout_that_does_nothing_is_no_reason_to_refuse():
+    assert Objective(chain(nn.Dropout(0.0)), "cross_entropy", (X, Y)).dim == 67
+    assert Objective(chain(nn.Dropout(0.5)).eval(), "cross_entropy", (X, Y)).dim == 67
+
+
+def test_frozen_parameters_are_no_variables():
+    model = mlp((4, 5, 3))
+    model[0].requires_grad_(False)
+    assert Objective(model, "cross_entropy", (X, Y)).dim == 18
+
+
+def test_a_loss_of_ones_own_equals_the_named_one():
+    own = Objective(mlp((4, 3)), nn.functional.cross_entropy, (X, Y))
+    named = Objective(mlp((4, 3)), "cross_entropy", (X, Y))
+    torch.testing.assert_close(own.hessian(own.theta), named.hessian(named.theta))
