@@ -11,70 +11,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
-import torch
-from torch import Tensor
-
-from morsescape.objective import Objective
-
-Point = tuple[float, ...]
-Signs = tuple[int, int]  # index and nullity
-
-
-@dataclass(frozen=True)
-class Landscape:
-    """A function with its critical points.
-
-    Attributes:
-        name: of the landscape.
-        fn: fn(t, m), see above.
-        dim: number of variables.
-        critical: isolated or representative critical points with (index, nullity).
-        source: where it comes from.
-        coercive: f → ∞ as |t| → ∞; with nondegenerate points only, Σ(-1)^index = 1.
-        complete: whether `critical` (or `family`) has all critical points.
-        family: (index, nullity) of a critical point that is one of infinitely many; None for a
-            point that is not critical.
-        box: random starts are drawn from [-box, box]^dim.
-    """
-
-    name: str
-    fn: Callable[[Sequence[Any], Any], Any]
-    dim: int
-    critical: tuple[tuple[Point, Signs], ...]
-    source: str
-    coercive: bool
-    complete: bool = True
-    family: Callable[[Point], Signs | None] | None = None
-    box: float = 2.0
-
-    def objective(self) -> Objective:
-        """The landscape as an `Objective`."""
-        return Objective.from_function(lambda t: self.fn(t, torch) + 0 * t.sum(), self.dim)
-
-    def signs_at(self, theta: Tensor, tol: float = 1e-4) -> Signs | None:
-        """(index, nullity) of the critical point within `tol` of θ; None if there is none."""
-        point = tuple(theta.tolist())
-        if self.family is not None:
-            return self.family(point)
-        for where, signs in self.critical:
-            if math.dist(point, where) <= tol * max(1.0, math.hypot(*where)):
-                return signs
-        return None
-
-    def starts(self, count: int, seed: int) -> list[Tensor]:
-        """Random starts."""
-        generator = torch.Generator().manual_seed(seed)
-        uniform = torch.rand(count, self.dim, generator=generator, dtype=torch.float64)
-        return list(self.box * (2 * uniform - 1))
-
-    @property
-    def morse(self) -> bool:
-        """Whether all listed points are nondegenerate."""
-        return self.family is None and all(nullity == 0 for _, (_, nullity) in self.critical)
+from landscape import Landscape, Point, Signs
 
 
 def _near(a: float, b: float, tol: float = 1e-4) -> bool:
@@ -205,20 +145,22 @@ six_hump = Landscape(
         + (-4 + 4 * t[1] ** 2) * t[1] ** 2
     ),
     2,
-    tuple(
-        ((s * x, s * y), signs)
-        for x, y, signs in (
-            (0.089842, -0.712656, (0, 0)),
-            (1.703607, -0.796084, (0, 0)),
-            (1.607105, 0.568651, (0, 0)),
-            (1.296070, 0.605084, (1, 0)),
-            (1.638068, 0.228674, (1, 0)),
-            (1.109205, -0.768268, (1, 0)),
-            (1.230230, 0.162335, (2, 0)),
-        )
-        for s in (1, -1)
-    )
-    + (((0.0, 0.0), (1, 0)),),
+    (
+        ((0.0, 0.0), (1, 0)),
+        *(
+            ((s * x, s * y), signs)
+            for x, y, signs in (
+                (0.089842, -0.712656, (0, 0)),
+                (1.703607, -0.796084, (0, 0)),
+                (1.607105, 0.568651, (0, 0)),
+                (1.296070, 0.605084, (1, 0)),
+                (1.638068, 0.228674, (1, 0)),
+                (1.109205, -0.768268, (1, 0)),
+                (1.230230, 0.162335, (2, 0)),
+            )
+            for s in (1, -1)
+        ),
+    ),
     "Dixon & Szegö (1978); fifteen points",
     True,
 )
@@ -228,9 +170,7 @@ styblinski = Landscape(
     3,
     tuple(
         (tuple(x for x, _ in choice), (sum(i for _, i in choice), 0))
-        for choice in itertools.product(
-            ((-2.903534, 0), (0.156731, 1), (2.746803, 0)), repeat=3
-        )
+        for choice in itertools.product(((-2.903534, 0), (0.156731, 1), (2.746803, 0)), repeat=3)
     ),
     "Styblinski & Tang, Neural Networks 3 (1990); separable: 3³ points, roots of 4x³ - 32x + 5",
     True,
@@ -335,7 +275,7 @@ _MU = 0.1
 
 
 def _xor(t: Sequence[Any], m: Any) -> Any:
-    """2-2-1 network with tanh on XOR in ±1, squared loss and ridge: t = W (2×2), b (2), v (2), c."""
+    """2-2-1 network, tanh, XOR in ±1, squared loss and ridge: t = W (2×2), b (2), v (2), c."""
     total = 0
     for x, y, target in ((1, 1, -1), (1, -1, 1), (-1, 1, 1), (-1, -1, -1)):
         units = [m.tanh(t[2 * k] * x + t[2 * k + 1] * y + t[4 + k]) for k in range(2)]
@@ -371,8 +311,8 @@ deep_chain = Landscape(
     lambda t, m: (1 - t[0] * t[1] * t[2]) ** 2 / 2,
     3,
     (((1.0, 2.0, 0.5), (0, 2)), ((0.0, 0.0, 1.5), (1, 1)), ((0.0, 0.0, 0.0), (0, 3))),
-    "Baldi & Hornik (1989), Kawaguchi (2016): the product is 1, or at least two factors are 0; at 0 "
-    "itself the Hessian vanishes",
+    "Baldi & Hornik (1989), Kawaguchi (2016): the product is 1, or at least two factors are 0; "
+    "at 0 itself the Hessian vanishes",
     False,
     family=_chain,
     box=1.5,

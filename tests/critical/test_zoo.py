@@ -7,6 +7,7 @@ import math
 import mpmath as mp
 import pytest
 import torch
+
 from zoo import ZOO, Landscape
 
 NULL = mp.mpf(10) ** -14  # families are listed in binary64, so their Hessians are off by this

@@ -65,7 +65,7 @@ def test_the_bound_is_not_absurdly_loose(name):
     assert bound < 1e-10 * norm
 
 
-@pytest.mark.parametrize("n", [127, 128, 129, 255, 256, 257, 391])
+@pytest.mark.parametrize("n", [127, 128, 129, 257])
 @pytest.mark.parametrize("name", ["random", "saddle point", "low rank", "pairs"])
 def test_factors_reproduce_the_matrix(name, n):
     """Around the sizes of panel and tile; the product in float64 has its own small error."""
@@ -136,8 +136,8 @@ def test_restore_copies_the_upper_triangle(narrow):
 
 def test_no_temporary_of_the_size_of_the_matrix(monkeypatch):
     """Nothing that NumPy allocates is larger than the two panels and a few tiles."""
-    monkeypatch.setattr(ldl, "BLOCK", 8)
-    work = family("random", 900)
+    monkeypatch.setattr(ldl, "BLOCK", 16)
+    work = family("random", 600)
     tracemalloc.start()
     ldl.factor(work, 0.0).bound()
     peak = tracemalloc.get_traced_memory()[1]

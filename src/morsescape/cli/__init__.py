@@ -10,10 +10,10 @@ from typing import Annotated
 
 import typer
 
-from morsescape.cli.index import EXAMPLES as INDEX_EXAMPLES
-from morsescape.cli.index import index
-from morsescape.cli.spectrum import EXAMPLES as SPECTRUM_EXAMPLES
-from morsescape.cli.spectrum import spectrum
+from morsescape.cli.command_index import EXAMPLES as INDEX_EXAMPLES
+from morsescape.cli.command_index import index
+from morsescape.cli.command_spectrum import EXAMPLES as SPECTRUM_EXAMPLES
+from morsescape.cli.command_spectrum import spectrum
 
 app = typer.Typer(
     name="morsescape",
@@ -27,12 +27,13 @@ app.command(epilog=INDEX_EXAMPLES)(index)
 app.command(epilog=SPECTRUM_EXAMPLES)(spectrum)
 
 
-def _version(wanted: bool) -> None:
+def _version(wanted: bool) -> bool:
     if wanted:
         import morsescape
 
         typer.echo(f"morsescape {morsescape.__version__}")
         raise typer.Exit
+    return False
 
 
 @app.callback()

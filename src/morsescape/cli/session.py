@@ -15,7 +15,7 @@ from rich.console import Console
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
-_LEAST_WIDTH = 110  # of tables where the width of the reader is not known
+_LEAST_WIDTH = 130  # of tables where the width of the reader is not known
 
 
 def stdout() -> Console:

@@ -17,7 +17,7 @@ import torch
 from flint import arb
 from torch import Tensor
 
-from morsescape.hessian.balls import NoErrorRule
+from morsescape.hessian.balls import Ball, NoErrorRule
 
 Array = np.ndarray  # of arb objects
 
@@ -71,26 +71,31 @@ _BINARY: dict[str, Callable[[Any, Any], Any]] = {
 }
 
 
-def balls(x: Tensor | Array) -> Array:
-    """The entries of a tensor as exact balls."""
-    if not isinstance(x, Tensor):
+def balls(x: Tensor | Ball | Array) -> Array:
+    """The entries as balls; those of a tensor are exact, a constant brings its own rounding."""
+    if isinstance(x, np.ndarray):
         return x
-    flat = [arb(float(v)) for v in x.detach().reshape(-1)]
-    out = np.empty(len(flat), dtype=object)
-    out[:] = flat
-    return out.reshape(tuple(x.shape))
+    mid, rad = (x.mid, x.radius()) if isinstance(x, Ball) else (x, torch.zeros_like(x))
+    pairs = zip(mid.detach().reshape(-1).tolist(), rad.reshape(-1).tolist(), strict=True)
+    out = np.empty(mid.numel(), dtype=object)
+    for k, (centre, radius) in enumerate(pairs):
+        out[k] = arb(float(centre), float(radius))
+    return out.reshape(tuple(mid.shape))
 
 
 class ArbMachine:
     """Carries out aten operations on arrays of arb; integers and booleans stay tensors."""
 
+    bounded = True
+
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation's result, an array of arb wherever real numbers are in play."""
         name = target.overloadpacket.__name__
         if not _any_floats((args, tuple(kwargs.values()))):
             return target(*args, **kwargs)  # integers and shapes
         if name in _MOVES:
             return _move(target, args, kwargs)
-        if name in _FILLS:
+        if name in _FILLS and not (name == "fill" and _any_floats(args[1:])):
             return target(*_emptied(args), **kwargs)
         if name in _UNARY:
             return _map(_UNARY[name], balls(args[0]))
@@ -124,16 +129,16 @@ def _sum(x: Array, dims: Any = None, keepdim: bool = False) -> Array:
     axes: Sequence[int] = range(x.ndim) if not dims and dims != 0 else dims
     axes = [axes] if isinstance(axes, int) else axes
     for axis in sorted((d % x.ndim for d in axes), reverse=True):
-        x = _array(np.add.reduce(x, axis=axis, keepdims=keepdim, initial=arb(0)))
+        x = _array(np.sum(x, axis=axis, keepdims=keepdim))
     return x
 
 
 def _operand(x: Any) -> Any:
-    return balls(x) if isinstance(x, Tensor | np.ndarray) else arb(x)
+    return balls(x) if isinstance(x, Tensor | Ball | np.ndarray) else arb(x)
 
 
 def _array(x: Any) -> Array:
-    """numpy turns arrays of no dimension into bare objects; here they stay arrays."""
+    """Numpy turns arrays of no dimension into bare objects; here they stay arrays."""
     if isinstance(x, np.ndarray):
         return x
     out = np.empty((), dtype=object)
@@ -147,11 +152,17 @@ def _any_floats(part: Any) -> bool:
         return any(_any_floats(p) for p in part)
     if isinstance(part, Tensor):
         return part.is_floating_point()
-    return isinstance(part, np.ndarray)
+    return isinstance(part, Ball | np.ndarray)
 
 
 def _emptied(args: Any) -> tuple[Any, ...]:
-    return tuple(torch.empty(a.shape).double() if isinstance(a, np.ndarray) else a for a in args)
+    return tuple(
+        torch.empty(_shape(a)).double() if isinstance(a, Ball | np.ndarray) else a for a in args
+    )
+
+
+def _shape(x: Ball | Array) -> tuple[int, ...]:
+    return tuple(x.mid.shape) if isinstance(x, Ball) else x.shape
 
 
 def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -164,7 +175,7 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(part, list | tuple):
             return type(part)(positions(p) for p in part)
         floats = isinstance(part, Tensor) and part.is_floating_point()
-        if not (floats or isinstance(part, np.ndarray)):
+        if not (floats or isinstance(part, Ball | np.ndarray)):
             return part
         entries = balls(part)
         numbers = torch.arange(count, count + entries.size).reshape(entries.shape)

@@ -13,9 +13,7 @@ class CertificateStatus(Enum):
     """What may be said about a critical point nearby."""
 
     PROVED = "proved: there is a critical point within the distance given, and of this index"
-    ESTIMATE = (
-        "not proved, but likely: the conditions hold with numbers of which some were sampled"
-    )
+    ESTIMATE = "not proved, but likely: the conditions hold with numbers of which some were sampled"
     DEGENERATE = "degenerate: the Hessian has eigenvalues that cannot be told from zero"
     GRADIENT_FLAT = (
         "gradient-flat: the gradient is not small, but nearly in the kernel of the Hessian"

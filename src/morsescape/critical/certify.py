@@ -177,7 +177,7 @@ def _smallest(matrix: Tensor, radius: float) -> tuple[float, Counts | None]:
 
 
 def _smallest_guess(matrix: Tensor) -> float:
-    """min |λ| by inverse iteration."""
+    """Min |λ| by inverse iteration."""
     lower, failed = torch.linalg.cholesky_ex(matrix)
     if int(failed):
         factor, pivots = torch.linalg.lu_factor(matrix)

@@ -17,7 +17,7 @@ from morsescape.critical.counted import Counted
 from morsescape.critical.curvature import DENSE, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
-from morsescape.critical.negative import leave, negative_directions
+from morsescape.critical.negative import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.errors import ArgumentError
@@ -30,7 +30,10 @@ Callback = Callable[[Tensor, float, float], None]
 TARGETS = ("minimum", "nearest")
 METHODS = ("auto", "lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
 _ROUNDS = 20  # saddles left on the way to one minimum
-_QUASI_STEPS = 3000  # at most; where f is not convex yet, they gain more per second than Newton steps
+_NEGATIVE = 1e-7  # share of ‖Hess f‖ below which negative curvature is not worth following
+_QUASI_STEPS = (
+    1000  # at most; where f is not convex yet, they gain more per second than Newton steps
+)
 _QUASI_TOL = 1e-4
 
 
@@ -133,7 +136,10 @@ class _Search:
                 break
             if signs is None or signs.negative[0] == 0:
                 break
-            following = self._leave(point, signs, round_)
+            directions = self._directions(point, signs, round_)
+            if not len(directions):
+                break
+            following = leave(self.problem, point, directions)
             if following is None:
                 return self._result(
                     point, signs, certificate, SearchStatus.INDEX_LEFT, time.perf_counter() - began
@@ -187,15 +193,13 @@ class _Search:
             signs = inertia(
                 self.f, point.theta, method=method, hessian=hessian, progress=self.progress
             )
-        certificate = certify(
-            self.f, point.theta, tol=self.tol, hessian=hessian, seed=self.seed
-        )
+        certificate = certify(self.f, point.theta, tol=self.tol, hessian=hessian, seed=self.seed)
         return signs, certificate
 
-    def _leave(self, point: Point, signs: Inertia, round_: int) -> Point | None:
-        seed = self.seed + round_
-        directions = negative_directions(self.problem, point.theta, signs.radius, seed)
-        return leave(self.problem, point, directions) if len(directions) else None
+    def _directions(self, point: Point, signs: Inertia, round_: int) -> Directions:
+        return negative_directions(
+            self.problem, point.theta, signs.radius, self.seed + round_, share=_NEGATIVE
+        )
 
     def _result(
         self,

@@ -139,7 +139,12 @@ class _Box:
         return IntervalProof(ProofStatus.NOT_PROVED, math.inf, math.inf, None)
 
     def _on_box(
-        self, r: float, conditioner: np.ndarray, newton: np.ndarray, ridge: np.ndarray, point: Tensor
+        self,
+        r: float,
+        conditioner: np.ndarray,
+        newton: np.ndarray,
+        ridge: np.ndarray,
+        point: Tensor,
     ) -> IntervalProof | None:
         """The proof on the box of radius r; None if K(X) is not inside X."""
         import flint

@@ -103,9 +103,7 @@ class Factored:
 def _lowest(matrix: Tensor) -> float:
     """The lowest Ritz value of a few Lanczos steps: at least the lowest eigenvalue, and near it."""
     start = torch.randn(len(matrix), generator=torch.Generator().manual_seed(0)).double()
-    model = krylov_model(
-        lambda v: matrix @ v, start, size=_LOOK, tolerance=0.0, to_zero=True
-    )
+    model = krylov_model(lambda v: matrix @ v, start, size=_LOOK, tolerance=0.0, to_zero=True)
     return float(model.values[0])
 
 

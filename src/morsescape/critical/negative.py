@@ -30,9 +30,18 @@ class Directions:
 
 
 def negative_directions(
-    problem: Counted, theta: Tensor, radius: float, seed: int, *, most: int = 20
+    problem: Counted,
+    theta: Tensor,
+    radius: float,
+    seed: int,
+    *,
+    most: int = 20,
+    share: float = 0.0,
 ) -> Directions:
     """Unit vectors whose curvature is below -radius, orthogonal up to rounding, at most `most`.
+
+    With `share` it must also be below -share ‖Hess f‖_F: near a degenerate minimum eigenvalues are
+    negative by a hair everywhere, and following them would never end.
 
     For each, vᵀ Hess f v < 0 is proved if `radius` bounds the error of the computed Hessian: its
     Rayleigh quotient is computed with a bound on its own rounding.
@@ -46,7 +55,7 @@ def negative_directions(
         size = float(products.norm())
     rounding = 4 * (len(theta) + 4) * _U * size
     curvatures = (vectors * products).sum(0) + rounding + radius
-    keep = (curvatures < 0).nonzero().squeeze(1)
+    keep = (curvatures < -share * size).nonzero().squeeze(1)
     keep = keep[curvatures[keep].argsort()]
     return Directions(vectors[:, keep], curvatures[keep])
 

@@ -160,4 +160,3 @@ class CriticalPoint:
 
 _PLAIN = ("value", "grad_norm", "steps", "seconds", "method", "target", "seed")
 _SETTINGS = {"kind": "critical point"}
-

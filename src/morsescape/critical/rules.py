@@ -33,7 +33,7 @@ _LEAST = 1e-130  # a Hessian that vanishes counts as this, so that no square ove
 
 
 def trust_region(model: Model, radius: float) -> Tensor:
-    """y = -c / (w + μ) with μ ≥ max(0, -w₁) and ‖y‖ ≤ radius; in the hard case, w₁'s vector."""
+    """Y = -c / (w + μ) with μ ≥ max(0, -w₁) and ‖y‖ ≤ radius; in the hard case, w₁'s vector."""
     w, c = model.values, model.slope
     size = _size(model)
     # 2 % of slack keeps w + μ away from zero, where the length of the step is all rounding.
@@ -56,7 +56,7 @@ def trust_region(model: Model, radius: float) -> Tensor:
 
 
 def saddle_free(model: Model, radius: float) -> Tensor:
-    """y = -c / (|w| + μ): Newton's step with every curvature counted as positive."""
+    """Y = -c / (|w| + μ): Newton's step with every curvature counted as positive."""
     w, c = model.values.abs(), model.slope
 
     def at(shift: float) -> Tensor:
@@ -93,7 +93,7 @@ def cubic(model: Model, scale: float) -> Tensor:
 
 
 def levenberg(model: Model, radius: float) -> Tensor:
-    """y = -w c / (w² + μ²): what Levenberg and Marquardt do for the equations ∇f = 0."""
+    """Y = -w c / (w² + μ²): what Levenberg and Marquardt do for the equations ∇f = 0."""
     w, c = model.values, model.slope
     size = _size(model)
 

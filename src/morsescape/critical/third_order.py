@@ -14,9 +14,9 @@ constant of T this lowers f by at least C⁴/(24 L³ Q⁴):
     f(θ + t u) - f ≤ t‖g‖ + ½ t² λ - t³ C/(6Q) + L t⁴/24,    t = C/(LQ),
 
 where the conditions bound the first two terms by C⁴/(24 L³Q⁴) each and the last is the same once:
--4/24 + 1/24 + 1/24 + 1/24 = -1/24. T is only ever applied within the near-null space, as derivatives
-of Hessian products, at most n(n+1)/2 of them. It does not certify a minimum: to fourth order that
-is NP-hard.
+-4/24 + 1/24 + 1/24 + 1/24 = -1/24. T is only ever applied within the near-null space, as
+derivatives of Hessian products, at most n(n+1)/2 of them. It does not certify a minimum: to fourth
+order that is NP-hard.
 """
 
 from __future__ import annotations
@@ -246,7 +246,7 @@ class _ThirdOrder:
         return None
 
     def _reach(self, values: Tensor) -> float:
-        """Eigenvalues above this are not looked at: the condition λ ≤ C²/(12LQ²) is tested later."""
+        """Eigenvalues above this are not looked at; λ ≤ C²/(12LQ²) is tested later."""
         return max(self.curvature_tol, 1e-3 * float(values.abs().max()))
 
     def _competitive(
@@ -307,9 +307,7 @@ class _ThirdOrder:
             largest = max(largest, float(change.norm()) / (2 * reach))
         return 2 * largest if 0 < largest < math.inf else 1.0
 
-    def _result(
-        self, point: Point, eigen: Any, status: ThirdOrderStatus | None
-    ) -> ThirdOrderPoint:
+    def _result(self, point: Point, eigen: Any, status: ThirdOrderStatus | None) -> ThirdOrderPoint:
         lowest, nullity, size = math.nan, 0, 0.0
         if eigen is not None:
             values, vectors = eigen

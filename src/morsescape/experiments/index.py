@@ -130,7 +130,7 @@ class IndexResult:
         values = [run[name][part] for run in self.runs]
         if not values or any(value is None for value in values):
             return None
-        return mean(values), stdev(values) if len(values) > 1 else None
+        return float(mean(values)), stdev(values) if len(values) > 1 else None
 
     def to_json(self) -> dict[str, Any]:
         """The object that `index --json` writes."""

@@ -16,7 +16,16 @@ from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments.user_code import call_objective, split_address
-from morsescape.nets import ACTIVATIONS, POOLS, Recipe, Training, build, default_recipe, train
+from morsescape.nets import (
+    ACTIVATIONS,
+    POOLS,
+    Recipe,
+    Training,
+    TrainingStatus,
+    build,
+    default_recipe,
+    train,
+)
 from morsescape.nets import NAMES as NETS
 from morsescape.objective import Objective
 from morsescape.store import load_checkpoint
@@ -73,6 +82,10 @@ class PointSettings:
         if self.l2 is not None and not 0 <= self.l2 < float("inf"):
             raise ArgumentError(
                 "--l2", expected="a finite number, 0 or more", got=self.l2, cure="0 for no ridge"
+            )
+        if self.samples is not None and self.samples < 1:
+            raise ArgumentError(
+                "--samples", expected="1 or more", got=self.samples, cure="leave it out to take all"
             )
         _check_device(self.device)
         self._check_recipe()
@@ -197,6 +210,13 @@ def _train(
     model.to(settings.device)
     training = train(model, dataset, seed=seed, recipe=recipe, progress=step)
     model.to("cpu")
+    if training.status is TrainingStatus.DIVERGED:
+        raise ArgumentError(
+            "--lr",
+            expected="a training whose loss stays finite",
+            got=f"loss {training.loss} with seed {seed} ({training.recipe})",
+            cure="a smaller learning rate",
+        )
     return training
 
 

@@ -25,7 +25,7 @@ class CountRow:
     """
 
     label: str
-    certified: tuple[float, float]
+    certified: tuple[int, int]
     published: tuple[float, float | None] | None = None
     float32: tuple[float, float | None] | None = None
     float64: tuple[float, float | None] | None = None
@@ -55,7 +55,7 @@ def index_bars(rows: Sequence[CountRow], ax: Axes | None = None) -> Axes:
         figure = Figure(figsize=(7.2, 1.5 + 0.55 * len(rows)), layout="constrained")
         ax = figure.subplots()
     for place, row in enumerate(rows):
-        _draw_row(ax, row, -place)
+        _draw_row(ax, row, float(-place))
     ax.set_xscale("symlog", linthresh=1, linscale=0.4)
     ax.set_xlim(-0.15, 1.6 * max(_largest(row) for row in rows))
     ax.xaxis.set_major_locator(FixedLocator([0, 1, 10, 100, 1000, 10_000, 100_000]))
@@ -106,4 +106,4 @@ def _largest(row: CountRow) -> float:
     """The largest number of the row, which decides where the axis ends."""
     claims = (row.published, row.float32, row.float64)
     ends = [value[0] + (value[1] or 0) for value in claims if value is not None]
-    return max(*ends, row.certified[1], row.bound or 1, 1)
+    return float(max(*ends, row.certified[1], row.bound or 1, 1))

@@ -247,13 +247,13 @@ def _interval(interval: Interval) -> str:
 
 
 def _symlog_ticks(ax: Axes, band: float, low: float, high: float) -> None:
-    """Zero and at most four powers of ten on each side, evenly apart."""
-    ticks = [0.0]
-    for sign, reach in ((-1, -low), (1, high)):
-        first, last = math.ceil(math.log10(band) + 0.7), math.floor(math.log10(reach))
-        step = max(1, math.ceil((last - first + 1) / 3))
-        ticks += [sign * 10.0**power for power in range(last, first - 1, -step)]
-    ax.xaxis.set_major_locator(FixedLocator(sorted(ticks)))
+    """Zero and about five powers of ten, as far apart on one side as on the other."""
+    # Nearer than this to the band, a label would touch that of zero.
+    first = math.ceil(math.log10(band) + 0.7)
+    last = {sign: math.floor(math.log10(reach)) for sign, reach in ((-1, -low), (1, high))}
+    step = max(1, math.ceil(sum(max(0, end - first + 1) for end in last.values()) / 5))
+    ticks = [sign * 10.0**n for sign, end in last.items() for n in range(end, first - 1, -step)]
+    ax.xaxis.set_major_locator(FixedLocator(sorted([0.0, *ticks])))
     ax.xaxis.set_minor_locator(NullLocator())
     ax.xaxis.set_major_formatter(FuncFormatter(_power))
 

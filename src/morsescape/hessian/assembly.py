@@ -15,7 +15,6 @@ from torch import Tensor
 
 from morsescape.hessian.balls import longest_run, product
 from morsescape.hessian.bound import ErrorBound, Norms
-from morsescape.hessian.enclose import Enclosure, Values
 from morsescape.hessian.family import Families, Family
 from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
 from morsescape.hessian.layers import LinearLayer
@@ -91,7 +90,8 @@ class Assembly:
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
         machine = self.machine()
         program = self._program("primal", self.responses.primal, x, y)
-        chunk = Chunk(*program.run(machine, self.theta, x, y))
+        deltas, inputs, _ = program.run(machine, self.theta, x, y)
+        chunk = Chunk(deltas, inputs)
         self.bound.kinks += machine.kinks
         for group in range(len(self.groups)):
             self._add_group(group, x, y, chunk)
@@ -267,7 +267,7 @@ def _term_norms(
 def _terms(
     target: LinearLayer, t: int, deltas: Responding, changes: Responding, chunk: Chunk
 ) -> Tensor:
-    """y = d(delta) u + delta d(u) of one tangent, summed over positions: (n, j q)."""
+    """Y = d(delta) u + delta d(u) of one tangent, summed over positions: (n, j q)."""
     name = target.weight
     y = _outer(deltas[name].mid[t], _with_bias(chunk.inputs[name].mid, target))
     if name in changes:
@@ -297,7 +297,7 @@ def sample_bytes(net: Network, plan: Plan) -> int:
     """Bytes that one tangent of one sample needs, roughly: middles, radii and temporaries."""
     numbers = net.x[0].numel() + sum(x.positions * x.units for x in plan.layers)
     numbers += sum(x.positions * x.features for x in plan.outputs if not x.fixed_input)
-    return 64 * numbers
+    return 40 * numbers
 
 
 def chunk_size(net: Network, plan: Plan, budget: int) -> int:

@@ -9,30 +9,38 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.ball_rules import RULES, aten, is_float, mid_of, roundoff, rule, tiny
+from morsescape.hessian.ball_rules import (
+    RULES,
+    aten,
+    is_float,
+    mid_of,
+    roundoff,
+    rule,
+    tiny,
+    underflow,
+)
 from morsescape.hessian.balls import ULP, Ball, NoErrorRule, as_ball, gamma
 
 # -- functions of one variable ------------------------------------------------------------------
 
 
 def _smooth(name: str, slope: Callable[[Ball, Tensor], Tensor], floor: bool = False) -> None:
-    """Register f with |f(x') - f(x)| <= slope * rad on the ball; `floor`: it may underflow to 0."""
+    """Register f with |f(x') - f(x)| <= slope * rad on the ball; `floor`: f(0) may underflow."""
 
     def apply(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
         x = as_ball(x)
         out = operation(x.mid, *args, **kwargs)
         rad = 2 * ULP * roundoff(out) * out.abs().double()
-        if floor:
-            rad = rad + tiny(out.dtype)
+        rad = rad + (tiny(out.dtype) if floor else underflow(out.dtype, x.upper != 0))
         if x.rad is not None:
             rad = rad + slope(x, out.double()) * x.rad
-        return Ball(out, rad.nan_to_num(nan=math.inf))
+        return Ball(out, rad.nan_to_num(nan=math.inf, posinf=math.inf))
 
     RULES[name] = apply
 
 
 def _bounded_below(x: Ball) -> Tensor:
-    """mid - rad, where that is at least half of mid; 0 (so that slopes are inf) elsewhere."""
+    """Mid - rad, where that is at least half of mid; 0 (so that slopes are inf) elsewhere."""
     return torch.where(2 * x.radius() <= x.mid.double(), x.mid.double() - x.radius(), 0.0)
 
 
@@ -68,7 +76,7 @@ def _pow(run: Any, operation: Any, x: Any, exponent: Any) -> Any:
         raise NoErrorRule("pow with an exponent that is not a whole number >= 0")
     # (|x| + r)^n - |x|^n <= n r (|x| + r)^(n-1)
     rad = (2 * ULP + n) * roundoff(out) * out.abs().double()
-    rad = rad + tiny(out.dtype) * (x.upper != 0)
+    rad = rad + underflow(out.dtype, x.upper != 0)
     return Ball(out, rad if n == 0 else rad + n * x.radius() * x.upper.pow(int(n) - 1))
 
 
@@ -163,7 +171,7 @@ def _avg_pool(run: Any, operation: Any, x: Any, kernel: list[int], *args: Any) -
     out = operation(x.mid, kernel, *args)
     bound = gamma(math.prod(kernel) + 1, out.dtype) * x.mag + x.radius()
     some = operation(x.mag, kernel, *args) > 0
-    return Ball(out, operation(bound, kernel, *args) + tiny(out.dtype) * some)
+    return Ball(out, operation(bound, kernel, *args) + underflow(out.dtype, some))
 
 
 @rule("avg_pool2d_backward")
@@ -178,7 +186,7 @@ def _avg_pool_back(run: Any, operation: Any, grad: Any, x: Any, kernel: list[int
 @rule("var")
 def _var(run: Any, operation: Any, x: Any, dims: Any = None, correction: float = 1.0,
          keepdim: bool = False, **kwargs: Any) -> Ball:  # fmt: skip
-    """sum (x - mean)^2 / (n - correction), from the rules for its parts."""
+    """Sum (x - mean)^2 / (n - correction), from the rules for its parts."""
     x = as_ball(x)
     dims = list(range(x.mid.ndim)) if dims is None else dims
     n = math.prod(x.mid.shape[d] for d in dims)

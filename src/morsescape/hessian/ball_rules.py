@@ -7,7 +7,7 @@ decisions within rounding. The derivations are in docs/proof.md.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
@@ -17,8 +17,8 @@ from morsescape.hessian.balls import (
     as_ball,
     gamma,
     longest_run,
-    magnitude,
     longest_total,
+    magnitude,
     product,
     total,
     unit_roundoff,
@@ -27,7 +27,7 @@ from morsescape.hessian.balls import (
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 aten = torch.ops.aten
-TINY = torch.finfo(torch.float64).tiny
+SUBNORMAL = 2 * 2.0**-1074  # what two products of radii can lose
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:
@@ -49,7 +49,14 @@ def tiny(dtype: torch.dtype) -> float:
     return torch.finfo(dtype).tiny
 
 
+def underflow(dtype: torch.dtype, where: Tensor) -> Tensor:
+    """`tiny` where the mask holds. In float64: a number times a mask would be float32, and 0."""
+    return where.double() * tiny(dtype)
+
+
+@no_type_check
 def roundoff(out: Tensor) -> float:
+    """Unit roundoff of the result's dtype; 0 for integers."""
     return unit_roundoff(out.dtype) if out.is_floating_point() else 0.0
 
 
@@ -66,11 +73,15 @@ def _map(operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Ball:
     return Ball(mid, None if x.rad is None else operation(x.rad, *args, **kwargs))
 
 
+@no_type_check
 def is_float(x: Any) -> bool:
+    """Whether x is a ball or a tensor of floating-point numbers."""
     return isinstance(x, Ball) or (isinstance(x, Tensor) and x.is_floating_point())
 
 
+@no_type_check
 def mid_of(x: Any) -> Any:
+    """What torch computed."""
     return x.mid if isinstance(x, Ball) else x
 
 
@@ -122,7 +133,7 @@ def _join(run: Any, operation: Any, parts: list[Any], *args: Any, **kwargs: Any)
     return Ball(mid, operation([b.radius() for b in balls], *args, **kwargs))
 
 
-@rule("index")
+@rule("index", "_unsafe_index")
 def _index(run: Any, operation: Any, x: Any, indices: list[Any]) -> Any:
     return _map(operation, x, indices) if is_float(x) else operation(x, indices)
 
@@ -209,7 +220,7 @@ def _mul(run: Any, operation: Any, a: Any, b: Any) -> Any:
     else:
         rad = roundoff(out) * out.abs().double()
         if _may_underflow(run, a, b, out.dtype):
-            rad = rad + tiny(out.dtype) * ((a.upper != 0) & (b.upper != 0))
+            rad = rad + underflow(out.dtype, (a.upper != 0) & (b.upper != 0))
     if a.rad is not None:
         rad = rad + a.rad * b.upper
     if b.rad is not None:
@@ -233,9 +244,12 @@ def _div(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
     a, b = as_ball(a, out.dtype), as_ball(b, out.dtype)
     rb = b.radius()
     low = b.mag - rb
-    rad = (a.radius() + out.abs() * rb) / low.clamp_min(TINY) + roundoff(out) * out.abs()
-    rad = rad + tiny(out.dtype) * ((a.upper != 0) & (out.abs() < tiny(out.dtype) / roundoff(out)))
-    return Ball(out, torch.where(2 * rb <= b.mag, rad, torch.inf).double())
+    carried = a.radius() + out.abs() * rb + SUBNORMAL * (a.upper != 0).double()
+    rad = carried / low + roundoff(out) * out.abs()
+    small = out.abs() < tiny(out.dtype) / roundoff(out)
+    rad = rad + underflow(out.dtype, (a.upper != 0) & small)
+    apart = (2 * rb <= b.mag) & (b.mag > 0)
+    return Ball(out, torch.where(apart, rad, torch.inf).double())
 
 
 @rule("reciprocal")
@@ -289,7 +303,7 @@ def _scatter(run: Any, operation: Any, x: Any, dim: int, index: Tensor, value: A
     return Ball(operation(x.mid, dim, index, value.mid), radius)
 
 
-@rule("scatter_add", "index_put")
+@rule("scatter_add", "index_put", "_unsafe_index_put")
 def _accumulate(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     if not is_float(x):
         return operation(x, *map(mid_of, args), **kwargs)

@@ -26,7 +26,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
@@ -85,27 +85,32 @@ class Ball:
         return Ball(self.mid[index], None if self.rad is None else self.rad[index])
 
 
+@no_type_check
 def magnitude(x: Tensor) -> Tensor:
     """|x| in float64; an expanded tensor stays expanded, and small."""
     return once(x).abs().double().expand(x.shape)
 
 
+@no_type_check
 def once(x: Tensor) -> Tensor:
     """An expanded tensor before its expansion: every repeated dimension has size 1."""
     return x[tuple(slice(0, 1) if x.stride(d) == 0 else slice(None) for d in range(x.ndim))]
 
 
+@no_type_check
 def unit_roundoff(dtype: torch.dtype) -> float:
     """u, half the distance from 1 to the next floating-point number."""
     return torch.finfo(dtype).eps / 2
 
 
+@no_type_check
 def gamma(n: int, dtype: torch.dtype) -> float:
     """gamma_n = n u / (1 - n u), the relative error bound of n roundings in a row."""
     nu = n * unit_roundoff(dtype)
     return nu / (1 - nu) if nu < 1 else torch.inf
 
 
+@no_type_check
 def as_ball(value: Ball | Tensor | float | int, dtype: torch.dtype = torch.float64) -> Ball:
     """Tensors are exact; a number is exact unless `dtype` cannot hold it."""
     if isinstance(value, Ball):
@@ -120,7 +125,7 @@ LONG = 256  # sums up to here are left to one matrix product
 
 
 def product(a: Tensor, b: Tensor) -> Tensor:
-    """a @ b, with long sums split into parts, so that they round less (see `longest_run`).
+    """A @ b, with long sums split into parts, so that they round less (see `longest_run`).
 
     Where one operand is the same for the whole batch, one product is taken instead of many.
     """

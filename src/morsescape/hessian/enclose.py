@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ class Values:
     kinks = 0
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation, with long sums split."""
         if target in (aten.view.default, aten._unsafe_view.default):
             return args[0].reshape(args[1])
         if target in (aten.mm.default, aten.bmm.default):
@@ -44,6 +45,7 @@ class Enclosure:
         self.kinks = 0
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation's rule."""
         name = target.overloadpacket.__name__
         rule = RULES.get(name)
         if rule is not None:
@@ -53,6 +55,7 @@ class Enclosure:
         return target(*args, **kwargs)  # integers: no rounding
 
 
+@no_type_check
 def _has_float(part: Any) -> bool:
     if isinstance(part, Ball):
         return True

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, no_type_check  # what runs for every argument is not checked
 
 import torch
 from torch import Tensor
@@ -61,6 +61,7 @@ class Families:
         self.majorants.family = True
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation for all directions."""
         if not (_holds_family(args) or (kwargs and _holds_family(tuple(kwargs.values())))):
             return self.machine(target, args, kwargs)
         mid = _batched(target, _each(_middle, args), kwargs, _each(_is_family, args))
@@ -80,9 +81,7 @@ class Families:
         if name == "sub":
             name, target = "add", aten.add.Tensor
         raw = 1 if name == "max_pool2d_with_indices_backward" else None  # where the maxima were
-        balls = [
-            a if k == raw else _each(_absolute, a) for k, a in enumerate(args)
-        ]
+        balls = [_as_is(a) if k == raw else _each(_absolute, a) for k, a in enumerate(args)]
         kwargs = {k: abs(v) if k == "alpha" else v for k, v in kwargs.items()}
         return RULES[name](self.majorants, target, *balls, **kwargs)
 
@@ -92,6 +91,7 @@ MOVES = """view _unsafe_view reshape permute transpose t expand slice select squ
     index slice_scatter copy diagonal_scatter _to_copy where masked_fill scatter""".split()
 LINEAR = {
     *MOVES, "neg", "add", "sub", "mul", "div", "mm", "bmm", "sum", "scatter_add", "index_put",
+    "_unsafe_index", "_unsafe_index_put",
     "avg_pool2d", "avg_pool2d_backward", "max_pool2d_with_indices_backward", "zeros_like",
     "new_zeros", "_new_zeros_with_same_feature_meta",
 }  # fmt: skip
@@ -104,18 +104,26 @@ def _check_linear(name: str, args: tuple[Any, ...]) -> None:
         raise NoErrorRule("division by a tangent")
 
 
+@no_type_check
 def _holds_family(part: Any) -> bool:
     if isinstance(part, list | tuple):
         return any(map(_holds_family, part))
     return isinstance(part, Family)
 
 
+@no_type_check
 def _each(function: Callable[[Any], Any], part: Any) -> Any:
     if isinstance(part, list | tuple):
         return type(part)([_each(function, p) for p in part])
     return function(part)
 
 
+@no_type_check
+def _as_is(x: Any) -> Any:
+    return x.ball() if isinstance(x, Family) else x
+
+
+@no_type_check
 def _absolute(x: Any) -> Any:
     if isinstance(x, Family):
         return x.ball()
@@ -126,17 +134,19 @@ def _absolute(x: Any) -> Any:
     return abs(x) if isinstance(x, float) else x
 
 
+@no_type_check
 def _middle(x: Any) -> Any:
     return x.mid if isinstance(x, Ball | Family) else x
 
 
+@no_type_check
 def _is_family(x: Any) -> bool:
     return isinstance(x, Family)
 
 
-def _family(target: Any, mid: Tensor, bound: Any) -> Any:
-    if bound is None:
-        return Family(mid)
+def _family(target: Any, mid: Tensor | None, bound: Any) -> Any:
+    if mid is None or bound is None:
+        return None if mid is None else Family(mid)
     if isinstance(bound, Tensor):  # new_zeros and the like: exact
         bound = Ball(bound)
     measure = target.overloadpacket.__name__ in _CANCEL
@@ -160,11 +170,24 @@ def _batched(target: Any, args: tuple[Any, ...], kwargs: Any, family: tuple[Any,
         return total(args[0], dims, *args[2:], **kwargs) if dims else args[0]
     if target in _ELEMENTWISE and all(isinstance(a, Tensor) for a in args):
         return target(*_aligned(args, family), **kwargs)
+    return _vmapped(target, args, kwargs, family)
+
+
+def _vmapped(target: Any, args: tuple[Any, ...], kwargs: Any, family: tuple[Any, ...]) -> Any:
     flat = [(a, 0 if f is True else None) for a, f in _tensors(args, family)]
-    return torch.vmap(
-        lambda *tensors: target(*_rebuild(args, iter(tensors)), **kwargs),
-        in_dims=tuple(d for _, d in flat),
-    )(*(a for a, _ in flat))
+    missing: list[int] = []  # results that were not asked for
+
+    def one(*tensors: Tensor) -> Any:
+        out = target(*_rebuild(args, iter(tensors)), **kwargs)
+        if isinstance(out, Tensor):
+            return out
+        missing[:] = [k for k, part in enumerate(out) if part is None]
+        return [part for part in out if part is not None]
+
+    out = torch.vmap(one, in_dims=tuple(d for _, d in flat))(*(a for a, _ in flat))
+    for k in missing:
+        out.insert(k, None)
+    return out
 
 
 _ELEMENTWISE = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}
@@ -176,7 +199,7 @@ def _shape(x: Tensor, shape: list[int]) -> list[int]:
 
 
 def _aligned(args: tuple[Any, ...], family: tuple[Any, ...]) -> list[Tensor]:
-    """Insert dimensions after t, so that operands of different rank broadcast as they would alone."""
+    """Insert dimensions after t, so that operands of different rank broadcast."""
     rank = max(a.ndim - f for a, f in zip(args, family[:2], strict=True))
     return [
         a.reshape(len(a), *[1] * (rank + 1 - a.ndim), *a.shape[1:]) if f else a
@@ -184,12 +207,14 @@ def _aligned(args: tuple[Any, ...], family: tuple[Any, ...]) -> list[Tensor]:
     ]
 
 
+@no_type_check
 def _tensors(args: Any, family: Any) -> list[tuple[Tensor, bool]]:
     if isinstance(args, list | tuple):
         return [pair for a, f in zip(args, family, strict=True) for pair in _tensors(a, f)]
     return [(args, family)] if isinstance(args, Tensor) else []
 
 
+@no_type_check
 def _rebuild(args: Any, tensors: Any) -> Any:
     if isinstance(args, list | tuple):
         return type(args)(_rebuild(a, tensors) for a in args)

@@ -18,9 +18,7 @@ from morsescape.hessian.program import NotTraceable, record
 Function = Callable[[Tensor], Tensor]
 
 
-def function_hessian(
-    fn: Function, theta: Float[Tensor, " d"], *, bounded: bool = True
-) -> Hessian:
+def function_hessian(fn: Function, theta: Float[Tensor, " d"], *, bounded: bool = True) -> Hessian:
     """Hess fn(theta), forward over reverse, with a radius proved by ball arithmetic.
 
     Every entry comes with a bound on its rounding; their Frobenius norm bounds the spectral norm
@@ -40,7 +38,10 @@ def function_hessian(
         return _estimated(fn, theta, "rounding was not followed")
     machine = Enclosure()
     try:
-        ball = as_ball(record(jacfwd(grad(fn)), theta).run(machine, theta))
+        # The value is followed too: its operations must be known, or what has no derivative in
+        # torch would pass for a constant.
+        both = record(lambda v: (jacfwd(grad(fn))(v), fn(v)), theta).run(machine, theta)
+        ball = as_ball(both[0])
     except NoErrorRule as missing:
         return _estimated(fn, theta, f"the operation {missing.operation} has no error rule")
     except (NotTraceable, RuntimeError) as reason:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import torch
 from torch import Tensor
 
@@ -16,11 +18,9 @@ def weighted_gram(x: Tensor, w: Tensor, out: Tensor, scaled: Tensor) -> Tensor:
     The sum runs in blocks of BLOCK samples, each added once, so that rounding grows with
     BLOCK + n / BLOCK. Only tiles on and right of the diagonal are computed.
     """
-    rows = w.nonzero().squeeze(1)
-    if len(rows) < SPARSE * len(w):
-        w = w[rows]
-    else:
-        rows = None
+    nonzero = w.nonzero().squeeze(1)
+    rows = nonzero if len(nonzero) < SPARSE * len(w) else None
+    w = w if rows is None else w[rows]
     out.zero_()
     edges = tile_edges(x.shape[1])
     for start in range(0, len(w), BLOCK):
@@ -43,4 +43,4 @@ def tile_edges(p: int, tile: int = TILE) -> list[tuple[int, int]]:
     """Cut 0 .. p into equal parts of at most `tile`."""
     count = max(1, -(-p // tile))
     cuts = [round(k * p / count) for k in range(count + 1)]
-    return list(zip(cuts[:-1], cuts[1:], strict=True))
+    return list(itertools.pairwise(cuts))

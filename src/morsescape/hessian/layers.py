@@ -137,6 +137,7 @@ class LinearCalls(TorchFunctionMode):
         self.other_uses: set[str] = set()
 
     def name_of(self, tensor: object) -> str | None:
+        """The watched parameter that this very tensor is."""
         return next((n for n, p in self.parameters.items() if p is tensor), None)
 
     def __torch_function__(
@@ -164,8 +165,9 @@ def _tensors(part: Any) -> Iterable[Tensor]:
             yield from _tensors(item)
 
 
-_HARMLESS = {Tensor.shape.__get__, Tensor.dtype.__get__, Tensor.device.__get__, Tensor.size,
-             Tensor.dim, Tensor.requires_grad.__get__}  # fmt: skip
+_HARMLESS: set[Any] = {Tensor.size, Tensor.dim} | {
+    getattr(Tensor, name).__get__ for name in ("shape", "dtype", "device", "requires_grad")
+}
 
 
 def _read_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Call | None:
@@ -238,9 +240,7 @@ def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         _, positions, features = inputs.shape
         units = parameters[weight].shape[0]
         fixed = not inputs.requires_grad
-        layers.append(
-            LinearLayer(weight, bias, units, features, positions, fixed, last, selection)
-        )
+        layers.append(LinearLayer(weight, bias, units, features, positions, fixed, last, selection))
     return layers
 
 

@@ -48,8 +48,11 @@ class Chunk:
     def note(
         self, source: LinearLayer | None, deltas: dict[str, Moved], changes: dict[str, Moved]
     ) -> None:
-        """A unit counts as active on a sample if its error, or any response to or of it, is not
-        certainly zero; a feature if its value, or any response of it, is not."""
+        """Mark the units and features that are not certainly zero.
+
+        A unit is marked on a sample for its error, and any response to or of it; a feature for
+        its value and any response of it.
+        """
         for name, d in deltas.items():
             self.units[name] |= (d.bound.upper > 0).any(0)
         for name, v in changes.items():

@@ -78,7 +78,9 @@ def number_units(plan: Plan, groups: list[Tensor]) -> dict[Any, slice]:
     """One number per output unit, then one per parameter studied alone: the bound's indices."""
     units: dict[Any, slice] = {}
     start = 0
-    sizes = [(x.weight, x.units) for x in plan.outputs] + [(k, len(g)) for k, g in enumerate(groups)]
+    sizes = [(x.weight, x.units) for x in plan.outputs] + [
+        (k, len(g)) for k, g in enumerate(groups)
+    ]
     for key, size in sizes:
         units[key] = slice(start, start + size)
         start += size

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol, no_type_check, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -18,7 +18,7 @@ from torch.func import functionalize
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_flatten, tree_map_only, tree_unflatten
 
-from morsescape.hessian.balls import Ball
+from morsescape.hessian.balls import Ball, once
 
 
 @runtime_checkable
@@ -78,26 +78,29 @@ class Program:
     def run(self, machine: Machine, *inputs: Any) -> Any:
         """The function's value, each operation carried out as machine(target, args, kwargs)."""
         values: dict[int, Any] = dict(enumerate(inputs))
-
-        def read(part: Any) -> Any:
-            if isinstance(part, Slot):
-                return values[part.number]
-            if isinstance(part, Constant):
-                return part.ball if machine.bounded else part.tensor
-            if isinstance(part, list | tuple):
-                return type(part)([read(p) for p in part])
-            return part
-
+        bounded = machine.bounded
         for step in self.steps:
-            kwargs = {k: read(v) for k, v in step.kwargs.items()}
-            result = machine(step.target, read(step.args), kwargs)
+            kwargs = {k: _read(v, values, bounded) for k, v in step.kwargs.items()}
+            result = machine(step.target, _read(step.args, values, bounded), kwargs)
             if step.many:
                 values.update(zip(step.results, result, strict=True))
             else:
                 values[step.results[0]] = result
             for slot in step.last_read:
                 del values[slot]
-        return tree_unflatten([read(o) for o in self.outputs], self.spec)
+        return tree_unflatten([_read(o, values, bounded) for o in self.outputs], self.spec)
+
+
+@no_type_check  # called for every argument of every operation
+def _read(part: Any, values: dict[int, Any], bounded: bool) -> Any:
+    """A step's argument, with values in place of slots and constants."""
+    if isinstance(part, Slot):
+        return values[part.number]
+    if isinstance(part, Constant):
+        return part.ball if bounded else part.tensor
+    if isinstance(part, list | tuple):
+        return type(part)([_read(p, values, bounded) for p in part])
+    return part
 
 
 def record(function: Callable[..., Any], *example: Tensor) -> Program:
@@ -121,6 +124,7 @@ class _Recorder(TorchDispatchMode):
         self.decompositions = decompositions()
         self.steps: list[Step] = []
         self.alive: list[Tensor] = list(inputs)  # kept, so that no id is used twice
+        self.alive_constants: list[Any] = []
         self.slots = {id(x): k for k, x in enumerate(inputs)}
 
     def reference(self, value: Any) -> Any:
@@ -139,10 +143,34 @@ class _Recorder(TorchDispatchMode):
         if (simpler := self._decompose(func, args, kwargs)) is not NotImplemented:
             return simpler
         out = func(*args, **kwargs)
-        reads_tensors = any(isinstance(x, Tensor) for x in tree_flatten((args, kwargs))[0])
-        if reads_tensors:  # what reads none is a constant
+        if not self._fold(func, args, kwargs, out):
             self._note(func, args, kwargs, out)
         return out
+
+    def _fold(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> bool:
+        """Leave out constants, products with constants that are zero, and their sums."""
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        fixed = [id(x) not in self.slots for x in tensors]
+        name = func.overloadpacket.__name__
+        if name.endswith("_"):
+            return False
+        if not tensors or (all(fixed) and name in _EXACT):
+            return self._keep(out)
+        if not isinstance(out, Tensor) or not out.is_floating_point():
+            return False
+        zero = [f and not bool(once(x).any()) for x, f in zip(tensors, fixed, strict=True)]
+        if name in ("mm", "bmm", "mul") and any(zero):
+            return self._keep(out.zero_())
+        if name == "add" and not kwargs and len(tensors) == 2 and any(zero):
+            other = tensors[zero.index(True) - 1]
+            if id(other) in self.slots and other.shape == out.shape and other.dtype == out.dtype:
+                self.slots[id(out)] = self.slots[id(other)]
+                return self._keep(out)
+        return False
+
+    def _keep(self, out: Any) -> bool:
+        self.alive_constants.append(out)  # so that its id is not used again
+        return True
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self:
@@ -153,14 +181,32 @@ class _Recorder(TorchDispatchMode):
             return func.decompose(*args, **kwargs)
 
     def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
+        read = tree_map_only(Tensor, self.reference, (tuple(args), dict(kwargs)))
         many = isinstance(out, list | tuple)
         results = []
         for tensor in out if many else (out,):
             results.append(len(self.alive))
             self.slots[id(tensor)] = len(self.alive)
             self.alive.append(tensor)
-        read = tree_map_only(Tensor, self.reference, (tuple(args), dict(kwargs)))
-        self.steps.append(Step(func, read[0], read[1], tuple(results), many, ()))
+        self.steps.append(Step(_out_of_place(func), read[0], read[1], tuple(results), many, ()))
+
+
+def _out_of_place(func: Any) -> Any:
+    """Some decompositions write in place; what they overwrite, nobody else reads."""
+    name = func.overloadpacket.__name__
+    if not name.endswith("_"):
+        return func
+    packet = getattr(torch.ops.aten, name[:-1], None)
+    if packet is None or func._overloadname not in packet.overloads():
+        raise NotTraceable(f"the operation {name} works in place only")
+    return getattr(packet, func._overloadname)
+
+
+_EXACT = frozenset(
+    """expand view _unsafe_view reshape transpose t permute alias slice select unsqueeze squeeze
+    detach clone zeros_like new_zeros cat split_with_sizes
+    _new_zeros_with_same_feature_meta""".split()
+)
 
 
 def _tidy(steps: list[Step], outputs: tuple[Any, ...]) -> tuple[Step, ...]:
@@ -196,4 +242,5 @@ _COMPOUND = """addmm addmv addbmm baddbmm addcmul addcdiv mean threshold_backwar
     masked_fill masked_fill_ index_select dot vdot mv outer trace diag_embed diagonal_backward
     smooth_l1_loss huber_loss binary_cross_entropy xlogy logaddexp norm linalg_vector_norm
     unfold_backward narrow_copy sinc frac mish hardswish celu index_add select_scatter
+    _unsafe_masked_index _unsafe_masked_index_put_accumulate
     square reciprocal_ softmax log_softmax trunc stack addr""".split()

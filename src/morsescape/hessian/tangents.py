@@ -66,9 +66,16 @@ class Responses:
         self.selections = {x.weight: x.selection for x in plan.layers}
         self.layers = {layer.weight: layer for layer in plan.outputs}
 
-    def primal(self, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs]:
-        """delta_m and u_m of every output layer."""
-        return self._errors(self.net.unflatten(theta), x, y, {})
+    def primal(self, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs, Tensor]:
+        """delta_m and u_m of every output layer, and the loss.
+
+        The loss is there so that its operations are followed: one that torch cannot
+        differentiate would otherwise pass for a constant.
+        """
+        parameters = self.net.unflatten(theta)
+        loss, _ = self._run(parameters, x, y, self._zeros(x, theta))
+        deltas, inputs = self._errors(parameters, x, y, {})
+        return deltas, inputs, loss
 
     def from_layer(self, source: LinearLayer) -> Callable[..., tuple[Deltas, Inputs]]:
         """d(delta_m), d(u_m) for m at or after `source`; tangents (position, unit) lead."""
@@ -81,7 +88,7 @@ class Responses:
 
             def along(direction: Tensor) -> tuple[Deltas, Inputs]:
                 tangent = direction.view(source.positions, source.units).expand_as(zero)
-                _, moved = jvp(
+                _, moved = jvp(  # type: ignore[misc]  # the stubs always expect aux
                     lambda e: self._errors(parameters, x, y, {source.weight: e}),
                     (zero,),
                     (tangent,),
@@ -97,8 +104,10 @@ class Responses:
         return responses
 
     def from_parameters(self, group: int) -> Callable[..., tuple[Deltas, Inputs, Tensor]]:
-        """d(delta_m), d(u_m) for all m, and d(gradient) on the parameters of this and all later
-        groups, along one direction among the group's parameters."""
+        """All d(delta_m), d(u_m) and d(gradient) along one direction among a group's parameters.
+
+        The gradient is that on the parameters of this and all later groups.
+        """
         own, later = self.plan.groups[group], self.plan.groups[group + 1 :]
         names = own + tuple(name for g in later for name in g)
 
@@ -138,9 +147,7 @@ class Responses:
         return grad(lambda e: self._run(parameters, x, y, e), has_aux=True)(every)
 
     def _zeros(self, x: Tensor, like: Tensor) -> dict[str, Tensor]:
-        return {
-            m.weight: like.new_zeros(len(x), m.positions, m.units) for m in self.plan.outputs
-        }
+        return {m.weight: like.new_zeros(len(x), m.positions, m.units) for m in self.plan.outputs}
 
     def _run(
         self, parameters: dict[str, Tensor], x: Tensor, y: Tensor, offsets: dict[str, Tensor]

@@ -6,7 +6,6 @@ import io
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import cast
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -29,7 +28,7 @@ def save_figure(
         >>> [path.name for path in save_figure(ax, f"{tempfile.mkdtemp()}/spectrum")]
         ['spectrum.png', 'spectrum.pdf']
     """
-    figure = cast(Figure, drawn.figure.figure)  # the root, also of axes in a part of a figure
+    figure = drawn.figure.figure  # the root, also of axes in a part of a figure
     paths = [Path(f"{os.fspath(stem)}.{kind}") for kind in formats]
     for path, kind in zip(paths, formats, strict=True):
         content = io.BytesIO()

@@ -16,7 +16,7 @@ def interval(ends: Sequence[int]) -> str:
     return f"{low:,}" if low == high else f"[{low:,}, {high:,}]"
 
 
-def number(value: float | None, form: str) -> str:
+def number(value: float | int | None, form: str) -> str:
     """The number in this format, a dash for None."""
     return "–" if value is None else format(value, form)
 

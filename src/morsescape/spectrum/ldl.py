@@ -95,6 +95,7 @@ class Factor:
         d = self.diagonal[single]
         return int((d < 0).sum()) + len(two), int((d > 0).sum()) + len(two)
 
+    @np.errstate(all="ignore")  # an overflow ends in a bound that is not finite
     def bound(self) -> float:
         """An upper bound on ‖E‖₂, with the rounding of the shift; inf or nan if L overflowed.
 
