@@ -1,5 +1,7 @@
 """Small models with something known about their Hessian."""
 
+import itertools
+
 import torch
 from torch import nn
 
@@ -11,7 +13,7 @@ def mlp(sizes, activation=nn.Tanh, seed=0):
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         layers = []
-        for n, m in zip(sizes, sizes[1:], strict=False):
+        for n, m in itertools.pairwise(sizes):
             layers += [nn.Linear(n, m), activation()]
         return nn.Sequential(*layers[:-1]).eval()
 

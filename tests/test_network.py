@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from networks import labelled, mlp
 from torch import nn
 
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
+from networks import labelled, mlp
 
 X, Y = labelled(6, 4, 3)
 

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from networks import classifier, double_backward, labelled, mlp
 from torch import nn
 
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
+from networks import classifier, double_backward, labelled, mlp
 
 
 def flat_gradient(f):

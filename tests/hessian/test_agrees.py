@@ -19,7 +19,7 @@ def test_agrees_with_double_backward(name: str, loss: str) -> None:
     make, x = MODELS[name]
     net = network(make(), LOSSES[loss], x)
     truth = oracle(net)
-    for bounded in (True, False):
+    for bounded in (True, False) if loss == "cross_entropy" else (True,):
         h = exact_hessian(net, net.theta, bounded=bounded)
         error = (h.matrix - truth).abs().max()
         assert error <= 1e-10 * truth.abs().max(), (bounded, float(error))

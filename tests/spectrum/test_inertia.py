@@ -1,8 +1,9 @@
 """Intervals that hold, are tight where they can be, and say so where they cannot."""
 
+import itertools
+
 import pytest
 import torch
-from networks import classifier, double_backward, labelled, mlp
 from torch import nn
 
 import morsescape as ms
@@ -10,6 +11,7 @@ from morsescape.hessian.dense import Hessian
 from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.spectrum.kernel import null_causes
 from morsescape.spectrum.reduce import reduce
+from networks import classifier, double_backward, labelled, mlp
 
 
 def quadratic(eigenvalues):
@@ -69,7 +71,7 @@ def test_the_count_falls_as_l2_grows():
     f = classifier((5, 4, 3), seed=2)
     f.theta *= 4
     counts = [ms.inertia(f.at_l2(l2)).negative for l2 in (0.0, 0.001, 0.01, 10.0)]
-    assert all(a[0] >= b[1] for a, b in zip(counts, counts[1:], strict=False))
+    assert all(a[0] >= b[1] for a, b in itertools.pairwise(counts))
     assert counts[-1] == (0, 0)
 
 

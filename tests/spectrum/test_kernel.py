@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-from networks import double_backward, labelled, mlp
 from torch import nn
 
 from morsescape.objective import Objective
 from morsescape.spectrum.kernel import null_causes
+from networks import double_backward, labelled, mlp
 
 
 def causes_of(f, theta=None):

@@ -2,13 +2,13 @@
 
 import pytest
 import torch
-from networks import classifier, double_backward, labelled, mlp
 from torch import nn
 
 from morsescape.nets import build
 from morsescape.network import Network
 from morsescape.objective import Objective
 from morsescape.spectrum.structure import structure_of
+from networks import classifier, double_backward, labelled, mlp
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(3)
 

@@ -246,9 +246,13 @@ def _count(
 ) -> Inertia:
     """Take the exact null vectors out, count the signs of what is left, put them back."""
     part = reduce(hessian.matrix, causes)
-    count = count_by_eigh if blank.method == "eigh" else count_by_ldl
-    extra = {} if blank.method == "eigh" else {"progress": _stage(progress, "inertia")}
-    counts = count(part.matrix, hessian.radius + part.radius, center=-2 * blank.l2, **extra)
+    radius, center = hessian.radius + part.radius, -2 * blank.l2
+    if blank.method == "eigh":
+        counts = count_by_eigh(part.matrix, radius, center=center)
+    else:
+        counts = count_by_ldl(
+            part.matrix, radius, center=center, progress=_stage(progress, "inertia")
+        )
     known = part.exact_null
     # The lifted directions are counted as positive by now; what was cut out is not counted.
     low, high = counts.negative[0], min(counts.negative[1], blank.structural_upper_bound)
