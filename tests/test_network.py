@@ -41,6 +41,13 @@ def spoiled(value):
     return x
 
 
+def diverged():
+    model = mlp((4, 3))
+    with torch.no_grad():
+        model[0].bias[0] = float("nan")
+    return model
+
+
 CASES = {
     "dropout": (
         lambda: Objective(chain(nn.Dropout(0.5)), "cross_entropy", (X, Y)),
@@ -95,6 +102,10 @@ CASES = {
             mlp((4, 3)), lambda z, y: nn.functional.cross_entropy(z, y, reduction="sum"), (X, Y)
         ),
         "cure: use reduction='mean'",
+    ),
+    "diverged": (
+        lambda: Objective(diverged(), "cross_entropy", (X, Y)),
+        "model: expected finite outputs at its own parameters; got nan or inf",
     ),
     "all frozen": (
         lambda: Objective(mlp((4, 3)).requires_grad_(False), "cross_entropy", (X, Y)),

@@ -110,6 +110,7 @@ class Network:
         x, y = self.x[:4], self.y[:4]
         with torch.no_grad():
             output = self.output(parameters, x)
+            _check_output(output)
             _check_targets(self.loss, output, self.y)
             _check_deterministic(self, parameters, x, output)
             _check_mean(self, output, y)
@@ -158,6 +159,16 @@ def _check_data(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
                 cure="remove or repair that sample",
             )
     return x, y
+
+
+def _check_output(output: Tensor) -> None:
+    if not bool(output.isfinite().all()):
+        raise ArgumentError(
+            "model",
+            expected="finite outputs at its own parameters",
+            got="nan or inf",
+            cure="check the parameters: a training that diverged ends so",
+        )
 
 
 def _check_targets(loss: str | LossFunction, output: Tensor, y: Tensor) -> None:

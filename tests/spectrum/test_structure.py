@@ -35,6 +35,11 @@ def test_the_papers_networks(net, activation, pool, bound, rough):
     assert structure.not_smooth == rough
 
 
+def test_weight_and_bias_of_a_bare_layer_are_one_layer():
+    structure = of(nn.Linear(4, 3), labelled(5, 4, 3))
+    assert structure.upper_bound == 0
+
+
 class Squared(nn.Module):
     def __init__(self):
         super().__init__()

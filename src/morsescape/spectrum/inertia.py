@@ -154,7 +154,9 @@ class Inertia:
             )
         from morsescape.figures import spectrum_histogram
 
-        return spectrum_histogram(torch.tensor(self.eigenvalues).double(), self.radius, ax=ax)
+        return spectrum_histogram(
+            torch.tensor(self.eigenvalues, dtype=torch.float64), self.radius, ax=ax
+        )
 
 
 def inertia(

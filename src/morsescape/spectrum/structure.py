@@ -118,7 +118,8 @@ def _first_line(error: Exception) -> str:
 
 def _layer(name: str) -> str:
     """Weight and bias of one module belong together: the output is affine in both at once."""
-    return name.rpartition(".")[0] or name
+    inside, _, own = name.rpartition(".")
+    return inside or ("itself" if own in ("weight", "bias") else own)
 
 
 def _program(net: Network) -> GraphModule:
