@@ -24,7 +24,7 @@ SMALL = ["--net", "cnn", "--samples", "60", "--at", "random"]
 
 
 def run(*arguments):
-    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return CliRunner(env={"COLUMNS": "130"}).invoke(app, [str(argument) for argument in arguments])
 
 
 def one_line(result, status):

@@ -159,6 +159,18 @@ def test_what_underflows_is_not_called_zero() -> None:
     assert not h.untouched[:5].any()
 
 
+def test_a_unit_without_outgoing_weights_is_not_untouched() -> None:
+    """Its error is exactly zero, but its parameters still answer to those weights."""
+    net = network(mlp())
+    net.theta[24:36] = 0
+    h = exact_hessian(net, net.theta)
+    truth = oracle(net)
+    assert h.untouched is not None
+    assert truth[:24, 24:36].any()
+    assert not truth[h.untouched].any()
+    assert not h.untouched[truth.any(1)].any()
+
+
 # -- honest failure -----------------------------------------------------------------------------
 
 

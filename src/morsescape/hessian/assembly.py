@@ -70,6 +70,8 @@ class Assembly:
         if not triangle:
             mirror(self.matrix)
         self.bound.runs = self._longest_sum()
+        positions = max((x.positions for x in self.plan.outputs), default=1)
+        self.bound.underflows = 4 * self.net.dim * self.net.samples * positions**2
 
     def untouched(self) -> Tensor:
         """(D,) True where row and column are zero whatever the rounding."""

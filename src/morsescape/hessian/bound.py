@@ -19,7 +19,8 @@ from torch import Tensor
 
 from morsescape.hessian.balls import INFLATION, Ball, gamma
 
-ABSOLUTE = 1e-280  # all underflows together
+# A square below 2^-1022 is lost from a norm: sqrt(k) 2^-511 at most, less than this for k < 4e7.
+LOST = 1e-150
 
 
 @dataclass
@@ -33,7 +34,7 @@ class Norms:
     def of_inputs(cls, u: Ball, bias: bool) -> Norms:
         """Over the features of u; a bias adds a feature that is exactly 1."""
         square = u.mag.square().sum(-1)
-        return cls((square + bias).sqrt(), u.radius().square().sum(-1).sqrt())
+        return cls((square + bias).sqrt() + LOST, u.radius().square().sum(-1).sqrt() + LOST)
 
     @classmethod
     def of_entries(cls, d: Ball) -> Norms:
@@ -65,6 +66,7 @@ class ErrorBound:
     units: int
     dtype: torch.dtype
     runs: int = 1
+    underflows: int = 1  # products per entry of H, times D: each may be off by the smallest number
     kinks: int = 0
     size: Tensor = field(init=False)
     error: Tensor = field(init=False)
@@ -89,10 +91,11 @@ class ErrorBound:
 
     def parts(self) -> dict[str, float]:
         """The bound, split into what sums and what samples contribute."""
+        absolute = 2 * self.underflows * torch.finfo(self.dtype).tiny
         sums = gamma(self.runs, self.dtype) * spectral_bound(self.size)
         return {
             "sums": sums * INFLATION,
-            "samples": spectral_bound(self.error) * INFLATION + ABSOLUTE,
+            "samples": spectral_bound(self.error) * INFLATION + absolute,
         }
 
 
