@@ -3,7 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: venv demo test lint clean
+BENCH := .venv-bench/bin
+BENCH_STAMP := .venv-bench/.installed
+# Folder of MNIST in torchvision's layout; empty: MORSESCAPE_DATA, the user's cache or the mirrors.
+ROOT ?=
+FROM := $(if $(ROOT),--root $(ROOT))
+
+.PHONY: venv demo test lint bench bench-large clean
 
 venv: $(STAMP)
 
@@ -27,6 +33,23 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+$(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
+	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
+	$(BENCH)/python -m pip install --quiet -e . -r benchmarks/requirements.txt
+	touch $(BENCH_STAMP)
+
+# Half an hour on two cores that do nothing else. What is in build/bench is not measured again.
+bench: $(BENCH_STAMP)
+	$(BENCH)/python benchmarks/hessian_scaling.py $(FROM)
+	$(BENCH)/python benchmarks/sign_counts.py $(FROM)
+	$(BENCH)/python benchmarks/hessian_peers.py $(FROM)
+	$(BENCH)/python benchmarks/page.py
+
+# 20 GiB and most of an hour.
+bench-large: $(BENCH_STAMP)
+	$(BENCH)/python benchmarks/large.py $(FROM)
+	$(BENCH)/python benchmarks/page.py
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from hessian.oracle import network, oracle
+from morsescape.errors import ArgumentError
 from morsescape.hessian.assembly import chunk_size
 from morsescape.hessian.dense import exact_hessian
 from morsescape.hessian.layers import linear_layers
@@ -184,6 +185,30 @@ def test_an_operation_without_rule_gives_an_estimate_that_names_it() -> None:
     h = exact_hessian(net, net.theta)
     assert h.estimate == "the operation special_bessel_j0 has no error rule"
     assert h.untouched is None
+
+
+class ReadsANumber(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x * 2 if x.detach().abs().sum().item() > 0 else x
+
+
+def test_a_model_that_reads_numbers_is_refused_with_the_cure() -> None:
+    net = network(mlp(ReadsANumber))
+    with pytest.raises(ArgumentError, match=r"reads a number out of a tensor; cure: .*where"):
+        exact_hessian(net, net.theta)
+
+
+class WritesIntoAPart(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        x = x.clone()
+        x[:, 0].mul_(3.0)
+        return torch.tanh(x)
+
+
+def test_a_model_that_writes_into_a_part_is_right() -> None:
+    net = network(mlp(WritesIntoAPart))
+    off = torch.linalg.matrix_norm(exact_hessian(net, net.theta).matrix - oracle(net), 2)
+    assert off < 1e-13
 
 
 def test_unbounded_says_so() -> None:

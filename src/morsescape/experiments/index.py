@@ -223,18 +223,21 @@ def index_run(
         point.theta, progress=lambda done, total: _step(progress, "Hessian", done, total)
     )
     assembled = time.perf_counter()
+    ends = None if settings.raw else _ends(point, hessian, None)
+    looked = time.perf_counter()
     counted = inertia(
-        point.f, point.theta, method=settings.method, hessian=hessian, progress=progress
-    )
+        point.f, point.theta, method=settings.method, hessian=hessian, overwrite=not settings.raw,
+        progress=progress,
+    )  # fmt: skip
     certified = time.perf_counter()
     raw, eigenvalues = _naive(point, hessian, counted, settings.raw, progress)
     seconds = {
         "train": point.seconds,
         "hessian": assembled - start,
-        "inertia": certified - assembled,
+        "inertia": certified - looked,
         "naive": time.perf_counter() - certified,
     }
-    ends = _ends(point, hessian, eigenvalues)
+    ends = ends or _ends(point, hessian, eigenvalues)
     payload = _payload(point, seed, counted) | ends | {"raw_negative": raw, "seconds": seconds}
     tensors = {"theta": point.theta}
     return payload, tensors if eigenvalues is None else tensors | {"eigenvalues": eigenvalues}
@@ -276,8 +279,7 @@ def _naive(
     """Signs of computed eigenvalues in float32 and float64, and the eigenvalues in float64."""
     proved = counted.eigenvalues
     eigenvalues = None if proved is None else torch.tensor(proved, dtype=torch.float64)
-    finite = bool(torch.isfinite(hessian.matrix).all())
-    if not raw or point.f.network is None or not finite:
+    if not raw or point.f.network is None or not hessian.finite:
         return dict.fromkeys(RAW), eigenvalues
     _step(progress, "naive counts", 0, 1)
     matrix = hessian.matrix.clone()
@@ -291,9 +293,9 @@ def _ends(point: Point, hessian: Hessian, eigenvalues: Tensor | None) -> dict[st
     """The smallest and the largest eigenvalue of Hess f, computed, not proved."""
     if eigenvalues is not None:
         return {"smallest": float(eigenvalues.min()), "largest": float(eigenvalues.max())}
-    matrix = hessian.matrix.numpy()
-    if not np.isfinite(matrix).all():
+    if not hessian.finite:
         return {"smallest": None, "largest": None}
+    matrix = hessian.matrix.numpy()
     shift = 2 * point.f.l2
     if len(matrix) < 20:
         values = np.linalg.eigvalsh(matrix)

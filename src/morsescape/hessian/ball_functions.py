@@ -180,7 +180,8 @@ def _avg_pool_back(run: Any, operation: Any, grad: Any, x: Any, kernel: list[int
     grad, x = as_ball(grad), mid_of(x)
     out = operation(grad.mid, x, kernel, *args)
     bound = gamma(math.prod(kernel) + 1, out.dtype) * grad.mag + grad.radius()
-    return Ball(out, operation(bound, x.double(), kernel, *args))
+    some = operation(grad.mag, x.double(), kernel, *args) > 0
+    return Ball(out, operation(bound, x.double(), kernel, *args) + underflow(out.dtype, some))
 
 
 @rule("var")

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from morsescape.errors import ArgumentError
 from morsescape.hessian.assembly import Assembly, Progress
 from morsescape.hessian.balls import NoErrorRule
 from morsescape.hessian.enclose import Enclosure, Values
 from morsescape.hessian.layers import linear_layers
+from morsescape.hessian.program import NotTraceable
 from morsescape.hessian.tangents import Plan, choose
 from morsescape.network import Network
 
+STRIP = 512  # rows looked at together
 BUDGET = 2**29  # bytes for one chunk's tangents and gathered samples; the matrix comes on top
 
 
@@ -26,6 +29,11 @@ class Hessian:
     estimate: str | None = None  # why the radius is an estimate, not a bound; None: it is proved
     kinks: int = 0  # branch decisions of the model within rounding of their threshold
     untouched: Tensor | None = None  # (D,) True where row and column are exactly zero
+
+    @property
+    def finite(self) -> bool:
+        """Whether all entries are finite; strip by strip, for a mask would be as large."""
+        return all(bool(rows.isfinite().all()) for rows in self.matrix.split(STRIP))
 
 
 def exact_hessian(
@@ -42,8 +50,26 @@ def exact_hessian(
     With `bounded` the result's radius is proved by ball arithmetic; an operation that has no
     error rule makes it an estimate, and the result says so. With `triangle` only the entries
     (i, j) with i <= j are filled; those below hold workspace.
+
+    Raises:
+        ArgumentError: a model that reads numbers out of tensors, so that no program describes it.
     """
-    theta = theta.detach()
+    try:
+        return _assembled(net, theta.detach(), bounded, budget, progress, triangle)
+    except NotTraceable as reason:
+        raise ArgumentError(
+            "model",
+            expected="operations on tensors alone, the same for every input",
+            got=str(reason),
+            cure="write it with torch.where instead of `if` and `.item()`, and without changing "
+            "parts of tensors in place",
+        ) from None
+
+
+def _assembled(
+    net: Network, theta: Tensor, bounded: bool, budget: int, progress: Progress | None,
+    triangle: bool,
+) -> Hessian:  # fmt: skip
     plan = choose(net, linear_layers(net, theta))
     if not bounded:
         return _estimated(net, theta, plan, budget, progress, triangle, "rounding was not followed")

@@ -139,7 +139,7 @@ class _Recorder(TorchDispatchMode):
     ) -> Any:
         kwargs = kwargs or {}
         if func is torch.ops.aten._local_scalar_dense.default:
-            raise NotTraceable("the function reads a number out of a tensor")
+            raise NotTraceable("one that reads a number out of a tensor")
         if (simpler := self._decompose(func, args, kwargs)) is not NotImplemented:
             return simpler
         out = func(*args, **kwargs)
@@ -153,6 +153,7 @@ class _Recorder(TorchDispatchMode):
         fixed = [id(x) not in self.slots for x in tensors]
         name = func.overloadpacket.__name__
         if name.endswith("_"):
+            self._check_alone(name, args[0])
             return False
         if not tensors or (all(fixed) and name in _EXACT):
             return self._keep(out)
@@ -167,6 +168,13 @@ class _Recorder(TorchDispatchMode):
                 self.slots[id(out)] = self.slots[id(other)]
                 return self._keep(out)
         return False
+
+    def _check_alone(self, name: str, written: Tensor) -> None:
+        """A write in place becomes a new value: no other tensor may see it through the memory."""
+        memory = written.untyped_storage().data_ptr()
+        others = (x for x in (*self.alive, *self.alive_constants) if isinstance(x, Tensor))
+        if any(x is not written and x.untyped_storage().data_ptr() == memory for x in others):
+            raise NotTraceable(f"one in which {name} writes into a tensor that has views")
 
     def _keep(self, out: Any) -> bool:
         self.alive_constants.append(out)  # so that its id is not used again
@@ -192,13 +200,13 @@ class _Recorder(TorchDispatchMode):
 
 
 def _out_of_place(func: Any) -> Any:
-    """Some decompositions write in place; what they overwrite, nobody else reads."""
+    """Some decompositions write in place; nobody else reads what they overwrite (_check_alone)."""
     name = func.overloadpacket.__name__
     if not name.endswith("_"):
         return func
     packet = getattr(torch.ops.aten, name[:-1], None)
     if packet is None or func._overloadname not in packet.overloads():
-        raise NotTraceable(f"the operation {name} works in place only")
+        raise NotTraceable(f"one with {name}, which works in place only")
     return getattr(packet, func._overloadname)
 
 

@@ -25,6 +25,9 @@ from morsescape.store import read_json, write_json_atomic
 
 Interval = tuple[int, int]
 METHODS = ("ldl", "eigh")
+# The product by autograd rounds too, and nothing bounds that: so much is granted, of the radius and
+# of the Frobenius norm. What is altered by more than this is found.
+_LOOSE, _PRODUCT = 10.0, 1e-12
 
 
 class InertiaStatus(Enum):
@@ -65,6 +68,7 @@ class Inertia:
             "eigh", otherwise LAPACK's, an estimate; None unless asked for.
         method: how signs were counted.
         status: what may be concluded.
+        estimate: why the rounding could not be bounded, if status is ESTIMATE; else None.
     """
 
     negative: Interval
@@ -86,6 +90,7 @@ class Inertia:
     eigenvalues: tuple[float, ...] | None
     method: str
     status: InertiaStatus
+    estimate: str | None = None
 
     def __str__(self) -> str:
         return (
@@ -105,7 +110,8 @@ class Inertia:
                 "curvature count, not a Morse index"
             )
         smooth = f"; not twice differentiable ({', '.join(self.not_smooth)})"
-        return word + (smooth if self.not_smooth else "") + f"; {self.status.value}"
+        why = f", {self.estimate}" if self.estimate else ""
+        return word + (smooth if self.not_smooth else "") + f"; {self.status.value}{why}"
 
     @property
     def index(self) -> int | None:
@@ -166,6 +172,7 @@ def inertia(
     method: str = "ldl",
     raw: bool = False,
     hessian: Hessian | None = None,
+    overwrite: bool = False,
     progress: Callable[[str, int, int], None] | None = None,
 ) -> Inertia:
     """The inertia of Hess f(θ): how many eigenvalues are negative, zero, positive, with proof.
@@ -181,11 +188,15 @@ def inertia(
         theta: the point; None takes the model's own parameters.
         method: "ldl" counts signs only; "eigh", slower, computes all eigenvalues too.
         raw: also count signs naively, in float32 and float64 (networks only).
-        hessian: Hess L(θ) from `f.enclosed_hessian(theta)`, if it is there already.
+        hessian: Hess L(θ) from `f.enclosed_hessian(theta)`, if it is there already. It is compared
+            with one Hessian-vector product of f at θ.
+        overwrite: the matrix of `hessian` may be destroyed, which saves a copy. One that is made
+            here takes its place alone in memory, with "ldl" and without `raw`.
         progress: called as progress(stage, done, total).
 
     Raises:
-        ArgumentError: an unknown method, a point of the wrong shape, raw without a network.
+        ArgumentError: an unknown method, a point of the wrong shape, raw without a network, a
+            Hessian that is not that of f at θ, `overwrite` with `raw`.
 
     Source:
         The paper counts signs of computed eigenvalues (section 5.1); Weyl: Horn & Johnson, Matrix
@@ -203,8 +214,16 @@ def inertia(
         raise ArgumentError(
             "method", expected=" | ".join(METHODS), got=repr(method), cure="choose one of these"
         )
+    if raw and overwrite:
+        raise ArgumentError(
+            "overwrite",
+            expected="False where raw is asked for, which needs the matrix afterwards",
+            got="True",
+            cure="leave one of them out",
+        )
     theta = f.theta if theta is None else theta
     value, gradient = f.value_and_gradient(theta)
+    overwrite = overwrite or (hessian is None and not raw)
     if hessian is None:
         hessian = f.enclosed_hessian(theta, progress=_stage(progress, "Hessian"))
     structure = Structure(f.dim, "nothing is known of the structure", ())
@@ -231,12 +250,14 @@ def inertia(
         eigenvalues=None,
         method=method,
         status=InertiaStatus.NOT_FINITE,
+        estimate=hessian.estimate,
     )
-    if not (math.isfinite(value) and bool(torch.isfinite(hessian.matrix).all())):
+    if not (math.isfinite(value) and hessian.finite):
         return blank
+    _check_product(f, theta, hessian)
     if f.network is not None:
         causes = null_causes(f.network, theta, hessian)
-    counted = _count(blank, hessian, causes, progress)
+    counted = _count(blank, hessian, causes, overwrite, progress)
     return _with_raw(counted, f, theta, hessian, progress) if raw else counted
 
 
@@ -244,17 +265,19 @@ def _count(
     blank: Inertia,
     hessian: Hessian,
     causes: tuple[Cause, ...],
+    overwrite: bool,
     progress: Callable[[str, int, int], None] | None,
 ) -> Inertia:
     """Take the exact null vectors out, count the signs of what is left, put them back."""
-    part = reduce(hessian.matrix, causes)
+    part = reduce(hessian.matrix, causes, overwrite=overwrite)
     radius, center = hessian.radius + part.radius, -2 * blank.l2
     if blank.method == "eigh":
         counts = count_by_eigh(part.matrix, radius, center=center)
     else:
         counts = count_by_ldl(
-            part.matrix, radius, center=center, progress=_stage(progress, "inertia")
-        )
+            part.matrix, radius, overwrite=True, center=center,
+            progress=_stage(progress, "inertia"),
+        )  # fmt: skip
     known = part.exact_null
     # The lifted directions are counted as positive by now; what was cut out is not counted.
     low, high = counts.negative[0], min(counts.negative[1], blank.structural_upper_bound)
@@ -276,6 +299,21 @@ def _count(
         eigenvalues=None if eigenvalues is None else tuple(eigenvalues.tolist()),
     )
     return replace(result, status=_status(result, hessian))
+
+
+def _check_product(f: Objective, theta: Tensor, hessian: Hessian) -> None:
+    """One product Hess L(θ) v by automatic differentiation, which shares no code with `hessian`."""
+    v = torch.randn(f.dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
+    v = v / v.norm()
+    off = float((hessian.matrix @ v - f.at_l2(0.0).hvp(theta, v)).norm())
+    allowed = _LOOSE * hessian.radius + _PRODUCT * float(hessian.matrix.norm())
+    if not off <= allowed:
+        raise ArgumentError(
+            "hessian",
+            expected="Hess L at this theta, whose product with a vector autograd also computes",
+            got=f"products with a unit vector that differ by {off:.3g}",
+            cure="pass f.enclosed_hessian(theta) of the same f and theta, unaltered",
+        )
 
 
 def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:

@@ -156,7 +156,7 @@ def _dead(
     for number, name in enumerate(names):
         found = (~free & (kind == number)).nonzero().squeeze(1)
         if len(found):
-            residual = float(hessian.matrix[found].abs().max())
+            residual = max(float(hessian.matrix[part].abs().max()) for part in found.split(256))
             yield Cause(name, _unit_blocks(found), True, residual)
 
 

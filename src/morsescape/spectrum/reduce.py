@@ -51,8 +51,11 @@ class Reduced:
         return torch.cat([counted, zeros]).sort().values
 
 
-def reduce(matrix: Tensor, causes: tuple[Cause, ...]) -> Reduced:
-    """Cut and lift what `causes` knows exactly; `matrix` itself is left as it is."""
+def reduce(matrix: Tensor, causes: tuple[Cause, ...], *, overwrite: bool = False) -> Reduced:
+    """Cut and lift what `causes` knows exactly.
+
+    `matrix` itself is left as it is, unless `overwrite` allows the result to lie in its memory.
+    """
     cut = torch.zeros(len(matrix), dtype=torch.bool)
     lifts: list[Tensor] = []
     for cause in causes:
@@ -63,11 +66,21 @@ def reduce(matrix: Tensor, causes: tuple[Cause, ...]) -> Reduced:
                 lifts.append(places)
                 assert bool((local == local[0]).all())  # a shift: all entries alike
     keep = ~cut
-    small = matrix[keep][:, keep] if bool(cut.any()) else matrix.clone()
+    small = _without(matrix if overwrite else matrix.clone(), keep)
     lift, worst = _lift(small, lifts, keep)
     classes = len(lifts[0]) if lifts else 0
     radius = 2 * _U * worst * classes
     return Reduced(small, len(lifts), lift * classes, int(cut.sum()), radius)
+
+
+def _without(matrix: Tensor, keep: Tensor) -> Tensor:
+    """The kept rows and columns, moved up and left within the matrix: a row never moves down."""
+    if bool(keep.all()):
+        return matrix
+    columns = keep.nonzero().squeeze(1)
+    for row, old in enumerate(columns.tolist()):
+        matrix[row, : len(columns)] = matrix[old].index_select(0, columns)
+    return matrix[: len(columns), : len(columns)]
 
 
 def _lift(small: Tensor, lifts: list[Tensor], keep: Tensor) -> tuple[float, float]:

@@ -1,0 +1,150 @@
+"""docs/benchmarks.md from the results of the benchmarks.
+
+    python benchmarks/page.py [--out build/bench]
+
+New results are copied from --out to docs/bench, where the last of each kind stays; the page is
+made from those.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from measure import arguments
+
+from morsescape.store import read_json
+
+DOCS = Path(__file__).parents[1] / "docs"
+HEAD = """\
+# Benchmarks
+
+Made by `make bench` and `make bench-large`; `benchmarks/page.py` writes it from `docs/bench`.
+All float64. Times are wall-clock seconds: the median where a thing was timed several times, with
+the range in brackets. Machines differ, so read the ratios.
+"""
+GIB = 2**30
+
+
+def seconds(times: list[float]) -> str:
+    shown = f"{median(times):.3g}"
+    return shown if len(times) == 1 else f"{shown} [{min(times):.3g}, {max(times):.3g}]"
+
+
+def setting(result: dict[str, Any]) -> str:
+    m = result["machine"]
+    return (
+        f"{m['processor']}, {m['threads']} threads, torch {m['torch']}, "
+        f"morsescape {m['morsescape']}, {m['day']}."
+    )
+
+
+def peers(result: dict[str, Any]) -> Iterator[str]:
+    """One network: everybody's seconds, and how many times as long as ours."""
+    times = result["seconds"]
+    ours = median(times["morsescape"])
+    yield f"### {result['net']}, D = {result['dim']:,}, {result['samples']:,} images\n"
+    yield "| what | seconds | times morsescape |\n|---|---|---|"
+    for key, value in times.items():
+        yield f"| {key} | {seconds(value)} | {median(value) / ours:.3g} |"
+    rivals = [v for k, v in times.items() if not k.startswith("morsescape")]
+    fastest = min(median(v) for v in rivals)
+    proved = median(times["morsescape, with proof"])
+    yield (
+        f"\nFastest peer / morsescape: **{fastest / ours:.1f}**, with the proved bound "
+        f"**{fastest / proved:.1f}**. All matrices agreed to 1e-10 relative before they were timed."
+    )
+    if result["flops"]:
+        share = result["flops"] / ours / result["product_rate"]
+        yield (
+            f"The Gram matrices alone are 55 N 785² = {result['flops'] / 1e9:.0f} Gflop: "
+            f"{share:.2f} of the rate of matrix products, {result['product_rate'] / 1e9:.0f} "
+            "Gflop/s in this run."
+        )
+    yield f"\n{setting(result)}\n"
+
+
+def scaling(result: dict[str, Any]) -> Iterator[str]:
+    yield "## From 1,000 to 60,000 images: mlp2\n"
+    yield (
+        "| images | bound | seconds | ms per image | share of the product rate | peak memory "
+        "added | of the matrix |\n|---|---|---|---|---|---|---|"
+    )
+    for row in result["rows"]:
+        n, best = row["samples"], min(row["seconds"])
+        yield (
+            f"| {n:,} | {'proved' if row['bounded'] else '–'} | {seconds(row['seconds'])} | "
+            f"{1e3 * best / n:.3g} | {row['efficiency']:.2f} | {row['memory'] / GIB:.2f} GiB | "
+            f"{row['memory'] / row['matrix']:.2f} |"
+        )
+    yield (
+        "\nThe share counts the flops 55 N 785² of the Gram matrices only, though columns that are "
+        "zero on all images are left out.\n"
+    )
+    yield f"{setting(result)}\n"
+
+
+def signs(result: dict[str, Any]) -> Iterator[str]:
+    times = result["seconds"]
+    base = times["eigvalsh"][0]
+    yield (
+        f"### D = {result['dim']:,} ({result['reduced']:,} after exactly known null vectors are "
+        f"cut out), {result['samples']:,} images\n"
+    )
+    yield "| what | seconds | of `eigvalsh` |\n|---|---|---|"
+    for key, value in times.items():
+        yield f"| {key} | {seconds(value)} | {value[0] / base:.2f} |"
+    low, high = result["negative"]["all"]
+    yield (
+        f"\nCertified: negative in [{low}, {high}], radius {result['radius']['all']:.1e}.\n\n"
+        f"{setting(result)}\n"
+    )
+
+
+def large(result: dict[str, Any]) -> Iterator[str]:
+    found, until = result["inertia"], result["until"]
+    yield f"## {result['dim']:,} parameters: 784-{result['hidden']}-10, all of MNIST\n"
+    yield (
+        f"`benchmarks/large.py`, once. Hessian {until['Hessian']:,.0f} s, then the inertia until "
+        f"{result['seconds']:,.0f} s; peak memory {result['memory'] / GIB:.2f} GiB for a matrix of "
+        f"{result['matrix'] / GIB:.2f} GiB. Certified: negative in {found['negative']}, null in "
+        f"{found['null']}, positive in {found['positive']}, radius {found['radius']:.1e}; "
+        f"null space: {', '.join(f'{n:,} {c}' for c, n in found['null_explained'].items())}.\n"
+    )
+    yield f"{setting(result)}\n"
+
+
+def page(folder: Path) -> str:
+    def each(pattern: str) -> list[dict[str, Any]]:
+        results = (read_json(file) for file in folder.glob(pattern))
+        return sorted(results, key=lambda r: r.get("dim", 0))
+
+    parts = [HEAD]
+    found = each("peers-*.json")
+    parts += ["## Side by side with the peers\n"] if found else []
+    for result in found:
+        parts += peers(result)
+    for result in each("scaling.json"):
+        parts += scaling(result)
+    found = each("signs-*.json")
+    parts += ["## Counting signs without eigenvalues\n"] if found else []
+    for result in found:
+        parts += signs(result)
+    for result in each("large-*.json"):
+        parts += large(result)
+    return "\n".join(parts)
+
+
+def main() -> None:
+    options = arguments(__doc__).parse_args()
+    (DOCS / "bench").mkdir(exist_ok=True)
+    for file in options.out.glob("*.json"):
+        shutil.copy(file, DOCS / "bench")
+    (DOCS / "benchmarks.md").write_text(page(DOCS / "bench"))
+
+
+if __name__ == "__main__":
+    main()
