@@ -23,11 +23,9 @@ demo: $(STAMP)
 	$(BIN)/morsescape index --data digits --net mlp2 --runs 3 --out build/demo --json build/demo/index.json
 	$(BIN)/morsescape spectrum --data digits --net mlp2 --out build/demo/spectrum --json build/demo/spectrum.json
 
-# Without morsescape.critical, which is in progress and not exported yet (see CONTRIBUTING.md).
 # One process a core, one thread each: small matrices gain nothing from more.
 test: $(STAMP)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto \
-		--ignore=tests/critical --ignore=src/morsescape/critical
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

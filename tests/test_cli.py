@@ -327,3 +327,25 @@ def test_interrupted_in_the_middle_then_resumed_gives_the_same_results(own, tmp_
     assert f"resumed: {done} of {done + 1} runs" in again.stderr
     assert run(*arguments, "--runs", done + 1, "--json", other).exit_code == 0
     assert runs(kept) == runs(other)
+
+
+# --- polish
+
+
+def test_polish_prints_where_it_began_and_where_it_ended(tmp_path):
+    smooth = ["--activation", "tanh", "--pool", "avg", "--l2", "0.1"]
+    command = ("polish", *SMALL, *smooth, "--out", tmp_path / "out", "--json", tmp_path / "a.json")
+    result = run(*command)
+    assert result.exit_code == 0, result.output
+    values = read_json(tmp_path / "a.json")
+    assert values["found"]["grad_norm"] < 1e-9 < values["start"]["grad_norm"]
+    assert values["found"]["index"] == 0
+    assert "Index: 0" in result.stdout
+    assert "|grad f|" in result.stdout
+    again = run(*command)
+    assert "resumed: the critical point was found already" in again.stderr
+    assert again.stdout == result.stdout
+
+
+def test_polish_refuses_an_unknown_method():
+    assert "--method: expected auto | lbfgs" in one_line(run("polish", "--method", "sgd"), 2)

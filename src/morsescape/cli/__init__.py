@@ -12,6 +12,8 @@ import typer
 
 from morsescape.cli.command_index import EXAMPLES as INDEX_EXAMPLES
 from morsescape.cli.command_index import index
+from morsescape.cli.command_polish import EXAMPLES as POLISH_EXAMPLES
+from morsescape.cli.command_polish import polish
 from morsescape.cli.command_spectrum import EXAMPLES as SPECTRUM_EXAMPLES
 from morsescape.cli.command_spectrum import spectrum
 
@@ -25,6 +27,7 @@ app = typer.Typer(
 )
 app.command(epilog=INDEX_EXAMPLES)(index)
 app.command(epilog=SPECTRUM_EXAMPLES)(spectrum)
+app.command(epilog=POLISH_EXAMPLES)(polish)
 
 
 def _version(wanted: bool) -> bool:

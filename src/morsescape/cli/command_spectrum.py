@@ -36,14 +36,7 @@ def spectrum(
     l2: options.L2 = None,
     at: options.At = "trained",
     objective: options.OwnObjective = None,
-    checkpoint: Annotated[
-        str | None,
-        typer.Option(
-            help="Parameters of --net in a safetensors file, instead of training.",
-            metavar="FILE.safetensors",
-            rich_help_panel="Model and data",
-        ),
-    ] = None,
+    checkpoint: options.Checkpoint = None,
     seed: options.Seed = 0,
     epochs: options.Epochs = None,
     lr: options.Rate = None,

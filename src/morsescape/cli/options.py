@@ -85,6 +85,14 @@ OwnObjective = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
+Checkpoint = Annotated[
+    str | None,
+    typer.Option(
+        help="Parameters of --net in a safetensors file, instead of training.",
+        metavar="FILE.safetensors",
+        rich_help_panel=_MODEL,
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Seed of the (first) run.", metavar="S")]
 Epochs = Annotated[
     int | None,

@@ -46,9 +46,10 @@ def certify(
 ) -> Certificate:
     """Is there a critical point near θ, how near, and of which index?
 
-    Where K is bounded (functions, and networks with D²N up to two million) and the rounding of ∇f
-    and Hess f is, the answer PROVED is a proof in real arithmetic. Otherwise K is the largest of a
-    few samples, doubled, and the answer is at best ESTIMATE.
+    Where the variation of the Hessian on the ball is bounded, by running its program on a box, and
+    the rounding of ∇f and Hess f is, the answer PROVED is a proof in real arithmetic. Boxes give
+    large K, so it takes a ‖∇f‖ far below `tol`, as a last Newton step reaches. Otherwise K is the
+    largest of a few samples, doubled, and the answer is at best ESTIMATE.
 
     Args:
         f: the landscape.
@@ -121,7 +122,7 @@ def _conclude(
         missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
     # Never quite zero: the ball on which the index is constant should hold more than θ.
     radius = max(2 * known.eta * (1 + 4 * _U), _U * max(1.0, float(theta.norm())))
-    variation = hessian_variation(f, theta, radius)
+    variation = hessian_variation(f, theta, radius, hessian)
     if variation is not None:
         share = known.beta * variation * (1 + 4 * _U)
         known = replace(

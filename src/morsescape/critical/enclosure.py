@@ -2,25 +2,28 @@ r"""Proved bounds on the gradient at a point and on how the Hessian varies aroun
 
 The gradient and Hessian are recorded as programs and run on balls: at the point itself, for the
 rounding; on the box |x - θ|_∞ ≤ r, for all values that the Hessian takes there. A box holds the
-Euclidean ball of the same radius, and the Frobenius norm is at least the spectral one.
+Euclidean ball of the same radius, and the Frobenius norm is at least the spectral one. The Hessian
+of a network on a box costs as much as the one at a point, with its proof.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import grad, jacfwd
 
 from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
+from morsescape.hessian.dense import Hessian, hessian_on_box
 from morsescape.hessian.enclose import Enclosure
+from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.program import NotTraceable, Program, record
+from morsescape.hessian.tangents import Responses, choose
+from morsescape.network import Network
 from morsescape.objective import Objective
 
 _CHUNK = 512  # samples in one run of a network's gradient on balls
-_LARGEST = 2_000_000  # D² N up to which the Hessian on a box costs seconds
 _UP = INFLATION * (1 + 1e-9)
 
 
@@ -40,26 +43,51 @@ def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | Non
     return bound if bound < float("inf") else None
 
 
-def hessian_variation(f: Objective, theta: Tensor, radius: float) -> float | None:
-    """A bound on ‖Hess f(x) - Hess f(θ)‖ for ‖x - θ‖ ≤ radius; None where none can be proved.
+def hessian_variation(f: Objective, theta: Tensor, radius: float, hessian: Hessian) -> float | None:
+    """A bound on ‖Hess L(x) - Hess L(θ)‖ for ‖x - θ‖ ≤ radius; None where none can be proved.
 
     None also where f branches (ReLU, max) within the box: it need not be smooth there.
+
+    Args:
+        f: the landscape.
+        theta: the point.
+        radius: of the ball.
+        hessian: the computed Hess L(θ).
     """
-    fn = _whole(f)
-    if fn is None:
-        return None
     try:
-        program = record(jacfwd(grad(fn)), theta)
-        box = Enclosure()
-        on_box = as_ball(program.run(box, Ball(theta, torch.full_like(theta, radius * _UP))))
-        at_point = as_ball(program.run(Enclosure(), theta))
+        if f.network is not None:
+            bound = _network_variation(f.network, theta, radius, hessian)
+        else:
+            assert f._function is not None
+            bound = _function_variation(f._function, theta, radius)
     except (NoErrorRule, NotTraceable, ValueError):
         return None
+    return bound if bound is not None and bound < float("inf") else None
+
+
+def _network_variation(
+    net: Network, theta: Tensor, radius: float, hessian: Hessian
+) -> float | None:
+    if hessian.estimate is not None:
+        return None
+    box = hessian_on_box(net, theta, radius * _UP)
+    if box.kinks:
+        return None
+    off = float(torch.linalg.matrix_norm(box.matrix - hessian.matrix))
+    return (box.radius + hessian.radius + off) * _UP
+
+
+def _function_variation(
+    fn: Callable[[Tensor], Tensor], theta: Tensor, radius: float
+) -> float | None:
+    program = record(jacfwd(grad(fn)), theta)
+    box = Enclosure()
+    on_box = as_ball(program.run(box, Ball(theta, torch.full_like(theta, radius * _UP))))
+    at_point = as_ball(program.run(Enclosure(), theta))
     if box.kinks:
         return None
     parts = (on_box.radius(), at_point.radius(), (on_box.mid - at_point.mid).abs())
-    bound = sum(float(part.norm()) for part in parts) * _UP
-    return bound if bound < float("inf") else None
+    return sum(float(part.norm()) for part in parts) * _UP
 
 
 def _loss_gradients(f: Objective, theta: Tensor) -> Iterator[Ball]:
@@ -69,21 +97,8 @@ def _loss_gradients(f: Objective, theta: Tensor) -> Iterator[Ball]:
         yield as_ball(record(grad(f._function), theta).run(Enclosure(), theta))
         return
     net, programs = f.network, dict[int, Program]()
-
-    def share(t: Tensor, x: Tensor, y: Tensor) -> Any:
-        return grad(lambda t: net.chunk_loss(net.unflatten(t), x, y))(t)
-
+    responses = Responses(net, choose(net, linear_layers(net, theta)))
     for x, y in net.chunks(_CHUNK):
         if len(x) not in programs:
-            programs[len(x)] = record(share, theta, x, y)
+            programs[len(x)] = record(grad(responses.loss), theta, x, y)
         yield as_ball(programs[len(x)].run(Enclosure(), theta, x, y))
-
-
-def _whole(f: Objective) -> Callable[[Tensor], Tensor] | None:
-    """L as one function of θ, if that is small enough to be run on balls at once."""
-    if f.network is None:
-        return f._function
-    net = f.network
-    if net.dim**2 * net.samples > _LARGEST:
-        return None
-    return lambda t: net.chunk_loss(net.unflatten(t), net.x, net.y)

@@ -260,7 +260,7 @@ class _Descent:
     def _count(self, point: Point) -> Inertia | None:
         """The signs at the point, written into the last step of the trajectory."""
         hessian = self.problem.enclosed_hessian(point.theta)
-        if not bool(hessian.matrix.isfinite().all()) or not abs(point.value) < float("inf"):
+        if not hessian.finite or not abs(point.value) < float("inf"):
             return None
         method = "eigh" if self.f.dim <= DENSE else "ldl"
         signs = inertia(self.f, point.theta, hessian=hessian, method=method, progress=self.progress)

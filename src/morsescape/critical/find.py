@@ -35,6 +35,8 @@ _QUASI_STEPS = (
     1000  # at most; where f is not convex yet, they gain more per second than Newton steps
 )
 _QUASI_TOL = 1e-4
+_REFINEMENTS = 2
+_DENSE_SOLVE = 12_000  # variables up to which a dense Newton step is taken at the end
 
 
 def find_critical_point(
@@ -131,6 +133,8 @@ class _Search:
         self.first_norm = point.norm
         for round_ in range(_ROUNDS):
             point, stop = self._search(point)
+            if stop is Stop.CONVERGED:
+                point = self._refine(point)
             signs, certificate = self._judge(point)
             if stop is not Stop.CONVERGED or self.target == "nearest":
                 break
@@ -184,12 +188,26 @@ class _Search:
             left = 10 * math.log10(max(point.norm, self.tol) / self.tol)
             self.progress("search", min(max(total - math.ceil(left), 0), total), total)
 
+    def _refine(self, point: Point) -> Point:
+        """Newton steps to the last digits, which is what a proof on boxes needs."""
+        for _ in range(_REFINEMENTS if self.f.dim <= _DENSE_SOLVE else 0):
+            hessian = self.problem.hessian(point.theta)
+            step, failed = torch.linalg.solve_ex(hessian, -point.gradient)
+            if int(failed) or not bool(step.isfinite().all()):
+                return point
+            following = Point.at(self.problem, point.theta + step)
+            if not following.norm <= 0.5 * point.norm:
+                return point
+            point = following
+            self._after_step(point)
+        return point
+
     def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
         """The signs of the curvatures, and the certificate, from one enclosed Hessian."""
         hessian = self.problem.enclosed_hessian(point.theta)
         method = "eigh" if self.f.dim <= DENSE else "ldl"
         signs = None
-        if bool(hessian.matrix.isfinite().all()) and math.isfinite(point.value):
+        if hessian.finite and math.isfinite(point.value):
             signs = inertia(
                 self.f, point.theta, method=method, hessian=hessian, progress=self.progress
             )

@@ -111,14 +111,7 @@ class CriticalPoint:
         Raises:
             DataError: the folder cannot be written.
         """
-        values = {name: getattr(self, name) for name in _PLAIN}
-        payload = values | {
-            "inertia": None if self.inertia is None else self.inertia.to_json(),
-            "certificate": self.certificate.to_json(),
-            "status": self.status.name,
-            "evaluations": asdict(self.evaluations),
-        }
-        RunFolder(path, _SETTINGS).save("critical-point", payload, {"theta": self.theta})
+        RunFolder(path, _SETTINGS).save("critical-point", self.to_json(), {"theta": self.theta})
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> CriticalPoint:
@@ -136,14 +129,28 @@ class CriticalPoint:
                 got=folder.damaged[-1] if folder.damaged else "none in it",
                 cure="search again; a damaged piece is kept as *.damaged",
             )
-        saved = piece.payload
+        return cls.from_json(piece.payload, piece.tensors["theta"])
+
+    def to_json(self) -> dict[str, Any]:
+        """Everything but θ, as JSON values."""
+        return {name: getattr(self, name) for name in _PLAIN} | {
+            "inertia": None if self.inertia is None else self.inertia.to_json(),
+            "certificate": self.certificate.to_json(),
+            "status": self.status.name,
+            "evaluations": asdict(self.evaluations),
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], theta: Tensor) -> CriticalPoint:
+        """From what `to_json` gave, and θ."""
+        signs = values["inertia"]
         return cls(
-            theta=piece.tensors["theta"],
-            inertia=None if saved["inertia"] is None else Inertia.from_json(saved["inertia"]),
-            certificate=Certificate.from_json(saved["certificate"]),
-            status=SearchStatus[saved["status"]],
-            evaluations=Evaluations(**saved["evaluations"]),
-            **{name: saved[name] for name in _PLAIN},
+            theta=theta,
+            inertia=None if signs is None else Inertia.from_json(signs),
+            certificate=Certificate.from_json(values["certificate"]),
+            status=SearchStatus[values["status"]],
+            evaluations=Evaluations(**values["evaluations"]),
+            **{name: values[name] for name in _PLAIN},
         )
 
     def plot(self, ax: Any = None) -> Any:

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import longest_run, product
+from morsescape.hessian.balls import Ball, longest_run, product
 from morsescape.hessian.bound import ErrorBound, Norms
 from morsescape.hessian.family import Families, Family
 from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
@@ -39,9 +39,11 @@ class Assembly:
     """The state of one assembly: programs, gathered samples, the matrix and its bound."""
 
     def __init__(
-        self, net: Network, theta: Tensor, plan: Plan, machine: type[Any], budget: int
-    ) -> None:
+        self, net: Network, theta: Tensor, plan: Plan, machine: type[Any], budget: int,
+        width: float = 0.0,
+    ) -> None:  # fmt: skip
         self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
+        self.point = Ball(theta, torch.full_like(theta, width).double()) if width else theta
         self.responses = Responses(net, plan)
         self.matrix = theta.new_zeros(net.dim, net.dim)
         self.places = {x.weight: unit_places(net, x) for x in plan.outputs}
@@ -92,14 +94,14 @@ class Assembly:
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
         machine = self.machine()
         program = self._program("primal", self.responses.primal, x, y)
-        deltas, inputs, _ = program.run(machine, self.theta, x, y)
+        deltas, inputs, _ = program.run(machine, self.point, x, y)
         chunk = Chunk(deltas, inputs)
         self.bound.kinks += machine.kinks
         for group in range(len(self.groups)):
             self._add_group(group, x, y, chunk)
         for layer in self.plan.outputs:
             program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
-            deltas, changes = program.run(self.machine(), self.theta, x, y)
+            deltas, changes = program.run(self.machine(), self.point, x, y)
             self._add_layer(layer, _each(deltas), _each(changes), chunk)
         for name in self.places:
             self.active[name] += chunk.meetings(name, self.places[name].shape[1])
@@ -146,7 +148,7 @@ class Assembly:
         for start in range(0, own, step):
             directions = basis[start : start + step]
             machine = Families(self.machine())
-            result = program.run(machine, self.theta, x, y, Family(directions))
+            result = program.run(machine, self.point, x, y, Family(directions))
             deltas, changes = (_each(part, len(directions)) for part in result[:2])
             gradient = moved(result[2], len(directions))
             chunk.note(None, deltas, changes)

@@ -66,6 +66,23 @@ def exact_hessian(
         ) from None
 
 
+def hessian_on_box(net: Network, theta: Tensor, width: float, *, budget: int = BUDGET) -> Hessian:
+    """Hess L(theta), with a radius that holds for Hess L(x) at all x with |x - theta|_oo <= width.
+
+    The same programs are run on a box instead of a point. `kinks` counts the branches that some x
+    in the box may take otherwise: with any, the radius is that of one smooth piece.
+
+    Raises:
+        NoErrorRule, NotTraceable: nothing can be proved about this network.
+    """
+    theta = theta.detach()
+    plan = choose(net, linear_layers(net, theta))
+    assembly = Assembly(net, theta, plan, Enclosure, budget, width)
+    assembly.run(None, False)
+    parts = assembly.bound.parts()
+    return Hessian(assembly.matrix, sum(parts.values()), parts, None, assembly.bound.kinks)
+
+
 def _assembled(
     net: Network, theta: Tensor, bounded: bool, budget: int, progress: Progress | None,
     triangle: bool,

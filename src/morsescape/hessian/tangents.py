@@ -66,6 +66,10 @@ class Responses:
         self.selections = {x.weight: x.selection for x in plan.layers}
         self.layers = {layer.weight: layer for layer in plan.outputs}
 
+    def loss(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
+        """The chunk's loss, with convolutions as products of patches."""
+        return self._run(self.net.unflatten(theta), x, y, self._zeros(x, theta))[0]
+
     def primal(self, theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs, Tensor]:
         """delta_m and u_m of every output layer, and the loss.
 

@@ -1,0 +1,232 @@
+"""From where an optimizer stopped to a critical point: what the index was, and what it is there."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from torch import Tensor
+
+from morsescape.critical import CriticalPoint, find_critical_point
+from morsescape.critical.find import METHODS, TARGETS
+from morsescape.errors import ArgumentError
+from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point
+from morsescape.spectrum.inertia import Inertia, inertia
+from morsescape.store import Piece, RunFolder
+
+_KEEP_EVERY = 20.0  # seconds between two saved steps of a search
+_KEYS = ("search-0", "search-1")  # written in turn, so that one is whole at any moment
+
+
+@dataclass(frozen=True)
+class PolishSettings:
+    """From which point, and to what.
+
+    Attributes:
+        point, seed: where to start, as for `index`.
+        target, method, tol, max_steps: as in `find_critical_point`.
+
+    Raises:
+        ArgumentError: an unknown name or a number that is not positive.
+
+    Example:
+        >>> PolishSettings(PointSettings(net="cnn", activation="tanh"), target="nearest").tol
+        1e-09
+    """
+
+    point: PointSettings = field(default_factory=PointSettings)
+    seed: int = 0
+    target: str = "minimum"
+    method: str = "auto"
+    tol: float = 1e-9
+    max_steps: int = 20_000
+
+    def __post_init__(self) -> None:
+        for name, known in (("target", TARGETS), ("method", METHODS)):
+            if getattr(self, name) not in known:
+                raise ArgumentError(
+                    f"--{name}", expected=" | ".join(known), got=repr(getattr(self, name)),
+                    cure="choose one of these",
+                )  # fmt: skip
+        for name, low in (("seed", 0), ("max_steps", 1), ("tol", 1e-300)):
+            if not low <= getattr(self, name) < math.inf:
+                raise ArgumentError(
+                    f"--{name.replace('_', '-')}", expected="a positive number",
+                    got=getattr(self, name), cure="leave it at its default",
+                )  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """What the result depends on: the settings of its `RunFolder`."""
+        import morsescape
+
+        own = {k: v for k, v in asdict(self).items() if k != "point"}
+        kind = {"experiment": "polish", "morsescape": morsescape.__version__}
+        return self.point.identity() | own | kind
+
+
+@dataclass(frozen=True, eq=False)
+class PolishResult:
+    """The signs where the search started, and the critical point.
+
+    Attributes:
+        settings: what was asked for.
+        start: the inertia where the optimizer stopped: a negative curvature count, not an index.
+        found: what the search came to.
+        accuracies: in [0, 1], at the start and at the end; None without labels.
+        seconds: of the search, its earlier sittings included.
+    """
+
+    settings: PolishSettings
+    start: Inertia
+    found: CriticalPoint
+    accuracies: tuple[float | None, float | None]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that `polish --json` writes."""
+        point, found = self.settings.point, self.found
+        own = point.objective is not None
+        after = None if found.inertia is None else _counts(found.inertia)
+        return {
+            "net": None if own else point.net,
+            "data": None if own else point.data,
+            "seed": self.settings.seed,
+            "n_params": self.start.dim,
+            "l2": self.start.l2,
+            "start": _counts(self.start) | {"accuracy": self.accuracies[0]},
+            "found": {
+                "value": found.value,
+                "grad_norm": found.grad_norm,
+                "accuracy": self.accuracies[1],
+                "index": found.index,
+                "status": found.status.name,
+                "conclusion": str(found),
+                "inertia": after,
+                "certificate": found.certificate.to_json(),
+                "evaluations_of_the_last_sitting": asdict(found.evaluations),
+                "steps_of_the_last_sitting": found.steps,
+            },
+            "seconds": self.seconds,
+        }
+
+
+def run_polish(
+    settings: PolishSettings,
+    folder: RunFolder | None = None,
+    progress: Progress | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+) -> PolishResult:
+    """Make the point, count there, search, certify; take from `folder` what is there already.
+
+    The search is kept every 20 seconds, and goes on from there.
+
+    Args:
+        settings: from where to what.
+        folder: keeps the point, the search and the result, `RunFolder(path, settings.identity())`.
+        progress: called as progress(stage, done, total).
+        notice: called with a sentence if something is resumed.
+
+    Raises:
+        ArgumentError, DataError: as `run_index`.
+
+    Example:
+        >>> point = PointSettings("cnn", at="random", samples=20, activation="tanh", pool="avg",
+        ...                       l2=0.1)
+        >>> result = run_polish(PolishSettings(point))
+        >>> result.start.negative[0] > 0, result.found.index, result.found.grad_norm < 1e-9
+        (True, 0, True)
+    """
+    point, begun = _start(settings, folder, progress)
+    counted = _counted(point, begun, folder, progress)
+    accuracies = accuracy(point.f, point.theta)
+    done = None if folder is None else folder.load("found")
+    if done is not None:
+        _tell(notice, "resumed: the critical point was found already")
+        found = CriticalPoint.from_json(done.payload, done.tensors["theta"])
+        end = accuracy(point.f, found.theta)
+        return PolishResult(settings, counted, found, (accuracies, end), done.payload["total"])
+    theta, spent = _so_far(folder, point.theta)
+    if spent:
+        _tell(notice, f"resumed: the search goes on after {spent:.0f} s")
+    found = find_critical_point(
+        point.f, theta, target=settings.target, method=settings.method, tol=settings.tol,
+        max_steps=settings.max_steps, seed=settings.seed, progress=progress,
+        callback=None if folder is None else _Keeper(folder, spent),
+    )  # fmt: skip
+    total = spent + found.seconds
+    if folder is not None:
+        folder.save("found", found.to_json() | {"total": total}, {"theta": found.theta})
+    ends = (accuracies, accuracy(point.f, found.theta))
+    return PolishResult(settings, counted, found, ends, total)
+
+
+# -- what is kept -----------------------------------------------------------------------------
+
+
+def _start(
+    settings: PolishSettings, folder: RunFolder | None, progress: Progress | None
+) -> tuple[Point, Piece | None]:
+    """The point, trained once: its θ is kept."""
+    kept = None if folder is None else folder.load("start")
+    if kept is None:
+        point = make_point(settings.point, settings.seed, progress=progress)
+        if folder is not None:
+            folder.save("start", {"seconds": point.seconds}, {"theta": point.theta})
+        return point, None
+    untrained = replace(settings.point, at="random")
+    point = make_point(untrained, settings.seed)
+    return Point(point.f, kept.tensors["theta"], None, kept.payload["seconds"]), kept
+
+
+def _counted(
+    point: Point, begun: Piece | None, folder: RunFolder | None, progress: Progress | None
+) -> Inertia:
+    kept = None if folder is None or begun is None else folder.load("start-inertia")
+    if kept is not None:
+        return Inertia.from_json(kept.payload)
+    counted = inertia(point.f, point.theta, progress=progress)
+    if folder is not None:
+        folder.save("start-inertia", counted.to_json())
+    return counted
+
+
+def _so_far(folder: RunFolder | None, start: Tensor) -> tuple[Tensor, float]:
+    """The last kept step of an interrupted search, or the start, and the seconds spent."""
+    pieces = [] if folder is None else [folder.load(key) for key in _KEYS]
+    kept = [piece for piece in pieces if piece is not None]
+    if not kept:
+        return start, 0.0
+    last = max(kept, key=lambda piece: piece.payload["seconds"])
+    return last.tensors["theta"], last.payload["seconds"]
+
+
+class _Keeper:
+    """Called after every step; writes one now and then."""
+
+    def __init__(self, folder: RunFolder, spent: float) -> None:
+        self.folder, self.spent, self.number = folder, spent, 0
+        self.began = self.last = time.perf_counter()
+
+    def __call__(self, theta: Tensor, value: float, norm: float) -> None:
+        now = time.perf_counter()
+        if now - self.last < _KEEP_EVERY:
+            return
+        self.last, self.number = now, self.number + 1
+        payload = {
+            "value": value, "grad_norm": norm, "seconds": self.spent + now - self.began
+        }  # fmt: skip
+        self.folder.save(_KEYS[self.number % 2], payload, {"theta": theta})
+
+
+def _counts(counted: Inertia) -> dict[str, Any]:
+    names = ("value", "grad_norm", "negative", "null", "positive", "radius", "not_smooth")
+    return {name: getattr(counted, name) for name in names} | {"status": counted.status.name}
+
+
+def _tell(notice: Callable[[str], None] | None, text: str) -> None:
+    if notice is not None:
+        notice(text)

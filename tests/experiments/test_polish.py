@@ -1,0 +1,66 @@
+"""From a start to a critical point: kept, resumed, and honest about what was found."""
+
+import pytest
+import torch
+
+from morsescape.errors import ArgumentError
+from morsescape.experiments import PointSettings, PolishSettings, polish, run_polish
+from morsescape.store import RunFolder
+
+SMOOTH = PointSettings(
+    "cnn", at="random", samples=20, activation="tanh", pool="avg", l2=0.1
+)  # fmt: skip
+
+
+def folder_of(path, settings):
+    return RunFolder(path, settings.identity())
+
+
+def test_an_interrupted_search_goes_on_and_ends_at_the_same_point(tmp_path, monkeypatch):
+    settings = PolishSettings(SMOOTH)
+    whole = run_polish(settings)
+    monkeypatch.setattr(polish, "_KEEP_EVERY", 0.0)
+    calls = 0
+
+    def interrupt(stage, done, total):
+        nonlocal calls
+        calls += stage == "search"
+        if calls == 4:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_polish(settings, folder_of(tmp_path, settings), interrupt)
+    assert (tmp_path / "search-0.json").exists()
+    said = []
+    rest = run_polish(settings, folder_of(tmp_path, settings), notice=said.append)
+    assert "the search goes on after" in said[0]
+    assert rest.found.steps < whole.found.steps
+    assert torch.linalg.vector_norm(rest.found.theta - whole.found.theta) < 1e-6
+    assert rest.found.index == whole.found.index == 0
+    again = run_polish(settings, folder_of(tmp_path, settings), notice=said.append)
+    assert "found already" in said[-1]
+    assert again.to_json() == rest.to_json()
+
+
+def test_what_is_printed_says_how_sure_it_is():
+    from morsescape.report import polish_sentences
+
+    result = run_polish(PolishSettings(PointSettings("cnn", at="random", samples=10, l2=0.1)))
+    text = " ".join(polish_sentences(result))
+    assert "Morse theory does not apply" in text
+    assert result.found.index is None
+    assert "Index: not known" in text
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"target": "maximum"}, r"--target: expected minimum \| nearest"),
+        ({"method": "adam"}, r"--method: expected auto \| lbfgs"),
+        ({"tol": 0.0}, "--tol: expected a positive number; got 0.0"),
+        ({"max_steps": 0}, "--max-steps: expected a positive number; got 0"),
+    ],
+)
+def test_wrong_settings_are_refused(changes, message):
+    with pytest.raises(ArgumentError, match=message):
+        PolishSettings(SMOOTH, **changes)
