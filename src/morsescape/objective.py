@@ -14,6 +14,7 @@ from torch.func import grad_and_value, jvp
 from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian, exact_hessian
 from morsescape.hessian.function import function_hessian
+from morsescape.hessian.plan import HessianPlan, hessian_plan
 from morsescape.network import LossFunction, Network
 
 Progress = Callable[[int, int], None]
@@ -193,6 +194,29 @@ class Objective:
             )
         assert self._function is not None
         return function_hessian(self._function, theta, bounded=bounded)
+
+    def hessian_plan(self) -> HessianPlan:
+        """How the exact Hessian will be computed, and what it costs, before anything runs.
+
+        Raises:
+            ArgumentError: an objective made from a function, which has no layers.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
+            >>> f = ms.Objective(model, "mse", (torch.zeros(9, 4), torch.zeros(9, 3)))
+            >>> print(f.hessian_plan())
+            51 parameters, 9 samples, 9 at a time
+            0.weight + 0.bias: 6 output tangents (fewer than its 30 parameters)
+            1.weight + 1.bias: 3 output tangents (fewer than its 21 parameters)
+            about 0.0 Gflop and 0.00 GiB
+        """
+        if self.network is None:
+            raise ArgumentError(
+                "f", expected="an objective made from a network", got="a function",
+                cure="Hess f of a function takes D Hessian-vector products",
+            )  # fmt: skip
+        return hessian_plan(self.network)
 
     def at_l2(self, l2: float) -> Objective:
         """The same L with another λ; model and data are shared."""

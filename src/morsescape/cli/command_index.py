@@ -10,7 +10,7 @@ from rich.console import Console
 
 from morsescape.cli import options
 from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
-from morsescape.experiments import IndexResult, IndexSettings, run_index
+from morsescape.experiments import IndexResult, IndexSettings, PointSettings, run_index
 from morsescape.figures import index_bars
 from morsescape.report import bars, index_rows, index_sentences, index_table, save_figure
 from morsescape.store import RunFolder, write_json_atomic
@@ -25,16 +25,9 @@ Examples:
 """
 
 
+@options.takes_point(checkpoint=False)
 def index(
-    net: options.Net = None,
-    data: options.Data = None,
-    root: options.Root = None,
-    samples: options.Samples = None,
-    activation: options.Activation = "relu",
-    pool: options.Pool = "max",
-    l2: options.L2 = None,
-    at: options.At = "trained",
-    objective: options.OwnObjective = None,
+    point: PointSettings,
     runs: Annotated[
         int | None,
         typer.Option(
@@ -53,10 +46,6 @@ def index(
     raw: Annotated[
         bool, typer.Option(help="Count signs naively too, in float32 and float64.")
     ] = True,
-    epochs: options.Epochs = None,
-    lr: options.Rate = None,
-    optimizer: options.Optimizer = None,
-    device: options.Device = "cpu",
     json: options.Json = None,
     out: Annotated[
         Path | None,
@@ -74,12 +63,7 @@ def index(
     the null space, the naive counts and, where the setting is the paper's, its published number.
     """
     with usage():
-        point = options.make_point(
-            net=net, data=data, root=root, samples=samples, activation=activation, pool=pool,
-            l2=l2, at=at, objective=objective, epochs=epochs, lr=lr, optimizer=optimizer,
-            device=device,
-        )  # fmt: skip
-        many = (3 if objective is None else 1) if runs is None else runs
+        many = (3 if point.objective is None else 1) if runs is None else runs
         settings = IndexSettings(point, seed, many, raw, method)
     with session(_kept(out, json)):
         check_writable(json)

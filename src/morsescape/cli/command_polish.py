@@ -9,7 +9,7 @@ import typer
 
 from morsescape.cli import options
 from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
-from morsescape.experiments import PolishSettings, run_polish
+from morsescape.experiments import PointSettings, PolishSettings, run_polish
 from morsescape.report import bars, polish_sentences, polish_table
 from morsescape.store import RunFolder, write_json_atomic
 
@@ -23,17 +23,9 @@ Examples:
 _PANEL = "Search"
 
 
+@options.takes_point()
 def polish(
-    net: options.Net = None,
-    data: options.Data = None,
-    root: options.Root = None,
-    samples: options.Samples = None,
-    activation: options.Activation = "relu",
-    pool: options.Pool = "max",
-    l2: options.L2 = None,
-    at: options.At = "trained",
-    objective: options.OwnObjective = None,
-    checkpoint: options.Checkpoint = None,
+    point: PointSettings,
     target: Annotated[
         str,
         typer.Option(
@@ -61,10 +53,6 @@ def polish(
         typer.Option(help="Accepted steps at most.", metavar="N", rich_help_panel=_PANEL),
     ] = 20_000,
     seed: options.Seed = 0,
-    epochs: options.Epochs = None,
-    lr: options.Rate = None,
-    optimizer: options.Optimizer = None,
-    device: options.Device = "cpu",
     json: options.Json = None,
     out: Annotated[
         Path | None,
@@ -82,11 +70,6 @@ def polish(
     Newton and Kantorovich. With --l2 above zero f has a lower bound that it attains.
     """
     with usage():
-        point = options.make_point(
-            net=net, data=data, root=root, samples=samples, activation=activation, pool=pool,
-            l2=l2, at=at, objective=objective, checkpoint=checkpoint, epochs=epochs, lr=lr,
-            optimizer=optimizer, device=device,
-        )  # fmt: skip
         settings = PolishSettings(point, seed, target, method, tol, max_steps)
     kept = "nothing is kept without --out DIR" if out is None else (
         f"the search is in {out}, the same command resumes"

@@ -11,7 +11,7 @@ from rich.console import Console
 from morsescape.cli import options
 from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
 from morsescape.errors import ArgumentError
-from morsescape.experiments import SpectrumResult, SpectrumSettings, run_spectrum
+from morsescape.experiments import PointSettings, SpectrumResult, SpectrumSettings, run_spectrum
 from morsescape.figures import spectrum_figure
 from morsescape.report import bars, save_figure, spectrum_sentences, spectrum_table
 from morsescape.store import RunFolder, write_json_atomic
@@ -26,22 +26,10 @@ Examples:
 _FORMATS = ("png", "pdf", "svg")
 
 
+@options.takes_point()
 def spectrum(
-    net: options.Net = None,
-    data: options.Data = None,
-    root: options.Root = None,
-    samples: options.Samples = None,
-    activation: options.Activation = "relu",
-    pool: options.Pool = "max",
-    l2: options.L2 = None,
-    at: options.At = "trained",
-    objective: options.OwnObjective = None,
-    checkpoint: options.Checkpoint = None,
+    point: PointSettings,
     seed: options.Seed = 0,
-    epochs: options.Epochs = None,
-    lr: options.Rate = None,
-    optimizer: options.Optimizer = None,
-    device: options.Device = "cpu",
     json: options.Json = None,
     out: Annotated[
         Path,
@@ -64,11 +52,6 @@ def spectrum(
     eigenvalues of the exact Hessian of f, each with a proved radius. Outliers are marked.
     """
     with usage():
-        point = options.make_point(
-            net=net, data=data, root=root, samples=samples, activation=activation, pool=pool,
-            l2=l2, at=at, objective=objective, checkpoint=checkpoint, epochs=epochs, lr=lr,
-            optimizer=optimizer, device=device,
-        )  # fmt: skip
         settings, kinds = SpectrumSettings(point, seed), _checked_formats(formats)
     with session(f"nothing is lost but this point; eigenvalues are kept in {out} once they are"):
         check_writable(json)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings
 
@@ -138,12 +142,56 @@ Json = Annotated[
 ]
 
 
-def make_point(**options: Any) -> PointSettings:
-    """The settings of the options that were given.
+_POINT: dict[str, tuple[Any, Any]] = {  # option, default; in the order of --help
+    "net": (Net, None),
+    "data": (Data, None),
+    "root": (Root, None),
+    "samples": (Samples, None),
+    "activation": (Activation, "relu"),
+    "pool": (Pool, "max"),
+    "l2": (L2, None),
+    "at": (At, "trained"),
+    "objective": (OwnObjective, None),
+    "checkpoint": (Checkpoint, None),
+    "epochs": (Epochs, None),
+    "lr": (Rate, None),
+    "optimizer": (Optimizer, None),
+    "device": (Device, "cpu"),
+}
 
-    Raises:
-        ArgumentError: a wrong value, or options that exclude each other.
+
+def takes_point(*, checkpoint: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Give a command the options that say at which point to look, as its argument `point`.
+
+    Args:
+        checkpoint: whether it takes --checkpoint.
     """
+    options = {name: x for name, x in _POINT.items() if checkpoint or name != "checkpoint"}
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        named = inspect.Parameter.KEYWORD_ONLY
+        own = inspect.signature(command, eval_str=True).parameters.values()
+        parameters = [
+            inspect.Parameter(name, named, default=default, annotation=kind)
+            for name, (kind, default) in options.items()
+        ]
+        parameters += [p.replace(kind=named) for p in own if p.name != "point"]
+
+        @functools.wraps(command)
+        def run(**given: Any) -> None:
+            with usage():
+                point = _make_point({name: given.pop(name) for name in options})
+            command(point=point, **given)
+
+        run.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        run.__annotations__ = {p.name: p.annotation for p in parameters}
+        return run
+
+    return decorate
+
+
+def _make_point(options: dict[str, Any]) -> PointSettings:
+    """The settings of the options that were given; wrong values and clashes are refused."""
     given = {name: value for name, value in options.items() if value is not None}
     for alone, others in (
         ("objective", ("net", "data", "samples", "checkpoint", "epochs", "lr", "optimizer")),
