@@ -88,7 +88,7 @@ class Network:
         if self.loss == "mse":
             return (output - y).square().sum() / (self.samples * output[0].numel())
         assert callable(self.loss)
-        return self.loss(output, y) * (output.shape[0] / self.samples)
+        return self.loss(output, y) * output.shape[0] / self.samples  # both roundings are seen
 
     def chunk_loss(self, parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
         """`share` of the model's output on the chunk."""

@@ -207,7 +207,8 @@ def _eta(matrix: Tensor, gradient: Tensor, known: Certificate, beta: float) -> f
     residual = float((matrix @ x - gradient).norm())
     products = (n + 4) * _U * (float(matrix.norm()) * length + known.grad_norm)
     off = residual + 2 * products + known.hessian_radius * length + known.grad_error
-    return (length + beta * off) * (1 + 8 * n * _U)
+    lost = 1e-140  # squares that underflow within the norms
+    return (length + lost + beta * (off + lost)) * (1 + 8 * n * _U)
 
 
 def _sampled_lipschitz(

@@ -15,6 +15,7 @@ from torch import Tensor
 from torch.func import grad, jacfwd
 
 from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
+from morsescape.hessian.bound import LOST as _LOST
 from morsescape.hessian.dense import Hessian, hessian_on_box
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
@@ -23,6 +24,7 @@ from morsescape.hessian.tangents import Responses, choose
 from morsescape.network import Network
 from morsescape.objective import Objective
 
+LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
 _UP = INFLATION * (1 + 1e-9)
 
@@ -39,7 +41,7 @@ def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | Non
     ridge = 2 * f.l2 * theta
     sums = gamma(len(balls) + 4, torch.float64) * (absolute + ridge.abs() + gradient.abs())
     off = (gradient - middle - ridge).abs() + radius + sums
-    bound = float(off.norm()) * _UP
+    bound = (float(off.norm()) + LOST) * _UP
     return bound if bound < float("inf") else None
 
 
@@ -74,20 +76,20 @@ def _network_variation(
     if box.kinks:
         return None
     off = float(torch.linalg.matrix_norm(box.matrix - hessian.matrix))
-    return (box.radius + hessian.radius + off) * _UP
+    return (box.radius + hessian.radius + off + LOST) * _UP
 
 
 def _function_variation(
     fn: Callable[[Tensor], Tensor], theta: Tensor, radius: float
 ) -> float | None:
     program = record(jacfwd(grad(fn)), theta)
-    box = Enclosure()
+    box = Enclosure(ties=True)
     on_box = as_ball(program.run(box, Ball(theta, torch.full_like(theta, radius * _UP))))
     at_point = as_ball(program.run(Enclosure(), theta))
     if box.kinks:
         return None
     parts = (on_box.radius(), at_point.radius(), (on_box.mid - at_point.mid).abs())
-    return sum(float(part.norm()) for part in parts) * _UP
+    return (sum(float(part.norm()) for part in parts) + LOST) * _UP
 
 
 def _loss_gradients(f: Objective, theta: Tensor) -> Iterator[Ball]:

@@ -13,8 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import Ball, longest_run, product
+from morsescape.hessian.balls import Ball, longest_up_to, product
 from morsescape.hessian.bound import ErrorBound, Norms
+from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.family import Families, Family
 from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
 from morsescape.hessian.layers import LinearLayer
@@ -92,17 +93,20 @@ class Assembly:
         return self.programs[full]
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
-        machine = self.machine()
+        machine = self._machine()
         program = self._program("primal", self.responses.primal, x, y)
         deltas, inputs, _ = program.run(machine, self.point, x, y)
         chunk = Chunk(deltas, inputs)
-        self.bound.kinks += machine.kinks
+        kinks = [machine.kinks]
         for group in range(len(self.groups)):
-            self._add_group(group, x, y, chunk)
+            kinks.append(self._add_group(group, x, y, chunk))
         for layer in self.plan.outputs:
             program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
-            deltas, changes = program.run(self.machine(), self.point, x, y)
+            machine = self._machine()
+            deltas, changes = program.run(machine, self.point, x, y)
+            kinks.append(machine.kinks)
             self._add_layer(layer, _each(deltas), _each(changes), chunk)
+        self.bound.kinks += max(kinks)  # all programs meet the decisions of the primal one again
         for name in self.places:
             self.active[name] += chunk.meetings(name, self.places[name].shape[1])
         self.chunks += 1
@@ -137,8 +141,12 @@ class Assembly:
             y = torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
             block[i] += product(rows, y)
 
-    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> None:
-        """Rows of the parameters that are studied one by one."""
+    def _machine(self) -> Any:
+        """A machine for one program; on a box it counts ties."""
+        return Enclosure(ties=True) if isinstance(self.point, Ball) else self.machine()
+
+    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> int:
+        """Rows of the parameters that are studied one by one; returns the kinks on the way."""
         own = len(self.groups[group])
         basis = torch.eye(own, dtype=self.theta.dtype)
         function = self.responses.from_parameters(group)
@@ -147,7 +155,8 @@ class Assembly:
         step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
-            machine = Families(self.machine())
+            shared = self._machine()
+            machine = Families(shared)
             result = program.run(machine, self.point, x, y, Family(directions))
             deltas, changes = (_each(part, len(directions)) for part in result[:2])
             gradient = moved(result[2], len(directions))
@@ -160,6 +169,7 @@ class Assembly:
                 norms = _term_norms(target, deltas, changes, chunk).sum(1)
                 self.bound.add(rows, self.units[target.weight], norms)
                 self._contract_rows(group, here, target, deltas, changes, chunk)
+        return shared.kinks
 
     def _contract_rows(
         self, group: int, here: slice, target: LinearLayer, deltas: Responding,
@@ -239,7 +249,8 @@ class Assembly:
     def _longest_sum(self) -> int:
         """Roundings that an entry of H passes: in a chunk's product, then chunk by chunk."""
         positions = max((x.positions for x in self.plan.outputs), default=1)
-        in_chunk = self.chunks + longest_run(self.chunk * positions) + longest_run(positions) + 4
+        in_product = longest_up_to(self.chunk * positions) + longest_up_to(positions)
+        in_chunk = self.chunks + in_product + 4
         return max(in_chunk, gram_roundings(self.net.samples) + 2 * self.rounds)
 
 

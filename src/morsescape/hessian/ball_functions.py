@@ -21,6 +21,8 @@ from morsescape.hessian.ball_rules import (
 )
 from morsescape.hessian.balls import ULP, Ball, NoErrorRule, as_ball, gamma
 
+TINY = torch.finfo(torch.float64).tiny
+
 # -- functions of one variable ------------------------------------------------------------------
 
 
@@ -44,8 +46,8 @@ def _bounded_below(x: Ball) -> Tensor:
     return torch.where(2 * x.radius() <= x.mid.double(), x.mid.double() - x.radius(), 0.0)
 
 
-_smooth("exp", lambda x, y: y * _growth(x), floor=True)
-_smooth("expm1", lambda x, y: (y + 1) * _growth(x))
+_smooth("exp", lambda x, y: (y + TINY) * _growth(x), floor=True)  # y may have underflowed
+_smooth("expm1", lambda x, y: (x.mid.double() + x.radius()).exp() + TINY)
 _smooth("sin", lambda x, y: torch.ones_like(y))
 _smooth("cos", lambda x, y: torch.ones_like(y))
 _smooth("atan", lambda x, y: torch.ones_like(y))
@@ -132,6 +134,11 @@ def _masked_fill(run: Any, operation: Any, x: Any, mask: Tensor, value: Any) -> 
 def _extreme(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
     x = as_ball(x)
     out = operation(x.mid, *args, **kwargs)
+    if run.ties:
+        dims = args[0] if args else list(range(x.mid.ndim))
+        top = operation(x.mid, dims, True)
+        reach = x.radius() + aten.amax.default(x.radius(), dims, True)
+        run.kinks += int((((x.mid - top).abs() <= reach).sum(dims) > 1).sum())
     return Ball(out, aten.amax.default(x.radius(), *args, **kwargs))
 
 
@@ -148,20 +155,41 @@ def _max_pool(run: Any, operation: Any, x: Any, *args: Any) -> tuple[Ball, Tenso
     x = as_ball(x)
     out, index = operation(x.mid, *args)
     flat = x.radius().flatten(-2).gather(-1, index.flatten(-2)).view(index.shape)
+    if run.ties:
+        run.kinks += _rivals(x, out - flat, *args)
     return Ball(out, flat), index
+
+
+def _rivals(x: Ball, least: Tensor, kernel: list[int], stride: Any = (), padding: Any = 0,
+            dilation: Any = 1, ceil: bool = False) -> int:  # fmt: skip
+    """Windows in which more than one entry can reach `least`, the lower end of the maximum."""
+    upper = x.mid.double() + x.radius()
+    (kh, kw), (ph, pw), (dh, dw) = _two(kernel), _two(padding), _two(dilation)
+    sh, sw = _two(stride or kernel)
+    if ceil or (dh, dw) != (1, 1):
+        raise NoErrorRule("max_pool2d with dilation or ceil_mode")
+    padded = torch.nn.functional.pad(upper, (pw, pw, ph, ph), value=-math.inf)
+    windows = padded.unfold(-2, kh, sh).unfold(-2, kw, sw)
+    return int(((windows >= least[..., None, None]).sum((-2, -1)) > 1).sum())
+
+
+def _two(size: Any) -> tuple[int, int]:
+    """A size per direction; one number stands for both."""
+    pair = [size] if isinstance(size, int) else list(size)
+    return (pair[0], pair[-1])
 
 
 @rule("max_pool2d_with_indices_backward")
 def _max_pool_back(run: Any, operation: Any, grad: Any, x: Any, *args: Any) -> Ball:
     grad, x = as_ball(grad), mid_of(x)
-    kernel = math.prod(args[0])  # windows that meet in one entry, at most
+    kernel = math.prod(_two(args[0]))  # windows that meet in one entry, at most
 
     def back(g: Tensor) -> Tensor:
         return operation(g, x.to(g.dtype), *args)
 
     out = back(grad.mid)
-    overlapping = list(args[0]) != list(args[1] or args[0])
-    rounding = gamma(kernel, out.dtype) * back(grad.mag) if overlapping else 0.0
+    apart = _two(args[0]) == _two(args[1] or args[0]) and _two(args[3]) == (1, 1)
+    rounding = 0.0 if apart else gamma(kernel, out.dtype) * back(grad.mag)
     return Ball(out, back(grad.radius()) + rounding)
 
 
@@ -169,7 +197,7 @@ def _max_pool_back(run: Any, operation: Any, grad: Any, x: Any, *args: Any) -> B
 def _avg_pool(run: Any, operation: Any, x: Any, kernel: list[int], *args: Any) -> Ball:
     x = as_ball(x)
     out = operation(x.mid, kernel, *args)
-    bound = gamma(math.prod(kernel) + 1, out.dtype) * x.mag + x.radius()
+    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * x.mag + x.radius()
     some = operation(x.mag, kernel, *args) > 0
     return Ball(out, operation(bound, kernel, *args) + underflow(out.dtype, some))
 
@@ -179,7 +207,7 @@ def _avg_pool_back(run: Any, operation: Any, grad: Any, x: Any, kernel: list[int
                    *args: Any) -> Ball:  # fmt: skip
     grad, x = as_ball(grad), mid_of(x)
     out = operation(grad.mid, x, kernel, *args)
-    bound = gamma(math.prod(kernel) + 1, out.dtype) * grad.mag + grad.radius()
+    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * grad.mag + grad.radius()
     some = operation(grad.mag, x.double(), kernel, *args) > 0
     return Ball(out, operation(bound, x.double(), kernel, *args) + underflow(out.dtype, some))
 

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from morsescape.hessian.balls import (
     Ball,
+    NoErrorRule,
     as_ball,
     gamma,
     longest_run,
@@ -60,6 +61,13 @@ def roundoff(out: Tensor) -> float:
     return unit_roundoff(out.dtype) if out.is_floating_point() else 0.0
 
 
+def _finite(out: Tensor, rad: Tensor) -> Ball:
+    """Nothing is known of a sum that overflowed, though its radius, some ulps of it, did not."""
+    if not bool(out.sum().isfinite()):
+        rad = torch.where(out.isfinite(), rad, torch.inf)
+    return Ball(out, rad)
+
+
 def _may_underflow(run: Any, a: Ball, b: Ball, dtype: torch.dtype) -> bool:
     """Whether a product of two entries that are not zero can leave the normal range."""
     limit = torch.finfo(dtype).tiny / unit_roundoff(dtype)
@@ -90,7 +98,7 @@ def mid_of(x: Any) -> Any:
 
 @rule(
     "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "slice", "select",
-    "squeeze", "unsqueeze", "alias", "detach", "gather", "constant_pad_nd", "unfold",
+    "squeeze", "unsqueeze", "alias", "detach", "gather", "unfold",
     "flip", "diagonal", "repeat", "tril", "triu", "lift_fresh_copy", "alias_copy", "view_copy",
     "expand_copy", "permute_copy", "slice_copy", "select_copy", "squeeze_copy", "t_copy",
     "transpose_copy", "unsqueeze_copy", "unfold_copy", "diagonal_copy", "detach_copy", "roll",
@@ -106,6 +114,15 @@ def _move(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
         x = as_ball(x)
         x = Ball(x.mid.contiguous(), None if x.rad is None else x.rad.contiguous())
     return _map(operation, x, *args, **kwargs)
+
+
+@rule("constant_pad_nd")
+def _pad(run: Any, operation: Any, x: Any, pad: list[int], value: Any = 0) -> Any:
+    out = operation(mid_of(x), pad, value)
+    if not is_float(x):
+        return out
+    x = as_ball(x)
+    return Ball(out, None if x.rad is None else operation(x.rad, pad, 0.0))
 
 
 @rule("clone")
@@ -165,18 +182,27 @@ def _constant(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Te
 
 
 @rule("fill", "fill_")
-def _fill(run: Any, operation: Any, x: Any, value: Any) -> Tensor:
-    return operation(mid_of(x), mid_of(value))
+def _fill(run: Any, operation: Any, x: Any, value: Any) -> Any:
+    out = operation(mid_of(x), mid_of(value))
+    if not (isinstance(value, Ball) and value.rad is not None):
+        return out
+    return Ball(out, value.rad.expand(out.shape))
 
 
 @rule("_to_copy", "convert_element_type")
 def _cast(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     out = operation(mid_of(x), *args, **kwargs)
-    if not (is_float(x) and out.is_floating_point()):
+    if not is_float(x):
         return out
     x = as_ball(x)
-    narrows = torch.finfo(out.dtype).eps > torch.finfo(x.mid.dtype).eps
-    return Ball(out, x.radius() + roundoff(out) * x.mag) if narrows else Ball(out, x.rad)
+    if not out.is_floating_point():
+        if x.rad is not None:
+            raise NoErrorRule("rounding to integers")  # a step, which no radius can follow
+        return out
+    if torch.finfo(out.dtype).eps <= torch.finfo(x.mid.dtype).eps:
+        return Ball(out, x.rad)
+    rad = x.radius() + roundoff(out) * x.mag + underflow(out.dtype, x.upper != 0)
+    return _finite(out, rad)
 
 
 # -- arithmetic ---------------------------------------------------------------------------------
@@ -193,7 +219,7 @@ def _sum_of_two(operation: Any, a: Any, b: Any, alpha: float, kwargs: Any) -> An
     if b.rad is not None:
         rad = rad + (b.rad if abs(alpha) == 1 else abs(alpha) * b.rad)
     if abs(alpha) != 1:
-        rad = rad + roundoff(out) * abs(alpha) * b.mag
+        rad = rad + roundoff(out) * abs(alpha) * b.mag + underflow(out.dtype, b.upper != 0)
     return Ball(out, rad)
 
 
@@ -238,6 +264,8 @@ def _is_sign(x: Ball) -> bool:
 
 @rule("div")
 def _div(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
+    if kwargs.get("rounding_mode") is not None:
+        raise NoErrorRule("division rounded to integers")
     out = operation(mid_of(a), mid_of(b), **kwargs)
     if not (is_float(a) or is_float(b)) or not out.is_floating_point():
         return out
@@ -270,7 +298,7 @@ def _matmul(run: Any, operation: Any, a: Any, b: Any) -> Ball:
     if _may_underflow(run, a, b, out.dtype):
         terms = product((a.upper != 0).double(), (b.upper != 0).double())
         rad = rad + tiny(out.dtype) * terms
-    return Ball(out, rad)
+    return _finite(out, rad)
 
 
 @rule("sum")
@@ -280,17 +308,7 @@ def _sum(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     x = as_ball(x)
     out = total(x.mid, *args, **kwargs)
     g = gamma(longest_total(x.mid, args[0] if args else None), out.dtype)
-    return Ball(out, total(g * x.mag if x.rad is None else g * x.mag + x.rad, *args))
-
-
-@rule("prod")
-def _prod(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
-    x = as_ball(x)
-    out = operation(x.mid, *args, **kwargs)
-    factors = x.mid.numel() // max(out.numel(), 1)
-    upper, mag = operation(x.upper, *args, **kwargs), operation(x.mag, *args, **kwargs)
-    return Ball(out, (upper - mag) + 2 * gamma(2 * factors, torch.float64) * upper + tiny(out.dtype)
-                + gamma(factors, out.dtype) * mag)  # fmt: skip
+    return _finite(out, total(g * x.mag if x.rad is None else g * x.mag + x.rad, *args))
 
 
 @rule("scatter")
@@ -319,4 +337,4 @@ def _accumulate(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> 
     rad = apply(x.radius(), lambda a: a.radius())
     if terms > 1 or bool((x.mag * (count != 0)).any()):
         rad = rad + gamma(terms, out.dtype) * apply(x.mag, lambda a: a.mag)
-    return Ball(out, rad)
+    return _finite(out, rad)

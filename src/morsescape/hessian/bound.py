@@ -86,8 +86,9 @@ class ErrorBound:
         """Add the norms of whole rows; `columns` holds `rows`, and mirrored entries are set."""
         for total, part in ((self.size, norms.size), (self.error, norms.error)):
             total[rows, columns] += part
-            total[columns, rows] = torch.maximum(total[columns, rows], total[rows, columns].t())
-            total[rows, columns] = total[columns, rows].t()
+            mirrored = torch.maximum(total[columns, rows], total[rows, columns].t()).clone()
+            total[columns, rows] = mirrored
+            total[rows, columns] = mirrored.t()
 
     def parts(self) -> dict[str, float]:
         """The bound, split into what sums and what samples contribute."""

@@ -35,14 +35,16 @@ class Enclosure:
     """Runs a program on balls. Integers and booleans pass through as plain tensors.
 
     `kinks` counts the branch decisions (ReLU, maximum, comparison) that rounding could have
-    turned: values whose ball touches the threshold.
+    turned: values whose ball touches the threshold. With `ties` it also counts windows of pooling
+    in which another entry may be the largest: always in a box, where entries that are equal at its
+    centre part; at a point the index that was taken is kept, and equal entries are the rule.
     """
 
     bounded = True
     family = False  # whether magnitudes are majorants: then the smallest product is unknown
 
-    def __init__(self) -> None:
-        self.kinks = 0
+    def __init__(self, ties: bool = False) -> None:
+        self.kinks, self.ties = 0, ties
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's rule."""

@@ -81,7 +81,8 @@ class Families:
         if name == "sub":
             name, target = "add", aten.add.Tensor
         raw = 1 if name == "max_pool2d_with_indices_backward" else None  # where the maxima were
-        balls = [_as_is(a) if k == raw else _each(_absolute, a) for k, a in enumerate(args)]
+        size = _size if name in _VALUES else _absolute  # elsewhere integers are shapes and places
+        balls = [_as_is(a) if k == raw else _each(size, a) for k, a in enumerate(args)]
         kwargs = {k: abs(v) if k == "alpha" else v for k, v in kwargs.items()}
         return RULES[name](self.majorants, target, *balls, **kwargs)
 
@@ -96,6 +97,7 @@ LINEAR = {
     "new_zeros", "_new_zeros_with_same_feature_meta",
 }  # fmt: skip
 _CANCEL = {"mm", "bmm", "sum"}
+_VALUES = {"mul", "div", "add", "sub", "where", "masked_fill"}  # all their arguments are values
 
 
 def _check_linear(name: str, args: tuple[Any, ...]) -> None:
@@ -132,6 +134,14 @@ def _absolute(x: Any) -> Any:
     if isinstance(x, Tensor) and x.is_floating_point():
         return x.abs()
     return abs(x) if isinstance(x, float) else x
+
+
+@no_type_check
+def _size(x: Any) -> Any:
+    """Like `_absolute`, of integers too."""
+    if isinstance(x, bool) or (isinstance(x, Tensor) and x.dtype == torch.bool):
+        return x
+    return abs(x) if isinstance(x, Tensor | int) else _absolute(x)
 
 
 @no_type_check

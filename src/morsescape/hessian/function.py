@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.func import grad, jacfwd
 
 from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, unit_roundoff
+from morsescape.hessian.bound import LOST
 from morsescape.hessian.dense import Hessian
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.program import NotTraceable, record
@@ -52,7 +53,8 @@ def function_hessian(fn: Function, theta: Float[Tensor, " d"], *, bounded: bool 
 def _proved(ball: Ball, kinks: int) -> Hessian:
     matrix = (ball.mid + ball.mid.t()) / 2  # nearer to the truth, which is symmetric
     averaging = 2 * unit_roundoff(matrix.dtype) * float(matrix.norm())
-    radius = (float(ball.radius().norm()) + averaging) * INFLATION
+    lost = LOST * len(matrix)  # squares that underflow within the norms
+    radius = (float(ball.radius().norm()) + averaging + lost) * INFLATION
     radius = radius if math.isfinite(radius) else math.inf
     return Hessian(matrix, radius, {"function": radius}, None, kinks)
 

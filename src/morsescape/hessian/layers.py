@@ -135,6 +135,7 @@ class LinearCalls(TorchFunctionMode):
         self.parameters = parameters
         self.handle = handle
         self.other_uses: set[str] = set()
+        self.results: dict[str, tuple[Tensor, int]] = {}  # by weight: what the call gave, as new
 
     def name_of(self, tensor: object) -> str | None:
         """The watched parameter that this very tensor is."""
@@ -150,7 +151,9 @@ class LinearCalls(TorchFunctionMode):
             if weight is not None and (call.bias is None or bias is not None):
                 out = self.handle(weight, bias, call)
                 if out is not None:
-                    return call.shape(out)
+                    result = call.shape(out)
+                    self.results[weight] = result, result._version
+                    return result
         if func not in _HARMLESS:
             uses = (self.name_of(t) for t in _tensors((args, list(kwargs.values()))))
             self.other_uses.update(name for name in uses if name is not None)
@@ -218,12 +221,12 @@ _READERS: dict[Any, Callable[..., _Call | None]] = {
 def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
     """The network's linear layers, in the order in which they are called."""
     parameters = net.unflatten(theta.detach().clone().requires_grad_())
-    found: list[tuple[str, str | None, Tensor, Tensor, Tensor | None]] = []
+    found: list[tuple[str, str | None, Tensor, Tensor | None]] = []
 
     def note(weight: str, bias: str | None, call: _Call) -> Tensor:
         inputs = call.inputs()
         out = call.apply(inputs)
-        found.append((weight, bias, inputs, call.shape(out), _selection(call)))
+        found.append((weight, bias, inputs, _selection(call)))
         return out
 
     x = net.x[:2]
@@ -231,12 +234,14 @@ def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         output = net.output(parameters, x)
     names = [name for weight, bias, *_ in found for name in (weight, bias) if name]
     layers = []
-    for k, (weight, bias, inputs, out, selection) in enumerate(found):
+    for weight, bias, inputs, selection in found:
         own = [name for name in (weight, bias) if name]
         once = all(names.count(name) == 1 and name not in calls.other_uses for name in own)
         if not once or inputs.shape[0] != len(x):
             continue
-        last = k == len(found) - 1 and out.shape == output.shape and torch.equal(out, output)
+        result, version = calls.results[weight]
+        # The very tensor, not one with equal numbers: a ReLU may leave these samples as they are.
+        last = result is output and result._version == version
         _, positions, features = inputs.shape
         units = parameters[weight].shape[0]
         fixed = not inputs.requires_grad

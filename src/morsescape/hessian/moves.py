@@ -42,8 +42,8 @@ class Chunk:
     def __init__(self, deltas: dict[str, Any], inputs: dict[str, Any]) -> None:
         self.deltas = {k: as_ball(d) for k, d in deltas.items()}
         self.inputs = {k: as_ball(u) for k, u in inputs.items()}
-        self.units = {k: d.upper > 0 for k, d in self.deltas.items()}  # (n, b, j)
-        self.features = {k: u.upper > 0 for k, u in self.inputs.items()}  # (n, b, q)
+        self.units = {k: d.upper != 0 for k, d in self.deltas.items()}  # (n, b, j)
+        self.features = {k: u.upper != 0 for k, u in self.inputs.items()}  # (n, b, q)
 
     def note(
         self, source: LinearLayer | None, deltas: dict[str, Moved], changes: dict[str, Moved]
@@ -54,13 +54,13 @@ class Chunk:
         its value and any response of it.
         """
         for name, d in deltas.items():
-            self.units[name] |= (d.bound.upper > 0).any(0)
+            self.units[name] |= (d.bound.upper != 0).any(0)
         for name, v in changes.items():
-            self.features[name] |= (v.bound.upper > 0).any(0)
+            self.features[name] |= (v.bound.upper != 0).any(0)
         if source is None:
             return
         for part in (*deltas.values(), *changes.values()):  # (a i, n, b, j)
-            answers = (part.bound.upper > 0).flatten(2).any(2)
+            answers = (part.bound.upper != 0).flatten(2).any(2)
             answers = answers.view(source.positions, source.units, -1).permute(2, 0, 1)
             self.units[source.weight] |= answers
 

@@ -138,14 +138,26 @@ class _Recorder(TorchDispatchMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func is torch.ops.aten._local_scalar_dense.default:
-            raise NotTraceable("one that reads a number out of a tensor")
+        self._check_fixed(func, args, kwargs)
         if (simpler := self._decompose(func, args, kwargs)) is not NotImplemented:
             return simpler
         out = func(*args, **kwargs)
         if not self._fold(func, args, kwargs, out):
             self._note(func, args, kwargs, out)
         return out
+
+    def _check_fixed(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+        """Refuse what makes numbers or shapes of values: the program would hold for one input."""
+        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        if not any(id(x) in self.slots for x in tensors):
+            return
+        if torch.Tag.data_dependent_output in func.tags:
+            raise NotTraceable("one that reads a number out of a tensor")
+        moving = [x for x in tensors[1:] if id(x) in self.slots]
+        masks = any(x.dtype in (torch.bool, torch.uint8) for x in moving)
+        indexing = func.overloadpacket.__name__ in _INDEXING
+        if torch.Tag.dynamic_output_shape in func.tags and (masks or not indexing):
+            raise NotTraceable("one that takes a shape from the values of a tensor")
 
     def _fold(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> bool:
         """Leave out constants, products with constants that are zero, and their sums."""
@@ -210,6 +222,7 @@ def _out_of_place(func: Any) -> Any:
     return getattr(packet, func._overloadname)
 
 
+_INDEXING = frozenset("index _unsafe_index index_put index_put_ _unsafe_index_put".split())
 _EXACT = frozenset(
     """expand view _unsafe_view reshape transpose t permute alias slice select unsqueeze squeeze
     detach clone zeros_like new_zeros cat split_with_sizes

@@ -281,8 +281,13 @@ def _count(
     known = part.exact_null
     # The lifted directions are counted as positive by now; what was cut out is not counted.
     low, high = counts.negative[0], min(counts.negative[1], blank.structural_upper_bound)
-    sure = counts.positive[0] - part.lifted + (known if blank.l2 > 0 else 0)
+    sure = max(0, counts.positive[0] - part.lifted) + (known if blank.l2 > 0 else 0)
     nulls = known if blank.l2 == 0 else 0
+    if low > high:  # two proofs that contradict each other
+        raise RuntimeError(
+            f"{low} negative eigenvalues are proved, but the structure allows {high} "
+            f"({blank.structural_reason}): this is a defect of morsescape, please report it"
+        )
     eigenvalues = None
     if counts.eigenvalues is not None:
         eigenvalues = part.all_eigenvalues(counts.eigenvalues) + 2 * blank.l2

@@ -161,6 +161,8 @@ def _step(node: Node, scan: _Scan) -> _Flow:
     if name in _BILINEAR:
         # An operand given twice (x * x) is one node: it meets itself.
         operands = [scan.flows[a] for a in node.args if isinstance(a, Node)]
+        if "batch_norm" in name and any(a is True for a in node.args):
+            return _Flow(flow.layers, flow.layers, flow.pieces)  # divides by the batch's own spread
         return _Flow(flow.layers, flow.bent | _meeting(name, operands), flow.pieces)
     if name == "div" and len(node.args) == 2:
         below = scan.flows[node.args[1]].layers if isinstance(node.args[1], Node) else frozenset()
