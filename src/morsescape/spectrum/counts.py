@@ -39,7 +39,9 @@ _TRIES = 4  # factorisations per side before giving up; the second nearly always
 _PILOT = 512  # up to this size the shift is chosen by factoring the whole matrix once more
 _LARGEST_PILOT = 4000
 _SLACK = 1.3  # on a guessed error; a guess too small costs a whole factorisation
-_TOO_WIDE = 3.0  # a band this much wider than needed is worth a second factorisation
+_TOO_WIDE = 8.0  # a band this much wider than needed is worth a second factorisation
+_GENEROUS = 8.0  # on an extrapolated error, which falls short by up to this much
+_SHARE = 0.05  # of the radius: so much wider is no loss
 _STRIP = 256  # rows looked at together
 
 
@@ -239,13 +241,15 @@ class _Sides:
         """Guess the error from those of two principal submatrices, chosen at random.
 
         A heuristic: the error grows like a power of n, between n and n^2.6. `_side` verifies it.
+        A guess that is too small costs a third of the time, one that is too large some eigenvalues.
         """
         large = min(n // 4, _LARGEST_PILOT)
         small, large_error = self._pilot(large // 2), self._pilot(large)
         if not 0 < small < math.inf:
             return large_error
         growth = min(max(large_error / small, 2.0), 6.0)
-        return large_error * growth ** math.log2(n / large)
+        guess = _GENEROUS * large_error * growth ** math.log2(n / large)
+        return max(guess, _SHARE * self.radius)
 
     def _pilot(self, size: int) -> float:
         """The error of factoring a principal submatrix."""

@@ -192,25 +192,26 @@ def _dependent_inputs(
         if bias is not None:
             x = torch.cat([x, x.new_ones(len(x), 1)], 1)
             places = torch.cat([places, bias[:, None]], 1)
+        # X = QR: columns of R have the singular values of those of X, to their full precision
+        # (a Gram matrix would keep half of the digits).
+        r = torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
         groups: dict[bytes, Tensor] = {}
         for own in places:  # units that see the same inputs share one factorisation
             used = free[own]
             key = used.numpy().tobytes()
             if key not in groups:
-                groups[key] = _null_vectors(x[:, used])
+                groups[key] = _null_vectors(r[:, used], len(x))
             if groups[key].shape[1]:
                 blocks.append(Block(own[used], groups[key]))
     verified = tuple(blocks)
     yield Cause("dependent inputs", verified, False, _residual(hessian.matrix, verified))
 
 
-def _null_vectors(x: Tensor) -> Tensor:
-    """Orthonormal v with |x v| below the rounding of the singular values of x: (features, k)."""
-    # The triangular factor has the same singular values, to their full precision (a Gram matrix
-    # would keep half of the digits).
-    r = torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
+def _null_vectors(r: Tensor, samples: int) -> Tensor:
+    """Orthonormal v with |r v| below the rounding of the singular values of r: (features, k)."""
     _, s, vh = torch.linalg.svd(r, full_matrices=True)
-    rank = int((s > _DEPENDENT * max(x.shape) ** 0.5 * s[0]).sum()) if len(s) else 0
+    size = max(samples, r.shape[1]) ** 0.5
+    rank = int((s > _DEPENDENT * size * s[0]).sum()) if len(s) else 0
     return vh[rank:].t()
 
 
