@@ -15,6 +15,7 @@ from morsescape.hessian.bound import ErrorBound, Norms
 from morsescape.hessian.dense import exact_hessian, hessian_on_box
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
+from morsescape.hessian.program import NotTraceable, _Recorder
 from morsescape.spectrum.structure import structure_of
 
 aten = torch.ops.aten
@@ -224,3 +225,15 @@ def test_the_bound_takes_a_single_parameter():
     net = network(Temperature())
     h = exact_hessian(net, net.theta)
     assert torch.linalg.matrix_norm(h.matrix - oracle(net), 2) <= h.radius + 1e-13
+
+
+def test_a_write_through_a_view_is_refused():
+    x = at(1.0, 2.0)
+    recorder = _Recorder((x,))
+    with torch.no_grad(), recorder:
+        alone = aten.clone.default(x)
+        aten.mul_.Tensor(alone, at(3.0, 3.0))
+        shared = aten.clone.default(x)
+        view = aten.view.default(shared, [2, 1])
+        with pytest.raises(NotTraceable, match="mul_ writes into a tensor that has views"):
+            aten.mul_.Tensor(view, at(3.0, 3.0)[:, None])

@@ -183,9 +183,9 @@ class _Recorder(TorchDispatchMode):
 
     def _check_alone(self, name: str, written: Tensor) -> None:
         """A write in place becomes a new value: no other tensor may see it through the memory."""
-        memory = written.untyped_storage().data_ptr()
+        memory = written.untyped_storage()._cdata
         others = (x for x in (*self.alive, *self.alive_constants) if isinstance(x, Tensor))
-        if any(x is not written and x.untyped_storage().data_ptr() == memory for x in others):
+        if any(x is not written and x.untyped_storage()._cdata == memory for x in others):
             raise NotTraceable(f"one in which {name} writes into a tensor that has views")
 
     def _keep(self, out: Any) -> bool:
