@@ -216,6 +216,17 @@ def test_unbounded_says_so() -> None:
     assert exact_hessian(net, net.theta, bounded=False).estimate == "rounding was not followed"
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_a_model_without_forward_derivatives_gets_its_rows(dtype: torch.dtype) -> None:
+    model = nn.Sequential(nn.Conv1d(1, 2, 3), nn.GELU(), nn.Flatten(), nn.Linear(6, 3))
+    net = network(model, x=torch.randn(9, 1, 5, dtype=dtype), dtype=dtype)
+    h = exact_hessian(net, net.theta)
+    double = network(model, x=net.x.double())
+    off = torch.linalg.matrix_norm(h.matrix.double() - oracle(double, net.theta.double()), 2)
+    assert off <= 100 * torch.finfo(dtype).eps
+    assert h.estimate is not None
+
+
 def test_a_model_that_overflows_returns_what_it_computed() -> None:
     net = network(mlp(nn.Softplus))
     net.theta *= 1e200

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
@@ -108,7 +109,28 @@ def _estimated(
     triangle: bool, why: str,
 ) -> Hessian:  # fmt: skip
     assembly = Assembly(net, theta, plan, Values, budget)
-    assembly.run(progress, triangle)
+    try:
+        assembly.run(progress, triangle)
+    except RuntimeError as error:
+        if "allocate" in str(error):  # out of memory: rows would take more, not less
+            raise
+        matrix = _by_rows(net, theta)  # torch lacks a forward derivative, as for Conv1d in float32
+        radius = 64 * net.dim * torch.finfo(matrix.dtype).eps * float(matrix.norm())
+        return Hessian(matrix, radius, {"rows": radius}, why)
     parts = assembly.bound.parts()
     parts["samples"] = 64 * parts["sums"]  # a guess at what was not followed
     return Hessian(assembly.matrix, sum(parts.values()), parts, why)
+
+
+def _by_rows(net: Network, theta: Tensor) -> Tensor:
+    """Double backward, a row at a time: slow, but it needs reverse mode only."""
+    theta = theta.clone().requires_grad_()
+    matrix = theta.new_zeros(net.dim, net.dim)
+    for x, y in net.chunks(STRIP):
+        loss = net.chunk_loss(net.unflatten(theta), x, y)
+        (gradient,) = torch.autograd.grad(loss, theta, create_graph=True)
+        for row, g in zip(matrix, gradient, strict=True):
+            if g.requires_grad:
+                (part,) = torch.autograd.grad(g, theta, retain_graph=True)
+                row += part
+    return ((matrix + matrix.t()) / 2).detach()
