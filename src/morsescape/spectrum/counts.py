@@ -39,9 +39,9 @@ _TRIES = 4  # factorisations per side before giving up; the second nearly always
 _PILOT = 512  # up to this size the shift is chosen by factoring the whole matrix once more
 _LARGEST_PILOT = 4000
 _SLACK = 1.3  # on a guessed error; a guess too small costs a whole factorisation
-_TOO_WIDE = 8.0  # a band this much wider than needed is worth a second factorisation
-_GENEROUS = 8.0  # on an extrapolated error, which falls short by up to this much
-_SHARE = 0.05  # of the radius: so much wider is no loss
+_TOO_WIDE = 4.0  # a band this much wider than needed is worth a second factorisation
+_GENEROUS = 2.0  # on an extrapolated error, which falls short by up to this much
+_SHARE = 0.005  # of the radius: so much wider is no loss
 _STRIP = 256  # rows looked at together
 
 

@@ -1,7 +1,9 @@
 r"""A blocked LDLᵀ factorisation whose backward error is proved.
 
-`factor` computes Pᵀ L D Lᵀ P = A + E for symmetric A with Bunch & Kaufman's partial pivoting
-(1977), D of blocks 1×1 and 2×2. The order of operations is fixed here, not by LAPACK, so that
+`factor` computes Pᵀ L D Lᵀ P = A + E for symmetric A with rook pivoting, D of blocks 1×1 and 2×2
+(Bunch & Kaufman 1977; Ashcraft, Grimes & Lewis 1998). Partial pivoting would be proved just as well,
+but lets entries of L grow: near-singular Hessians then have a bound hundreds of times larger. The
+order of operations is fixed here, not by LAPACK, so that
 
     |E| ≤ Σ_K γ_{m(K)} |L_K| |D_K| |L_K|ᵀ  (in the pivoted order),   m(K) = b + t(K) + 8,   (*)
 
@@ -228,26 +230,34 @@ class _Elimination:
             self._pivot(self.start + self.count)
 
     def _pivot(self, k: int) -> None:
-        """Choose the next pivot by the rule of Bunch & Kaufman and eliminate with it."""
-        w = self._column(k, k)
-        size = np.abs(w)
-        size[0] = 0
-        below = int(size.argmax())
-        first, largest = abs(w[0]), size[below]
-        if below == 0 or first >= _ALPHA * largest:
+        """Choose the next pivot by rook pivoting and eliminate with it.
+
+        A diagonal entry that is large in its column is taken; otherwise the search goes on from
+        the largest entry of the column to that of its row, until one is the largest of both.
+        """
+        i, w = k, self._column(k, k)
+        r, largest = self._largest(w, k, i)
+        if abs(w[0]) >= _ALPHA * largest:
             return self._eliminate_one(k, w)
-        r = k + below
-        v = self._column(r, k)
-        v[0] = w[below]  # the same entry, computed twice: let it be one number
-        size = np.abs(v)
-        size[below] = 0
-        if first > 0 and first >= _ALPHA * largest * (largest / size.max()):
-            return self._eliminate_one(k, w)
-        if abs(v[below]) >= _ALPHA * size.max():
-            self._move(k, r, k, (v,))
-            return self._eliminate_one(k, v)
-        self._move(k + 1, r, k, (w, v))
-        return self._eliminate_two(k, w, v)
+        while True:
+            v = self._column(r, k)
+            v[i - k] = w[r - k]  # the same entry, computed twice: let it be one number
+            j, size = self._largest(v, k, r)
+            if abs(v[r - k]) >= _ALPHA * size:
+                self._move(k, r, k, (v,))
+                return self._eliminate_one(k, v)
+            if not size > largest:  # no entry is larger in either column
+                self._move(k, i, k, (w, v))
+                self._move(k + 1, r, k, (w, v))
+                return self._eliminate_two(k, w, v)
+            i, r, w, largest = r, j, v, size
+
+    def _largest(self, column: Array, k: int, j: int) -> tuple[int, float]:
+        """Row and size of the largest entry of column j off the diagonal."""
+        size = np.abs(column)
+        size[j - k] = 0
+        row = int(size.argmax())
+        return k + row, float(size[row])
 
     def _column(self, j: int, k: int) -> Array:
         """Rows k, …, n - 1 of column j, with all that was eliminated so far."""
