@@ -1,9 +1,9 @@
 r"""A blocked LDLᵀ factorisation whose backward error is proved.
 
 `factor` computes Pᵀ L D Lᵀ P = A + E for symmetric A with rook pivoting, D of blocks 1×1 and 2×2
-(Bunch & Kaufman 1977; Ashcraft, Grimes & Lewis 1998). Partial pivoting would be proved just as well,
-but lets entries of L grow: near-singular Hessians then have a bound hundreds of times larger. The
-order of operations is fixed here, not by LAPACK, so that
+(Bunch & Kaufman 1977; Ashcraft, Grimes & Lewis 1998). Partial pivoting would be proved as well, but
+lets entries of L grow: near-singular Hessians then have a bound hundreds of times larger. The order
+of operations is fixed here, not by LAPACK, so that
 
     |E| ≤ Σ_K γ_{m(K)} |L_K| |D_K| |L_K|ᵀ  (in the pivoted order),   m(K) = b + t(K) + 8,   (*)
 
