@@ -3,8 +3,8 @@
     python benchmarks/hessian_scaling.py --root DIR
 
 Per number of images, in a process of its own: seconds (best of a few), flops 55·N·785² over time as
-a fraction of the rate of float64 matrix products measured in the same process, and the growth of
-the process's peak memory. A result that is in --out is not measured again.
+a fraction of the rate of float64 matrix products measured in the same process, and the process's
+peak memory above what it held before. A result that is in --out is not measured again.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from measure import arguments, clock, kept, mnist, peak_memory, product_rate
+from measure import arguments, clock, kept, mnist, peak_memory, product_rate, resident
 
 from morsescape.hessian.dense import exact_hessian
 from morsescape.nets import build
@@ -31,7 +31,7 @@ def one(samples: int, bounded: bool, root: str | None) -> dict[str, Any]:
     data = mnist(root, samples)
     net = Network(build("mlp2"), "cross_entropy", (data.x, data.y), torch.float64)
     rate = product_rate()
-    before = peak_memory()
+    before = resident()
     repeats = max(2, min(5, 60_000 // samples))
     seconds = clock(lambda: exact_hessian(net, net.theta, bounded=bounded), repeats)
     peak = peak_memory() - before

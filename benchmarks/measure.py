@@ -41,6 +41,12 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else 1024 * peak
 
 
+def resident() -> int:
+    """Bytes that this process has in memory now (Linux; elsewhere its peak so far)."""
+    file = Path("/proc/self/statm")
+    return 4096 * int(file.read_text().split()[1]) if file.exists() else peak_memory()
+
+
 def machine() -> dict[str, Any]:
     """What it ran on."""
     import morsescape

@@ -81,10 +81,27 @@ def scaling(result: dict[str, Any]) -> Iterator[str]:
             f"{row['memory'] / row['matrix']:.2f} |"
         )
     yield (
-        "\nThe share counts the flops 55 N 785² of the Gram matrices only, though columns that are "
-        "zero on all images are left out.\n"
+        "\nThe share counts the flops 55 N 785² of the Gram matrices only; it exceeds 1 because "
+        "columns that are zero on all images, and samples on which a unit is not active, are left "
+        f"out. {_line(result['rows'])}\n"
     )
     yield f"{setting(result)}\n"
+
+
+def _line(rows: list[dict[str, Any]]) -> str:
+    """The straight line through the first and last time, and how far the others are from it."""
+    texts = []
+    for bounded in (False, True):
+        part = [(r["samples"], min(r["seconds"])) for r in rows if r["bounded"] is bounded]
+        (n0, t0), (n1, t1) = part[0], part[-1]
+        slope = (t1 - t0) / (n1 - n0)
+        fixed = t0 - slope * n0
+        off = max(abs(t / (fixed + slope * n) - 1) for n, t in part)
+        kind = "With the bound" if bounded else "Without the bound"
+        texts.append(
+            f"{kind}: {fixed:.2f} s + {1e3 * slope:.3f} ms per image, to within {off:.0%}."
+        )
+    return " ".join(texts)
 
 
 def signs(result: dict[str, Any]) -> Iterator[str]:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -55,6 +56,7 @@ class Network:
         self.slices = _slices(self.shapes)
         self.dim = sum(p.numel() for _, p in trainable)
         self.theta = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
+        self.programs: dict[Any, Any] = {}  # recorded programs, kept for the next theta
         self._check_loss()
 
     @property

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import Ball, longest_up_to, product
+from morsescape.hessian.balls import LONG, Ball, longest_up_to, product
 from morsescape.hessian.bound import ErrorBound, Norms
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.family import Families, Family
@@ -46,7 +46,8 @@ class Assembly:
         self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
         self.point = Ball(theta, torch.full_like(theta, width).double()) if width else theta
         self.responses = Responses(net, plan)
-        self.matrix = theta.new_zeros(net.dim, net.dim)
+        # Filled, not zeroed: that is done by all threads, and fetches the pages.
+        self.matrix = theta.new_empty(net.dim, net.dim).fill_(0.0)
         self.places = {x.weight: unit_places(net, x) for x in plan.outputs}
         self.groups = [group_places(net, g) for g in plan.groups]
         self.units = number_units(plan, self.groups)
@@ -57,7 +58,10 @@ class Assembly:
                      for k, g in enumerate(self.groups)]  # fmt: skip
         self.gathered: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self.chunk, self.budget = chunk_size(net, plan, budget), budget
-        self.programs: dict[Any, Any] = {}
+        # Valid at every theta, so kept with the network: recording takes longer than running where
+        # the network is small.
+        layers = tuple(x.weight for x in plan.outputs), plan.groups
+        self.programs: dict[Any, Any] = net.programs.setdefault(layers, {})
         self.chunks = self.rounds = 0
 
     def run(self, progress: Progress | None, triangle: bool) -> None:
@@ -139,7 +143,8 @@ class Assembly:
         for i in range(source.units):
             tangents = range(i, source.output_tangents, source.units)  # (a, this i)
             y = torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
-            block[i] += product(rows, y)
+            for part, terms in zip(rows.split(LONG, 1), y.split(LONG), strict=True):
+                block[i] += part @ terms
 
     def _machine(self) -> Any:
         """A machine for one program; on a box it counts ties."""
@@ -247,10 +252,11 @@ class Assembly:
         self.cross.clear()
 
     def _longest_sum(self) -> int:
-        """Roundings that an entry of H passes: in a chunk's product, then chunk by chunk."""
+        """Roundings that an entry of H passes: in a product, then added part by part."""
         positions = max((x.positions for x in self.plan.outputs), default=1)
-        in_product = longest_up_to(self.chunk * positions) + longest_up_to(positions)
-        in_chunk = self.chunks + in_product + 4
+        terms = self.chunk * positions
+        in_product = longest_up_to(terms) + longest_up_to(positions)
+        in_chunk = self.chunks * -(-terms // LONG) + in_product + 4
         return max(in_chunk, gram_roundings(self.net.samples) + 2 * self.rounds)
 
 
