@@ -18,7 +18,6 @@ from measure import arguments, kept, mnist, peak_memory, product_rate
 from torch import nn
 
 import morsescape as ms
-from morsescape.hessian.plan import hessian_plan
 from morsescape.nets import train
 
 
@@ -28,7 +27,7 @@ def measure(hidden: int, samples: int | None, root: str | None) -> dict[str, Any
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
     training = train(model, data, seed=0)
     f = ms.Objective(model, "cross_entropy", (data.x, data.y))
-    plan = hessian_plan(f.network)
+    plan = f.hessian_plan()
     print(plan, file=sys.stderr, flush=True)
     rate, start = product_rate(), time.perf_counter()
     stages: dict[str, float] = {}

@@ -21,6 +21,7 @@ from morsescape.experiments.point import (
     PointSettings,
     Progress,
     accuracy,
+    check_name,
     load_data,
     make_point,
 )
@@ -67,13 +68,7 @@ class IndexSettings:
                     got=getattr(self, name),
                     cure="pass a larger number",
                 )
-        if self.method not in METHODS:
-            raise ArgumentError(
-                "--method",
-                expected=" | ".join(METHODS),
-                got=repr(self.method),
-                cure="choose one of these",
-            )
+        check_name("method", self.method, METHODS)
 
     @property
     def seeds(self) -> range:

@@ -74,9 +74,9 @@ class PointSettings:
 
     def __post_init__(self) -> None:
         for name, known in (("net", NETS), ("data", DATA), ("at", AT)):
-            _check_name(name, getattr(self, name), known)
-        _check_name("activation", self.activation, tuple(ACTIVATIONS))
-        _check_name("pool", self.pool, tuple(POOLS))
+            check_name(name, getattr(self, name), known)
+        check_name("activation", self.activation, tuple(ACTIVATIONS))
+        check_name("pool", self.pool, tuple(POOLS))
         if self.objective is not None:
             split_address(self.objective)
         if self.l2 is not None and not 0 <= self.l2 < float("inf"):
@@ -220,7 +220,8 @@ def _train(
     return training
 
 
-def _check_name(option: str, got: str, known: tuple[str, ...]) -> None:
+def check_name(option: str, got: str, known: tuple[str, ...]) -> None:
+    """Refuse a value of --option that is none of those known."""
     if got not in known:
         raise ArgumentError(
             f"--{option}", expected=" | ".join(known), got=repr(got), cure="choose one of these"

@@ -13,7 +13,14 @@ from torch import Tensor
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point
+from morsescape.experiments.point import (
+    Point,
+    PointSettings,
+    Progress,
+    accuracy,
+    check_name,
+    make_point,
+)
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder
 
@@ -46,11 +53,7 @@ class PolishSettings:
 
     def __post_init__(self) -> None:
         for name, known in (("target", TARGETS), ("method", METHODS)):
-            if getattr(self, name) not in known:
-                raise ArgumentError(
-                    f"--{name}", expected=" | ".join(known), got=repr(getattr(self, name)),
-                    cure="choose one of these",
-                )  # fmt: skip
+            check_name(name, getattr(self, name), known)
         for name, low in (("seed", 0), ("max_steps", 1), ("tol", 1e-300)):
             if not low <= getattr(self, name) < math.inf:
                 raise ArgumentError(

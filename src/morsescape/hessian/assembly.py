@@ -15,7 +15,6 @@ from torch import Tensor
 
 from morsescape.hessian.balls import LONG, Ball, longest_up_to, product
 from morsescape.hessian.bound import ErrorBound, Norms
-from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.family import Families, Family
 from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
 from morsescape.hessian.layers import LinearLayer
@@ -40,7 +39,7 @@ class Assembly:
     """The state of one assembly: programs, gathered samples, the matrix and its bound."""
 
     def __init__(
-        self, net: Network, theta: Tensor, plan: Plan, machine: type[Any], budget: int,
+        self, net: Network, theta: Tensor, plan: Plan, machine: Callable[[], Any], budget: int,
         width: float = 0.0,
     ) -> None:  # fmt: skip
         self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
@@ -97,7 +96,7 @@ class Assembly:
         return self.programs[full]
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
-        machine = self._machine()
+        machine = self.machine()
         program = self._program("primal", self.responses.primal, x, y)
         deltas, inputs, _ = program.run(machine, self.point, x, y)
         chunk = Chunk(deltas, inputs)
@@ -106,7 +105,7 @@ class Assembly:
             kinks.append(self._add_group(group, x, y, chunk))
         for layer in self.plan.outputs:
             program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
-            machine = self._machine()
+            machine = self.machine()
             deltas, changes = program.run(machine, self.point, x, y)
             kinks.append(machine.kinks)
             self._add_layer(layer, _each(deltas), _each(changes), chunk)
@@ -146,10 +145,6 @@ class Assembly:
             for part, terms in zip(rows.split(LONG, 1), y.split(LONG), strict=True):
                 block[i] += part @ terms
 
-    def _machine(self) -> Any:
-        """A machine for one program; on a box it counts ties."""
-        return Enclosure(ties=True) if isinstance(self.point, Ball) else self.machine()
-
     def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> int:
         """Rows of the parameters that are studied one by one; returns the kinks on the way."""
         own = len(self.groups[group])
@@ -160,7 +155,7 @@ class Assembly:
         step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
-            shared = self._machine()
+            shared = self.machine()
             machine = Families(shared)
             result = program.run(machine, self.point, x, y, Family(directions))
             deltas, changes = (_each(part, len(directions)) for part in result[:2])

@@ -21,7 +21,7 @@ from morsescape.hessian.ball_rules import (
 )
 from morsescape.hessian.balls import ULP, Ball, NoErrorRule, as_ball, gamma
 
-TINY = torch.finfo(torch.float64).tiny
+TINY = tiny(torch.float64)
 
 # -- functions of one variable ------------------------------------------------------------------
 

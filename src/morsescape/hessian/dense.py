@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -78,7 +79,7 @@ def hessian_on_box(net: Network, theta: Tensor, width: float, *, budget: int = B
     """
     theta = theta.detach()
     plan = choose(net, linear_layers(net, theta))
-    assembly = Assembly(net, theta, plan, Enclosure, budget, width)
+    assembly = Assembly(net, theta, plan, partial(Enclosure, ties=True), budget, width)
     assembly.run(None, False)
     parts = assembly.bound.parts()
     return Hessian(assembly.matrix, sum(parts.values()), parts, None, assembly.bound.kinks)
