@@ -26,6 +26,7 @@ from morsescape.hessian.placement import (
     mirror,
     number_units,
     unit_places,
+    zero_matrix,
 )
 from morsescape.hessian.program import record
 from morsescape.hessian.tangents import Plan, Responses
@@ -45,8 +46,7 @@ class Assembly:
         self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
         self.point = Ball(theta, torch.full_like(theta, width).double()) if width else theta
         self.responses = Responses(net, plan)
-        # Filled, not zeroed: that is done by all threads, and fetches the pages.
-        self.matrix = theta.new_empty(net.dim, net.dim).fill_(0.0)
+        self.matrix = zero_matrix(net.dim, theta)
         self.places = {x.weight: unit_places(net, x) for x in plan.outputs}
         self.groups = [group_places(net, g) for g in plan.groups]
         self.units = number_units(plan, self.groups)
@@ -135,15 +135,26 @@ class Assembly:
         self, source: LinearLayer, target: LinearLayer, u: Tensor, deltas: Responding,
         changes: Responding, chunk: Chunk,
     ) -> None:  # fmt: skip
-        """Add u^T y to the cross block, one unit at a time."""
+        """Add u^T y to the cross block, as many units at a time as the budget has room for."""
         rows = u.transpose(0, 1).reshape(-1, u.shape[-1]).t()  # (p, a n)
-        shape = (source.units, u.shape[-1], self.places[target.weight].numel())
+        width = self.places[target.weight].numel()
+        shape = (source.units, u.shape[-1], width)
         block = self.cross.setdefault((source.weight, target.weight), self.matrix.new_zeros(shape))
-        for i in range(source.units):
-            tangents = range(i, source.output_tangents, source.units)  # (a, this i)
-            y = torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
+        step = max(1, CACHE // (rows.shape[1] * width * u.element_size()))
+        for units in torch.arange(source.units).split(step):
+            y = torch.cat([self._unit_terms(i, source, target, deltas, changes, chunk)
+                           for i in units.tolist()], 1)  # (a n, units j q)  # fmt: skip
             for part, terms in zip(rows.split(LONG, 1), y.split(LONG), strict=True):
-                block[i] += part @ terms
+                added = (part @ terms).unflatten(1, (-1, width)).transpose(0, 1)
+                block[units[0] : units[-1] + 1] += added
+
+    def _unit_terms(
+        self, unit: int, source: LinearLayer, target: LinearLayer, deltas: Responding,
+        changes: Responding, chunk: Chunk,
+    ) -> Tensor:  # fmt: skip
+        """Y of one unit's tangents, its positions one below the other: (a n, j q)."""
+        tangents = range(unit, source.output_tangents, source.units)  # (a, this unit)
+        return torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
 
     def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> int:
         """Rows of the parameters that are studied one by one; returns the kinks on the way."""
@@ -210,23 +221,21 @@ class Assembly:
         self.rounds += 1
 
     def _contract_layer(self, name: str, weights: Tensor, inputs: list[Tensor]) -> None:
-        places = [Places.of(p) for p in self.places[name]]
-        width, dead = places[0].size, torch.stack([(u == 0).all(0) for u in inputs]).all(0)
-        used = (~dead).nonzero().squeeze(1)
-        p = len(used)
+        """Add the weighted Gram matrices of one layer, without the inputs that are always zero."""
+        places = self.places[name]
+        used = torch.stack([(u != 0).any(0) for u in inputs]).any(0).nonzero().squeeze(1)
+        p, width = len(used), places.shape[1]
         x = torch.cat([u if p == width else u[:, used] for u in inputs])
         inputs.clear()
-        total = x.new_zeros(p + 1, p + 1)  # the last row and column stay zero
-        spread = torch.full((width,), p)
-        spread[used] = torch.arange(p)
-        wide, block = x.new_empty(p + 1, width), x.new_empty(width, width)
-        scratch = x.new_empty(BLOCK, p)
+        total, wide, scratch = x.new_empty(p, p), x.new_zeros(p, width), x.new_empty(BLOCK, p)
+        columns, rows = [Places.of(unit) for unit in places], [Places.of(u[used]) for u in places]
+        spread = Places.of(used).runs
         pairs = combinations_with_replacement(range(len(places)), 2)
         for (i, j), w in zip(pairs, weights, strict=True):
-            weighted_gram(x, w, total[:p, :p], scratch)
-            torch.index_select(total, 1, spread, out=wide)
-            torch.index_select(wide, 0, spread, out=block)
-            add_block(self.matrix, places[i], places[j], block)
+            weighted_gram(x, w, total, scratch)
+            for here, column, length in spread:
+                wide[:, column : column + length] = total[:, here : here + length]
+            add_block(self.matrix, rows[i], columns[j], wide, symmetric=i == j)
 
     def _place_blocks(self) -> None:
         every = {k: Places.of(p) for k, p in self.places.items()}
@@ -236,11 +245,11 @@ class Assembly:
             flat = block.reshape(rows.size, columns.size)
             if source == target:  # several positions: both triangles are there
                 flat = (flat + flat.t()) / 2
-            add_block(self.matrix, rows, columns, flat)
+            add_block(self.matrix, rows, columns, flat, symmetric=source == target)
         for group, block in enumerate(self.rows):
             rows = Places.of(self.groups[group])
             own = block[:, : rows.size]
-            add_block(self.matrix, rows, rows, (own + own.t()) / 2)
+            add_block(self.matrix, rows, rows, (own + own.t()) / 2, symmetric=True)
             if group + 1 < len(self.groups):
                 later = Places.of(torch.cat(self.groups[group + 1 :]))
                 add_block(self.matrix, rows, later, block[:, rows.size :])
