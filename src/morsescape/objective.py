@@ -19,6 +19,9 @@ from morsescape.network import LossFunction, Network
 
 Progress = Callable[[int, int], None]
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
+# The same with convolutions: in double precision they are three times as fast on what the cache
+# holds, where a plain layer would rather have one large product.
+_CHUNK_BYTES_CONVOLUTION = 2**22
 
 
 class Objective:
@@ -265,4 +268,6 @@ def _checked_l2(l2: float) -> float:
 
 
 def _chunk(net: Network) -> int:
-    return max(1, min(net.samples, _CHUNK_BYTES // (32 * net.x[0].numel())))
+    convolutional = any(isinstance(layer, nn.Conv2d) for layer in net.model.modules())
+    limit = _CHUNK_BYTES_CONVOLUTION if convolutional else _CHUNK_BYTES
+    return max(1, min(net.samples, limit // (32 * net.x[0].numel())))

@@ -14,9 +14,12 @@ from morsescape.store import write_bytes_atomic
 
 
 def save_figure(
-    drawn: Figure | Axes, stem: str | os.PathLike[str], formats: Sequence[str] = ("png", "pdf")
+    drawn: Figure | Axes,
+    stem: str | os.PathLike[str],
+    formats: Sequence[str] = ("png", "pdf"),
+    dots: int = 200,
 ) -> list[Path]:
-    """Write STEM.png and so on, each whole or not at all, 200 dots per inch.
+    """Write STEM.png and so on, each whole or not at all, `dots` per inch.
 
     Raises:
         DataError: the disk is full, or the folder cannot be written.
@@ -32,6 +35,6 @@ def save_figure(
     paths = [Path(f"{os.fspath(stem)}.{kind}") for kind in formats]
     for path, kind in zip(paths, formats, strict=True):
         content = io.BytesIO()
-        figure.savefig(content, format=kind, dpi=200)
+        figure.savefig(content, format=kind, dpi=dots)
         write_bytes_atomic(path, content.getvalue())
     return paths

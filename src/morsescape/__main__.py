@@ -1,0 +1,5 @@
+"""`python -m morsescape`: the command line."""
+
+from morsescape.cli import main
+
+main()
