@@ -20,8 +20,7 @@ $(STAMP): pyproject.toml constraints.txt
 	touch $(STAMP)
 
 demo: $(STAMP)
-	$(BIN)/morsescape index --data digits --net mlp2 --runs 3 --out build/demo --json build/demo/index.json
-	$(BIN)/morsescape spectrum --data digits --net mlp2 --out build/demo/spectrum --json build/demo/spectrum.json
+	$(BIN)/morsescape reproduce --data digits --runs 3 --members 60 --out build/demo
 
 # One process a core, one thread each: small matrices gain nothing from more.
 test: $(STAMP)
@@ -42,6 +41,8 @@ bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/hessian_scaling.py $(FROM)
 	$(BENCH)/python benchmarks/sign_counts.py $(FROM)
 	$(BENCH)/python benchmarks/hessian_peers.py $(FROM)
+	$(BENCH)/python benchmarks/ensemble.py $(FROM)
+	$(BENCH)/python benchmarks/killed.py
 	$(BENCH)/python benchmarks/page.py
 
 # 20 GiB and most of an hour.

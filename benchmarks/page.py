@@ -23,7 +23,7 @@ HEAD = """\
 # Benchmarks
 
 Made by `make bench` and `make bench-large`; `benchmarks/page.py` writes it from `docs/bench`.
-All float64. Times are wall-clock seconds: the median where a thing was timed several times, with
+All float64 but for the ensemble. Times are wall-clock seconds: the median where a thing was timed several times, with
 the range in brackets. Machines differ, so read the ratios.
 """
 GIB = 2**30
@@ -134,6 +134,54 @@ def large(result: dict[str, Any]) -> Iterator[str]:
     yield f"{setting(result)}\n"
 
 
+def ensemble(result: dict[str, Any]) -> Iterator[str]:
+    one, ways, losses = result["one_thread"], result["one_by_one"], result["losses"]
+    rate = one["single"] * one["members"] / one["many"]
+    yield f"## {result['members']:,} CNNs at once, {result['samples']:,} images, float32\n"
+    yield "| what | seconds | of the ensemble |\n|---|---|---|"
+    yield f"| ensemble, {result['workers']} processes, all of it | {result['ensemble']:.0f} | 1 |"
+    for name, value in ways.items():
+        yield (
+            f"| one after another, {name} (estimate) | {value:.0f} | "
+            f"{value / result['ensemble']:.1f} |"
+        )
+    yield (
+        f"\nOne after another is the mean of {len(losses['alone'])} networks times "
+        f"{result['members']:,}. A step on one thread: {1e3 * one['single']:.2f} ms alone, "
+        f"{1e3 * one['many'] / one['members']:.3f} ms a member in an ensemble of "
+        f"{one['members']}: {rate:.1f} times."
+    )
+    exact = result["float64"]
+    yield (
+        f"\nThe same networks: in float64, after {exact['steps']} steps, losses agree to "
+        f"{exact['loss']:.1g} and parameters to {exact['theta']:.1g}. In float32 rounding grows: "
+        + "; ".join(
+            f"after {part['steps']} steps the losses of {part['members']} members differ by at "
+            f"most {part['loss']:.1g}"
+            for part in result["float32"]
+        )
+        + ". At the end of the training, alone and in the ensemble: "
+        + ", ".join(
+            f"{a:.4f} / {b:.4f}" for a, b in zip(losses["alone"], losses["ensemble"], strict=True)
+        )
+        + f"; over all members {losses['all']['5 %']:.4f} to {losses['all']['95 %']:.4f} (5 to "
+        f"95 %), {losses['dead']} dead."
+    )
+    yield f"\n{setting(result)}\n"
+
+
+def killed(result: dict[str, Any]) -> Iterator[str]:
+    """How often it was killed, and when."""
+    times = ", ".join(f"{kill['seconds']:.0f}" for kill in result["kills"])
+    yield "## Killed and resumed\n"
+    yield (
+        f"`benchmarks/killed.py`: a reproduction of {result['pieces']} pieces on digits was killed "
+        f"(SIGKILL, its workers too) {len(result['kills'])} times, after {times} s, and resumed by "
+        "the same command. results.json was the same as of an undisturbed run, times aside.\n"
+    )
+    yield f"{setting(result)}\n"
+
+
 def page(folder: Path) -> str:
     def each(pattern: str) -> list[dict[str, Any]]:
         results = (read_json(file) for file in folder.glob(pattern))
@@ -152,6 +200,10 @@ def page(folder: Path) -> str:
         parts += signs(result)
     for result in each("large-*.json"):
         parts += large(result)
+    for result in each("ensemble.json"):
+        parts += ensemble(result)
+    for result in each("killed.json"):
+        parts += killed(result)
     return "\n".join(parts)
 
 

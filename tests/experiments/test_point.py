@@ -35,7 +35,7 @@ def own(tmp_path):
         ({"samples": 0}, "--samples: expected 1 or more; got 0"),
         ({"lr": 0.0}, "lr: expected a positive number; got 0.0"),
         ({"epochs": -1}, "epochs: expected 0 or more; got -1"),
-        ({"optimizer": "lbfgs", "lr": 1.0}, "optimizer: expected sgd | adam; got 'lbfgs'"),
+        ({"optimizer": "bfgs", "lr": 1.0}, "optimizer: expected sgd | adam | lbfgs; got 'bfgs'"),
         ({"optimizer": "adam"}, "--lr: expected a learning rate for adam"),
         ({"device": "abacus"}, "--device: expected a device of this machine; got 'abacus'"),
         ({"objective": "own.py"}, "--objective: expected FILE.py:FUNCTION; got 'own.py'"),
@@ -45,6 +45,12 @@ def test_wrong_settings_are_refused_at_once(change, message):
     with pytest.raises(ArgumentError) as caught:
         PointSettings(**change)
     assert message in str(caught.value)
+
+
+def test_lbfgs_needs_no_learning_rate():
+    point = make_point(PointSettings(optimizer="lbfgs", samples=50, epochs=20), seed=0)
+    assert str(point.training.recipe) == "lbfgs, first length 1, 20 steps on all samples"
+    assert point.training.accuracy > 0.9
 
 
 def test_the_folder_of_the_data_is_no_part_of_the_identity():

@@ -1,6 +1,7 @@
-"""`run_spectrum`: eigenvalues with a proved radius, outliers, gaps."""
+"""`run_spectrum`: eigenvalues with a proved radius, outliers, gaps, the split, the ridge."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,7 +10,9 @@ import own_model
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings, SpectrumSettings, run_spectrum
 from morsescape.experiments.point import make_point
-from morsescape.experiments.spectrum import top_gaps
+from morsescape.experiments.spectrum import SpectrumResult, spectrum_task
+from morsescape.spectrum.inertia import inertia
+from morsescape.spectrum.split import SplitStatus
 from morsescape.store import RunFolder
 
 
@@ -54,21 +57,77 @@ def test_the_json_has_what_is_needed_to_draw_again(settings):
     assert {"negative", "null", "positive", "gaps", "conclusion", "status"} <= set(values)
 
 
-def test_planted_outliers_are_found():
-    generator = torch.Generator().manual_seed(0)
-    bulk = torch.rand(500, generator=generator, dtype=torch.float64) * 0.1 - 0.02
-    planted = torch.tensor([1.0, 1.3, 1.9, 2.2, 3.0, 3.1, 4.0, 5.5, 7.0], dtype=torch.float64)
-    (widest, *others) = top_gaps(torch.cat([bulk, planted]).sort().values, 1e-9)
-    assert widest.above == 9
-    assert (widest.upper, widest.ratio) == (1.0, 1.0 / float(bulk.max()))
-    assert all(gap.ratio <= widest.ratio for gap in others)
-    assert len(others) == 18
+@pytest.fixture(scope="module")
+def digits():
+    settings = SpectrumSettings(PointSettings(net="mlp2", samples=300, epochs=60))
+    return settings, *spectrum_task(settings)
 
 
-def test_eigenvalues_that_are_not_proved_positive_make_no_gap():
-    values = torch.tensor([-1.0, 1e-13, 2.0, 3.0], dtype=torch.float64)
-    assert [(gap.above, gap.ratio) for gap in top_gaps(values, 1e-9)] == [(1, 1.5)]
-    assert top_gaps(values[:3], 1e-9) == ()
+def test_a_task_gives_back_all_that_the_result_needs(digits):
+    settings, payload, tensors = digits
+    first = SpectrumResult.from_piece(settings, payload, tensors)
+    written = json.loads(json.dumps(payload))
+    again = SpectrumResult.from_piece(settings, written, tensors)
+    assert again.to_json() == first.to_json()
+    assert set(tensors) == {"eigenvalues", "theta"}
+    assert set(first.seconds) == {"train", "hessian", "eigenvalues", "split"}
+
+
+def test_outliers_are_looked_for_among_three_per_class(digits):
+    result = SpectrumResult.from_piece(*digits)
+    assert (result.classes, result.window, result.expected) == (10, 30, 9)
+    assert len(result.gaps) == 29
+    place, gap = result.expected_gap
+    assert gap.above == 9
+    assert result.gaps[place - 1] == gap
+    assert result.to_json()["outliers"]["expected_gap_place"] == place
+
+
+def test_the_outliers_of_a_trained_network_are_those_of_g(digits):
+    split = SpectrumResult.from_piece(*digits).split
+    outliers = split.top[: SpectrumResult.from_piece(*digits).outliers]
+    assert outliers
+    assert all(abs(one.rest) < 0.1 * one.eigenvalue for one in outliers)
+    assert len(split.bottom) == 15
+    assert all(one.rest < one.eigenvalue < 0 <= one.gauss_newton for one in split.bottom)
+
+
+def test_the_split_is_at_the_eigenvalues_that_are_reported(digits):
+    result = SpectrumResult.from_piece(*digits)
+    reach = 1e-12 + result.inertia.radius
+    for one, value in zip(result.split.top, result.eigenvalues.flip(0), strict=False):
+        assert abs(one.eigenvalue - float(value)) < reach
+    for one, value in zip(result.split.bottom, result.eigenvalues, strict=False):
+        assert abs(one.eigenvalue - float(value)) < reach
+
+
+def test_the_ridge_starts_where_the_inertia_ends(digits):
+    result = SpectrumResult.from_piece(*digits)
+    assert result.ridge.index(0.0) == result.inertia.negative
+    gap = result.ridge.widest_gap()
+    with_ridge = inertia(make_point(result.settings.point, 0).f.at_l2(gap.l2), result.theta)
+    assert with_ridge.negative == (gap.index, gap.index)
+
+
+def test_eigenvalues_of_f_are_taken_back_to_those_of_the_loss(settings):
+    own = SpectrumSettings(replace(settings.point, l2=None), seed=1)  # its λ is 0.25
+    shifted, plain = run_spectrum(own), run_spectrum(settings)
+    assert shifted.inertia.l2 == 0.25
+    assert torch.allclose(shifted.ridge.eigenvalues, plain.ridge.eigenvalues, atol=1e-14)
+    off = (shifted.ridge.eigenvalues - plain.eigenvalues).abs().max()
+    assert float(off) <= shifted.ridge.radius + plain.inertia.radius
+    assert [one.eigenvalue for one in shifted.split.top] == pytest.approx(
+        [one.eigenvalue for one in plain.split.top]
+    )
+
+
+def test_a_function_has_no_classes_and_no_split(tmp_path):
+    file = own_model.write(tmp_path)
+    result = run_spectrum(SpectrumSettings(PointSettings(objective=f"{file}:saddle")))
+    assert (result.classes, result.expected, result.expected_gap) == (None, None, None)
+    assert result.split.status is SplitStatus.NO_NETWORK
+    assert result.samples is None
+    assert result.ridge.index(0.0) == (1, 1)
 
 
 def test_a_negative_seed():

@@ -36,6 +36,39 @@ def test_repeats_bit_for_bit_and_differs_with_the_seed(digits, name, optimizer):
     assert not torch.equal(theta(models[0]), theta(models[2]))
 
 
+def gradient_norm(model: nn.Module, data) -> float:
+    loss = nn.functional.cross_entropy(model(data.x.to(next(model.parameters()))), data.y)
+    grads = torch.autograd.grad(loss, list(model.parameters()))
+    return float(torch.cat([g.flatten() for g in grads]).norm())
+
+
+def test_lbfgs_goes_further_down_than_sgd_and_takes_no_seed(digits, monkeypatch):
+    data, recipe = digits.first(300), Recipe("lbfgs", lr=1.0, epochs=60)
+    models = [build("mlp2", image_shape=(8, 8), activation="tanh").double() for _ in range(3)]
+    a = train(models[0], data, seed=0, recipe=recipe)
+    monkeypatch.setattr("morsescape.nets.training._CHUNK", 128)  # the sum over chunks is the mean
+    train(models[1], data, seed=1, recipe=replace(recipe, batch_size=7))
+    torch.testing.assert_close(theta(models[0]), theta(models[1]), rtol=0, atol=1e-4)
+    sgd = train(models[2], data, seed=0, recipe=Recipe("sgd", lr=0.1, epochs=60))
+    assert (a.status, a.accuracy) == (TrainingStatus.DONE, 1.0)
+    assert a.loss < 1e-3 * sgd.loss
+    assert gradient_norm(models[0], data) < 1e-2 * gradient_norm(models[2], data)
+
+
+def test_lbfgs_says_how_it_ended(digits):
+    data, calls = digits.first(50), []
+    model = build("mlp2", image_shape=(8, 8))
+    recipe = default_recipe(model, len(data), "lbfgs")
+    assert str(recipe) == "lbfgs, first length 1, 200 steps on all samples"
+    result = train(model, data, seed=0, recipe=recipe, progress=lambda *c: calls.append(c))
+    assert result.status is TrainingStatus.DONE
+    assert calls[0] == (10, 200)
+    assert len(calls) < 20  # no step lowers the loss in float32 any more
+    with torch.no_grad():
+        model[3].bias.fill_(math.inf)
+    assert train(model, data, seed=0, recipe=recipe).status is TrainingStatus.DIVERGED
+
+
 def test_the_callers_random_state_is_neither_used_nor_changed(digits):
     models = [build("mlp2", image_shape=(8, 8)) for _ in range(2)]
     for seed, model in enumerate(models):
@@ -148,7 +181,8 @@ def test_a_model_without_parameters_is_refused(digits):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "lbfgs"}, r"recipe.optimizer: expected sgd \| adam; got 'lbfgs'"),
+        ({"optimizer": "bfgs"}, r"recipe.optimizer: expected sgd \| adam \| lbfgs; got 'bfgs'"),
+        ({"optimizer": "lbfgs", "momentum": 0.9}, r"recipe.momentum: expected 0 for lbfgs"),
         ({"lr": 0.0}, "recipe.lr: expected a positive number; got 0.0"),
         ({"lr": math.nan}, "recipe.lr: expected a positive number; got nan"),
         ({"lr": math.inf}, "recipe.lr: expected a positive number; got inf"),

@@ -14,6 +14,10 @@ from morsescape.cli.command_index import EXAMPLES as INDEX_EXAMPLES
 from morsescape.cli.command_index import index
 from morsescape.cli.command_polish import EXAMPLES as POLISH_EXAMPLES
 from morsescape.cli.command_polish import polish
+from morsescape.cli.command_reproduce import EXAMPLES as REPRODUCE_EXAMPLES
+from morsescape.cli.command_reproduce import reproduce
+from morsescape.cli.command_scatter import EXAMPLES as SCATTER_EXAMPLES
+from morsescape.cli.command_scatter import scatter
 from morsescape.cli.command_spectrum import EXAMPLES as SPECTRUM_EXAMPLES
 from morsescape.cli.command_spectrum import spectrum
 
@@ -27,7 +31,9 @@ app = typer.Typer(
 )
 app.command(epilog=INDEX_EXAMPLES)(index)
 app.command(epilog=SPECTRUM_EXAMPLES)(spectrum)
+app.command(epilog=SCATTER_EXAMPLES)(scatter)
 app.command(epilog=POLISH_EXAMPLES)(polish)
+app.command(epilog=REPRODUCE_EXAMPLES)(reproduce)
 
 
 def _version(wanted: bool) -> bool:

@@ -38,7 +38,7 @@ def polish(
         str,
         typer.Option(
             help="How to step.",
-            metavar="auto|lbfgs|trust-region|saddle-free|cubic|levenberg",
+            metavar="auto|lbfgs|scaled-lbfgs|trust-region|saddle-free|cubic|levenberg",
             rich_help_panel=_PANEL,
         ),
     ] = "auto",

@@ -101,7 +101,8 @@ Seed = Annotated[int, typer.Option(help="Seed of the (first) run.", metavar="S")
 Epochs = Annotated[
     int | None,
     typer.Option(
-        help="Passes over the data. \\[default: 20, cnn 15, more on few images]",
+        help="Passes over the data; steps of lbfgs. \\[default: 20, cnn 15, more on few images, "
+        "lbfgs 200]",
         metavar="N",
         rich_help_panel=_TRAINING,
     ),
@@ -110,7 +111,7 @@ Rate = Annotated[
     float | None,
     typer.Option(
         "--lr",
-        help="Learning rate. \\[default: 0.1, cnn 0.003]",
+        help="Learning rate. \\[default: 0.1, cnn 0.003, lbfgs 1]",
         metavar="X",
         rich_help_panel=_TRAINING,
     ),
@@ -119,7 +120,7 @@ Optimizer = Annotated[
     str | None,
     typer.Option(
         help="The paper's unless given. \\[default: sgd, cnn adam]",
-        metavar="sgd|adam",
+        metavar="sgd|adam|lbfgs",
         rich_help_panel=_TRAINING,
     ),
 ]

@@ -25,6 +25,7 @@ from torch import Tensor
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.curvature import DENSE
 from morsescape.critical.enclosure import gradient_error, hessian_variation
+from morsescape.critical.solver import Solver, solver
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
 from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
@@ -93,18 +94,20 @@ def certify(
     smooth = _smoothness(f, hessian)
     if smooth:
         return replace(known, status=CertificateStatus.NOT_SMOOTH, reason=smooth)
-    least, counts = _smallest(matrix, known.hessian_radius)
-    if counts is None or not least > 0:
+    solve = solver(matrix)
+    least, counts = _smallest(matrix, solve, known.hessian_radius)
+    if counts is None or solve is None or not least > 0:
         return replace(known, status=_singular(known, matrix, tol))
     beta = 1 / least * (1 + 4 * _U)
+    newton = solve(gradient)
     known = replace(
         known,
         min_abs_eigenvalue=least,
         beta=beta,
-        eta=_eta(matrix, gradient, known, beta),
+        eta=_eta(matrix, newton, gradient, known, beta),
         index=counts.negative,
     )
-    return _conclude(f, theta, known, matrix, gradient, hessian, tol, seed)
+    return _conclude(f, theta, known, matrix, newton, hessian, tol, seed)
 
 
 def _conclude(
@@ -112,7 +115,7 @@ def _conclude(
     theta: Tensor,
     known: Certificate,
     matrix: Tensor,
-    gradient: Tensor,
+    newton: Tensor,
     hessian: Hessian,
     tol: float,
     seed: int,
@@ -132,7 +135,7 @@ def _conclude(
             status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
             distance = known.eta / (1 - share) * (1 + 4 * _U)
             return replace(known, status=status, distance=distance, reason="; ".join(missing))
-    sampled = _sampled_lipschitz(f, theta, radius, matrix, gradient, seed)
+    sampled = _sampled_lipschitz(f, theta, radius, newton, seed)
     h = known.beta * known.eta * sampled
     if variation is None:
         known = replace(known, lipschitz=sampled, h=h)
@@ -156,7 +159,7 @@ def _conclude(
 # -- the parts ------------------------------------------------------------------------------------
 
 
-def _smallest(matrix: Tensor, radius: float) -> tuple[float, Counts | None]:
+def _smallest(matrix: Tensor, solve: Solver | None, radius: float) -> tuple[float, Counts | None]:
     """A lower bound on min |λ| of every matrix within `radius`, and their common inertia."""
     if not math.isfinite(radius):
         return 0.0, None
@@ -165,7 +168,9 @@ def _smallest(matrix: Tensor, radius: float) -> tuple[float, Counts | None]:
         if counts.null != (0, 0) or counts.eigenvalues is None:
             return 0.0, None
         return float(counts.eigenvalues.abs().min()) - counts.radius, counts
-    guess = _smallest_guess(matrix)
+    if solve is None:
+        return 0.0, None
+    guess = _smallest_guess(solve, len(matrix))
     for share in (0.9, 0.5, 0.1):
         # Nothing within `bound` is singular, so min |λ| of the matrix is at least that.
         bound = share * guess
@@ -177,30 +182,20 @@ def _smallest(matrix: Tensor, radius: float) -> tuple[float, Counts | None]:
     return 0.0, None
 
 
-def _smallest_guess(matrix: Tensor) -> float:
+def _smallest_guess(solve: Solver, dim: int) -> float:
     """Min |λ| by inverse iteration."""
-    lower, failed = torch.linalg.cholesky_ex(matrix)
-    if int(failed):
-        factor, pivots = torch.linalg.lu_factor(matrix)
-    v = torch.randn(len(matrix), 1, generator=torch.Generator().manual_seed(0)).double()
+    v = torch.randn(dim, generator=torch.Generator().manual_seed(0)).double()
     norm = 1.0
     for _ in range(30):
-        v = v / v.norm()
-        solved = (
-            torch.linalg.lu_solve(factor, pivots, v)
-            if int(failed)
-            else torch.cholesky_solve(v, lower)
-        )
-        norm = float(solved.norm())
+        v = solve(v / v.norm())
+        norm = float(v.norm())
         if not 0 < norm < math.inf:
             return 0.0
-        v = solved
     return 1 / norm
 
 
-def _eta(matrix: Tensor, gradient: Tensor, known: Certificate, beta: float) -> float:
+def _eta(matrix: Tensor, x: Tensor, gradient: Tensor, known: Certificate, beta: float) -> float:
     """η from x ≈ A⁻¹g: ‖A⁻¹∇f‖ ≤ ‖x‖ + β ‖∇f - A x‖, every error included."""
-    x = torch.linalg.solve(matrix, gradient)
     if not _finite(x):
         x = torch.zeros_like(gradient)
     n, length = len(x), float(x.norm())
@@ -212,12 +207,11 @@ def _eta(matrix: Tensor, gradient: Tensor, known: Certificate, beta: float) -> f
 
 
 def _sampled_lipschitz(
-    f: Objective, theta: Tensor, radius: float, matrix: Tensor, gradient: Tensor, seed: int
+    f: Objective, theta: Tensor, radius: float, newton: Tensor, seed: int
 ) -> float:
     """Twice the largest ‖(H(θ + r v) - H(θ - r v)) u‖ / 2r found by power iteration on u."""
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(_DIRECTIONS, f.dim, generator=generator, dtype=torch.float64)
-    newton = torch.linalg.solve(matrix, gradient)
     if _finite(newton) and float(newton.norm()) > 0:
         directions[0] = newton
     # Far enough that the difference of two Hessians is not all rounding.

@@ -17,13 +17,16 @@ from morsescape.critical.counted import Counted, Evaluations
 from morsescape.critical.curvature import DENSE, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.negative import leave, negative_directions
+from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import RunFolder
 
 Progress = Callable[[str, int, int], None]
-_STEPS_BETWEEN = 10  # trust-region steps between two counts; a count costs some factorisations
+# Steps between two counts, of trust-region, L-BFGS and L-BFGS in the metric |H|: a count costs some
+# Hessians and factorisations.
+_STEPS_BETWEEN, _GRADIENTS, _SCALED = 10, 300, 40
 
 
 class EscapeStatus(Enum):
@@ -164,8 +167,9 @@ def escape(
     """Lower the number of negative eigenvalues to a certified 0 without ever raising f.
 
     Each round counts the signs at the point; moves along directions v with vᵀ Hess f v < 0 proved,
-    by a line search that accepts a lower f only; then goes down by trust-region steps, ten at
-    most, each accepted only if the computed f falls. It ends when the count is a certified 0.
+    by a line search that accepts a lower f only; then goes down, each step accepted only if the
+    computed f falls: at most ten by trust-region, for networks 40 by L-BFGS in the metric |H| or,
+    above 1,500 variables, 300 by L-BFGS. It ends when the count is a certified 0.
 
     Args:
         f: the landscape.
@@ -254,8 +258,14 @@ class _Descent:
         if moved is not None:
             point = moved
             self._note(point, "negative curvature")
-        self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
-        return self.loop.run(point)
+        if self.f.network is None:
+            self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
+            return self.loop.run(point)
+        down, most = (lbfgs, _GRADIENTS) if self.f.dim > DENSE else (scaled_lbfgs, _SCALED)
+        return down(
+            self.problem, point, tol=0.0, max_steps=most, strict=True,
+            hook=lambda point: self._note(point, "descent"),
+        )  # fmt: skip
 
     def _count(self, point: Point) -> Inertia | None:
         """The signs at the point, written into the last step of the trajectory."""

@@ -18,8 +18,9 @@ from morsescape.critical.curvature import DENSE, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.negative import Directions, leave, negative_directions
-from morsescape.critical.quasi_newton import lbfgs
+from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.critical.solver import solver
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, inertia
@@ -28,14 +29,12 @@ Progress = Callable[[str, int, int], None]
 Callback = Callable[[Tensor, float, float], None]
 
 TARGETS = ("minimum", "nearest")
-METHODS = ("auto", "lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
+METHODS = ("auto", "lbfgs", "scaled-lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
 _ROUNDS = 20  # saddles left on the way to one minimum
 _NEGATIVE = 1e-7  # share of ‖Hess f‖ below which negative curvature is not worth following
-_QUASI_STEPS = (
-    1000  # at most; where f is not convex yet, they gain more per second than Newton steps
-)
-_QUASI_TOL = 1e-4
-_REFINEMENTS = 2
+_QUASI_STEPS = 10_000  # at most, before Newton's; where f is not convex yet, they gain more
+_QUASI = {"lbfgs": lbfgs, "scaled-lbfgs": scaled_lbfgs}
+_REFINEMENTS = 10
 _DENSE_SOLVE = 12_000  # variables up to which a dense Newton step is taken at the end
 
 
@@ -60,8 +59,11 @@ def find_critical_point(
     ============== ============================================================================
     method         step
     ============== ============================================================================
-    auto           large networks: L-BFGS first; then trust-region ("nearest": levenberg)
+    auto           networks: scaled-lbfgs to 1e-7 (above 1,500 variables lbfgs to 1e-5), Newton
+                   steps; where that is not enough, and for functions, trust-region; for
+                   "nearest" levenberg
     lbfgs          quasi-Newton, strong Wolfe conditions (SciPy)
+    scaled-lbfgs   the same in the metric |H|, with H dense and renewed every 60 gradients
     trust-region   minimiser of the quadratic model in a ball
     saddle-free    -|H|⁻¹∇f, damped: attracted to minima only
     cubic          minimiser of the quadratic model + σ‖s‖³/3
@@ -125,6 +127,7 @@ class _Search:
     callback: Callback | None
     steps: int = 0
     first_norm: float = math.nan
+    refined: Point | None = None  # where Newton steps gained nothing any more
 
     def run(self, theta: Tensor) -> CriticalPoint:
         began = time.perf_counter()
@@ -134,7 +137,7 @@ class _Search:
         for round_ in range(_ROUNDS):
             point, stop = self._search(point)
             if stop is Stop.CONVERGED:
-                point = self._refine(point)
+                point = self._newton(point, definite=False)
             signs, certificate = self._judge(point)
             if stop is not Stop.CONVERGED or self.target == "nearest":
                 break
@@ -159,12 +162,15 @@ class _Search:
         method = self.method
         if method == "auto":
             method = "trust-region" if self.target == "minimum" else "levenberg"
-            if self.target == "minimum" and self.f.dim > DENSE:
-                point, stop = self._quasi_newton(point, max(_QUASI_TOL, self.tol), _QUASI_STEPS)
+            if self.target == "minimum" and self.f.network is not None:
+                step, loose = (lbfgs, 1e-5) if self.f.dim > DENSE else (scaled_lbfgs, 1e-7)
+                point, stop = self._quasi_newton(step, point, max(loose, self.tol), _QUASI_STEPS)
                 if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
                     return point, stop
-        if method == "lbfgs":
-            return self._quasi_newton(point, self.tol, self.max_steps)
+                if stop is Stop.CONVERGED:
+                    point = self._newton(point, definite=True)
+        if method in _QUASI:
+            return self._quasi_newton(_QUASI[method], point, self.tol, self.max_steps)
         loop = Loop(
             self.problem,
             choose(self.problem, to_zero=method == "levenberg"),
@@ -175,9 +181,11 @@ class _Search:
         )
         return loop.run(point)
 
-    def _quasi_newton(self, point: Point, tol: float, steps: int) -> tuple[Point, Stop]:
+    def _quasi_newton(
+        self, step: Callable[..., tuple[Point, Stop]], point: Point, tol: float, steps: int
+    ) -> tuple[Point, Stop]:
         limit = min(steps, self.max_steps - self.steps)
-        return lbfgs(self.problem, point, tol=tol, max_steps=limit, hook=self._after_step)
+        return step(self.problem, point, tol=tol, max_steps=limit, hook=self._after_step)
 
     def _after_step(self, point: Point) -> None:
         self.steps += 1
@@ -188,16 +196,24 @@ class _Search:
             left = 10 * math.log10(max(point.norm, self.tol) / self.tol)
             self.progress("search", min(max(total - math.ceil(left), 0), total), total)
 
-    def _refine(self, point: Point) -> Point:
-        """Newton steps to the last digits, which is what a proof on boxes needs."""
-        for _ in range(_REFINEMENTS if self.f.dim <= _DENSE_SOLVE else 0):
-            hessian = self.problem.hessian(point.theta)
-            step, failed = torch.linalg.solve_ex(hessian, -point.gradient)
-            if int(failed) or not bool(step.isfinite().all()):
-                return point
+    def _newton(self, point: Point, *, definite: bool) -> Point:
+        """Newton steps with one factor to the last digits, while each halves ‖∇f‖.
+
+        With `definite` none is taken where the Hessian is not positive definite: they would lead
+        to a saddle. The last digits are what a proof needs.
+        """
+        if self.f.dim > _DENSE_SOLVE or point is self.refined:
+            return point
+        hessian = self.problem.hessian(point.theta)
+        solve = solver(hessian)
+        if solve is None or (definite and not solve.definite):
+            return point
+        for _ in range(_REFINEMENTS):
+            step = solve(-point.gradient)
             following = Point.at(self.problem, point.theta + step)
             if not following.norm <= 0.5 * point.norm:
-                return point
+                self.refined = point
+                break
             point = following
             self._after_step(point)
         return point

@@ -21,6 +21,7 @@ from scipy.linalg import solve_triangular
 from torch import Tensor
 
 _LOOK = 40  # Lanczos steps that tell how negative a matrix is
+_FLATTEST = 1e-6  # curvature against the largest, below which a metric does not stretch further
 _CHECK_EVERY = 4  # products between two looks at the residual; a look costs O(k²)
 
 
@@ -63,6 +64,25 @@ class Euclidean:
     def solve_transposed(self, v: Tensor) -> Tensor:
         """Unchanged."""
         return v
+
+
+class Absolute:
+    """L⁻ᵀ = V |W|^-½ from all eigenpairs of H: negative curvature counts by its size."""
+
+    def __init__(self, hessian: Tensor, floor: float) -> None:
+        """`floor` bounds the curvature from below, and so does a millionth of the largest."""
+        values, vectors = torch.linalg.eigh(hessian)
+        size = values.abs()
+        size = size.clamp_min(max(floor, _FLATTEST * float(size.max()), 1e-130))
+        self.root = vectors / size.sqrt()
+
+    def solve(self, v: Tensor) -> Tensor:
+        """L⁻¹ v."""
+        return self.root.t() @ v
+
+    def solve_transposed(self, v: Tensor) -> Tensor:
+        """L⁻ᵀ v, for a vector or the columns of a matrix."""
+        return self.root @ v
 
 
 class Factored:

@@ -92,7 +92,7 @@ class PointSettings:
 
     def _check_recipe(self) -> None:
         usual = "adam" if self.net == "cnn" else "sgd"
-        if self.optimizer not in (None, usual) and self.lr is None:
+        if self.optimizer not in (None, usual, "lbfgs") and self.lr is None:
             raise ArgumentError(
                 "--lr",
                 expected=f"a learning rate for {self.optimizer}, which is not the usual "
@@ -204,7 +204,8 @@ def _train(
 ) -> Training:
     changes = {k: getattr(settings, k) for k in ("optimizer", "lr", "epochs")}
     recipe = replace(
-        default_recipe(model, len(dataset)), **{k: v for k, v in changes.items() if v is not None}
+        default_recipe(model, len(dataset), settings.optimizer),
+        **{k: v for k, v in changes.items() if v is not None},
     )
     step = None if progress is None else lambda done, total: progress("training", done, total)
     model.to(settings.device)

@@ -1,11 +1,10 @@
-"""Figures 5.2 of the paper: the eigenvalues of one Hessian, its outliers and its gaps."""
+"""Figures 5.2 of the paper: the eigenvalues of one Hessian, its outliers, its gaps and why."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from typing import Any
 
 import torch
@@ -13,12 +12,17 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings, Progress, accuracy, make_point
+from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point
+from morsescape.experiments.ridge import RidgeCurve
+from morsescape.experiments.task import Outcome
+from morsescape.network import Network
+from morsescape.spectrum.gaps import Gap, top_gaps, typical_ratio, window
 from morsescape.spectrum.inertia import Inertia, inertia
+from morsescape.spectrum.split import Split, split_ends
 from morsescape.store import RunFolder
 
-TOP = 20  # the largest eigenvalues, among which outliers are looked for
 _KEY = "point"
+_U = 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -45,51 +49,87 @@ class SpectrumSettings:
         return self.point.identity() | own
 
 
-@dataclass(frozen=True)
-class Gap:
-    """A gap between neighbours among the largest eigenvalues.
-
-    Attributes:
-        above: how many eigenvalues lie above it.
-        lower, upper: its ends, computed eigenvalues.
-        ratio: upper / lower.
-    """
-
-    above: int
-    lower: float
-    upper: float
-    ratio: float
-
-
 @dataclass(frozen=True, eq=False)
 class SpectrumResult:
     """All eigenvalues of Hess f(θ), each within `inertia.radius` of the true one.
 
     Attributes:
         settings: what was asked for.
-        eigenvalues: ascending, shape (D,).
+        eigenvalues: ascending, shape (D,); (0,) where the Hessian is not finite.
         theta: the point, shape (D,).
         inertia: the counts that are proved, and what stands behind them.
         loss: L, without λ‖θ‖².
         accuracy: in [0, 1]; None without labels.
+        samples: N; None for an objective made from a function.
+        classes: outputs of the network, if its loss is cross-entropy; else None.
+        split: the parts of H = G + R at both ends of the spectrum of Hess L.
+        seconds: wall-clock time by stage.
     """
 
     settings: SpectrumSettings
-    eigenvalues: Float64[Tensor, "D"]
+    eigenvalues: Float64[Tensor, "E"]
     theta: Float64[Tensor, "D"]
     inertia: Inertia
     loss: float
     accuracy: float | None
+    samples: int | None
+    classes: int | None
+    split: Split
+    seconds: dict[str, float]
+
+    @classmethod
+    def from_piece(
+        cls, settings: SpectrumSettings, payload: Mapping[str, Any], tensors: Mapping[str, Tensor]
+    ) -> SpectrumResult:
+        """What `spectrum_task` returned or a `RunFolder` kept, as a result again."""
+        counted = payload["inertia"] | {"eigenvalues": tensors["eigenvalues"].tolist()}
+        same = ("loss", "accuracy", "samples", "classes", "seconds")
+        return cls(
+            settings=settings,
+            eigenvalues=tensors["eigenvalues"],
+            theta=tensors["theta"],
+            inertia=Inertia.from_json(counted),
+            split=Split.from_json(payload["split"]),
+            **{name: payload[name] for name in same},
+        )
+
+    @property
+    def window(self) -> int:
+        """Among how many of the largest eigenvalues outliers are looked for."""
+        return window(self.classes)
 
     @property
     def gaps(self) -> tuple[Gap, ...]:
         """The gaps among the largest eigenvalues, widest ratio first."""
-        return top_gaps(self.eigenvalues, self.inertia.radius)
+        return top_gaps(self.eigenvalues, self.inertia.radius, self.window)
 
     @property
     def outliers(self) -> int:
         """How many eigenvalues lie above the widest gap; 0 if there is no gap to speak of."""
         return self.gaps[0].above if self.gaps else 0
+
+    @property
+    def expected(self) -> int | None:
+        """Classes minus one, the outliers that are expected; None without classes."""
+        return None if self.classes is None else self.classes - 1
+
+    @property
+    def expected_gap(self) -> tuple[int, Gap] | None:
+        """The gap below the expected outliers, and its place among the ratios, 1 the largest."""
+        places = enumerate(self.gaps, start=1)
+        return next(((place, gap) for place, gap in places if gap.above == self.expected), None)
+
+    @property
+    def ridge(self) -> RidgeCurve | None:
+        """The index of L + λ‖θ‖² as a function of λ; None where no radius is known."""
+        counted, shift = self.inertia, 2 * self.inertia.l2
+        if not (len(self.eigenvalues) and counted.radius < float("inf")):
+            return None
+        largest = float(self.eigenvalues.abs().max()) + shift
+        # Taking 2λ away rounds; what a ridge of its own has cut off is no bound for Hess L.
+        radius = counted.radius + (2 * _U * largest if shift else 0.0)
+        most = counted.structural_upper_bound if shift else counted.negative[1]
+        return RidgeCurve((self.eigenvalues - shift).sort().values, radius, most)
 
     def to_json(self) -> dict[str, Any]:
         """The object that `spectrum --json` writes."""
@@ -97,25 +137,37 @@ class SpectrumResult:
         own = point.objective is not None
         values = counted.to_json()
         del values["eigenvalues"]
-        count = self.outliers
+        ridge = self.ridge
         return {
             "net": None if own else point.net,
             "data": None if own else point.data,
             "at": "given" if own or point.checkpoint else point.at,
             "seed": self.settings.seed,
             "n_params": counted.dim,
+            "n_samples": self.samples,
             "loss": self.loss,
             "accuracy": self.accuracy,
             **values,
             "conclusion": counted.conclusion,
-            "outliers": {
-                "number": count,
-                "values": self.eigenvalues.flip(0)[:count].tolist(),
-                "definition": "the eigenvalues above the largest ratio of neighbours among the "
-                f"{TOP} largest that are proved positive",
-            },
+            "outliers": self._outliers(),
             "gaps": [asdict(gap) for gap in self.gaps[:5]],
+            "split": self.split.to_json(),
+            "ridge": None if ridge is None else ridge.to_json(),
+            "seconds": self.seconds,
             "eigenvalues": self.eigenvalues.tolist(),
+        }
+
+    def _outliers(self) -> dict[str, Any]:
+        expected = self.expected_gap
+        return {
+            "number": self.outliers,
+            "values": self.eigenvalues.flip(0)[: self.outliers].tolist(),
+            "expected": self.expected,
+            "expected_gap": None if expected is None else asdict(expected[1]),
+            "expected_gap_place": None if expected is None else expected[0],
+            "typical_ratio": typical_ratio(self.gaps),
+            "definition": "the eigenvalues above the largest ratio of neighbours among the "
+            f"{self.window} largest that are proved positive",
         }
 
 
@@ -131,7 +183,7 @@ def run_spectrum(
     Args:
         settings: at which point.
         folder: keeps the result, `RunFolder(path, settings.identity())`.
-        progress: as in `run_index`.
+        progress: as in `run_index`; its stage "split" is the products with G.
         notice: called with a sentence if the result was there already.
 
     Raises:
@@ -144,69 +196,73 @@ def run_spectrum(
         torch.Size([760])
     """
     piece = None if folder is None else folder.load(_KEY)
-    if piece is None:
-        return _computed(settings, folder, progress)
-    if notice is not None and folder is not None:
-        notice(f"resumed: the eigenvalues are in {folder.path} already")
-    values = piece.payload["inertia"] | {"eigenvalues": piece.tensors["eigenvalues"].tolist()}
-    return SpectrumResult(
-        settings,
-        piece.tensors["eigenvalues"],
-        piece.tensors["theta"],
-        Inertia.from_json(values),
-        piece.payload["loss"],
-        piece.payload["accuracy"],
-    )
-
-
-def _computed(
-    settings: SpectrumSettings, folder: RunFolder | None, progress: Progress | None
-) -> SpectrumResult:
-    point = make_point(settings.point, settings.seed, progress=progress)
-    counted = inertia(point.f, point.theta, method="eigh", progress=progress)
-    values = counted.eigenvalues or ()  # none where the Hessian is not finite
-    eigenvalues = torch.tensor(values, dtype=torch.float64)
-    result = SpectrumResult(
-        settings,
-        eigenvalues,
-        point.theta,
-        counted,
-        point.f.at_l2(0.0).value(point.theta),
-        accuracy(point.f, point.theta),
-    )
+    if piece is not None:
+        if notice is not None and folder is not None:
+            notice(f"resumed: the eigenvalues are in {folder.path} already")
+        return SpectrumResult.from_piece(settings, piece.payload, piece.tensors)
+    payload, tensors = spectrum_task(settings, progress=progress)
     if folder is not None:
-        payload = {
-            "inertia": counted.to_json() | {"eigenvalues": None},
-            "loss": result.loss,
-            "accuracy": result.accuracy,
-        }
-        folder.save(_KEY, payload, {"theta": point.theta, "eigenvalues": eigenvalues})
-    return result
+        folder.save(_KEY, payload, tensors)
+    return SpectrumResult.from_piece(settings, payload, tensors)
 
 
-def top_gaps(eigenvalues: Float64[Tensor, "D"], radius: float, top: int = TOP) -> tuple[Gap, ...]:
-    """Ratios of neighbours among the `top` largest eigenvalues above `radius`, widest first.
-
-    A heuristic for counting outliers, without a threshold: the largest ratio is where the bulk is
-    said to end. For C classes C - 1 outliers are expected; a flat top gives a ratio near 1, which
-    says that there are none.
+def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = None) -> Outcome:
+    """One spectrum, a function of its arguments alone, so that any process can do it.
 
     Args:
-        eigenvalues: ascending, shape (D,).
-        radius: those above it are truly positive.
-        top: how many to look at.
+        settings: at which point.
+        progress: as in `run_spectrum`.
 
-    Source:
-        C - 1 outliers of a Hessian of cross-entropy: Sagun, Bottou & LeCun, Eigenvalues of the
-        Hessian in deep learning (2016); Papyan, JMLR 21 (2020).
-
-    Example:
-        >>> top_gaps(torch.tensor([-1.0, 0.5, 0.6, 6.0, 9.0]).double(), 1e-9)[0].above
-        2
+    Returns:
+        JSON values, and the tensors eigenvalues (D,) and θ (D,): `SpectrumResult.from_piece` makes
+        a result of them.
     """
-    largest = [v for v in eigenvalues.flip(0)[:top].tolist() if v > radius and math.isfinite(v)]
-    gaps = [
-        Gap(above, lower, upper, upper / lower)
-        for above, (upper, lower) in enumerate(pairwise(largest), start=1)
-    ]
-    return tuple(sorted(gaps, key=lambda gap: -gap.ratio))
+    point = make_point(settings.point, settings.seed, progress=progress)
+    f, theta, clock = point.f, point.theta, _Clock()
+    hessian = f.enclosed_hessian(theta, progress=_stage(progress, "Hessian"))
+    clock.stop("hessian")
+    counted = inertia(f, theta, method="eigh", hessian=hessian, progress=progress)
+    clock.stop("eigenvalues")
+    values = counted.eigenvalues or ()  # none where the Hessian is not finite
+    eigenvalues = torch.tensor(values, dtype=torch.float64)
+    split = split_ends(
+        f.network, theta, hessian, eigenvalues - 2 * f.l2, counted.radius,
+        progress=_stage(progress, "split"),
+    )  # fmt: skip
+    clock.stop("split")
+    payload = {
+        "inertia": counted.to_json() | {"eigenvalues": None},
+        "loss": f.at_l2(0.0).value(theta),
+        "accuracy": accuracy(f, theta),
+        "samples": None if f.network is None else f.network.samples,
+        "classes": _classes(point),
+        "split": split.to_json(),
+        "seconds": {"train": point.seconds} | clock.seconds,
+    }
+    return payload, {"theta": theta, "eigenvalues": eigenvalues}
+
+
+def _classes(point: Point) -> int | None:
+    net: Network | None = point.f.network
+    if net is None or net.loss != "cross_entropy":
+        return None
+    with torch.no_grad():
+        return net.output(net.unflatten(point.theta), net.x[:1]).shape[1]
+
+
+def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    if progress is None:
+        return None
+    return lambda done, total: progress(name, done, total)
+
+
+class _Clock:
+    """Seconds from one stop to the next, by name."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stop(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name], self._last = now - self._last, now

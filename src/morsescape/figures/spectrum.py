@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -14,12 +15,12 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.common import BLUE, GREY, VERMILLION, rounded_up
+from morsescape.figures.common import BLUE, GREY, ORANGE, VERMILLION, rounded_up
 
 Interval = tuple[int, int]
 Values = Tensor | np.ndarray | Sequence[float]
 
-NEGATIVE, UNDECIDED, POSITIVE = VERMILLION, GREY, BLUE
+NEGATIVE, UNDECIDED, POSITIVE, GAP = VERMILLION, GREY, BLUE, ORANGE
 _BINS = 60
 _PER_DECADE = 5
 
@@ -31,6 +32,7 @@ def spectrum_histogram(
     *,
     intervals: Mapping[str, Interval] | None = None,
     outliers: int = 0,
+    gap: tuple[float, float] | None = None,
 ) -> Axes:
     """Histogram of the eigenvalues on a symlog axis, linear only inside the undecided band.
 
@@ -44,6 +46,7 @@ def spectrum_histogram(
         intervals: "negative", "null" and "positive" as proved, for the legend; None takes what
             the radius says.
         outliers: how many of the largest to mark.
+        gap: (lower, upper) between bulk and outliers; the bulk is everything below it.
 
     Raises:
         ArgumentError: no eigenvalues, or some that are not finite.
@@ -62,7 +65,8 @@ def spectrum_histogram(
     _symlog_ticks(ax, band, float(edges[0]), float(edges[-1]))
     margin = 10 ** (1 / _PER_DECADE)
     ax.set_xlim(edges[0] * margin, edges[-1] * margin)
-    _finish(ax, values, radius, intervals, _mark(ax, values, edges, outliers))
+    marks = [*_mark(ax, values, edges, outliers), *_mark_gap(ax, values, gap)]
+    _finish(ax, values, radius, intervals, marks)
     return ax
 
 
@@ -73,6 +77,7 @@ def spectrum_linear(
     *,
     intervals: Mapping[str, Interval] | None = None,
     outliers: int = 0,
+    gap: tuple[float, float] | None = None,
 ) -> Axes:
     """Histogram of the eigenvalues on a linear axis, counts on a log axis.
 
@@ -83,6 +88,7 @@ def spectrum_linear(
         ax: where to draw; None makes a figure.
         intervals: as in `spectrum_histogram`.
         outliers: how many of the largest to mark.
+        gap: as in `spectrum_histogram`.
 
     Raises:
         ArgumentError: no eigenvalues, or some that are not finite.
@@ -99,7 +105,8 @@ def spectrum_linear(
     edges = width * np.arange(math.floor(low / width), math.ceil(high / width) + 2)
     # The band is thinner than a line here: its bar is drawn half as wide as the others.
     _draw_bars(ax, values, edges, _band(values, radius), (-width / 4, width / 4))
-    _finish(ax, values, radius, intervals, _mark(ax, values, edges, outliers))
+    marks = [*_mark(ax, values, edges, outliers), *_mark_gap(ax, values, gap)]
+    _finish(ax, values, radius, intervals, marks)
     return ax
 
 
@@ -109,6 +116,7 @@ def spectrum_figure(
     *,
     intervals: Mapping[str, Interval] | None = None,
     outliers: int = 0,
+    gap: tuple[float, float] | None = None,
     title: str = "",
 ) -> Figure:
     """Both histograms side by side, linear and symlog, in the width of a page.
@@ -119,21 +127,38 @@ def spectrum_figure(
     """
     figure = Figure(figsize=(7.2, 3.3), layout="constrained")
     left, right = figure.subplots(1, 2, sharey=True)
-    spectrum_linear(eigenvalues, radius, left, intervals=intervals, outliers=outliers)
-    spectrum_histogram(eigenvalues, radius, right, intervals=intervals, outliers=outliers)
+    spectrum_panels(
+        left, right, eigenvalues, radius, intervals=intervals, outliers=outliers, gap=gap
+    )
+    if title:
+        figure.suptitle(title, fontsize=9)
+    return figure
+
+
+def spectrum_panels(
+    left: Axes,
+    right: Axes,
+    eigenvalues: Values,
+    radius: float,
+    *,
+    intervals: Mapping[str, Interval] | None = None,
+    outliers: int = 0,
+    gap: tuple[float, float] | None = None,
+) -> None:
+    """Both histograms in the axes given, with one legend below their figure."""
+    marks: dict[str, Any] = {"intervals": intervals, "outliers": outliers, "gap": gap}
+    spectrum_linear(eigenvalues, radius, left, **marks)
+    spectrum_histogram(eigenvalues, radius, right, **marks)
     legends = [legend for ax in (left, right) if (legend := ax.get_legend()) is not None]
     entries = [artist for artist in legends[-1].legend_handles if artist is not None]
     for legend in legends:
         legend.remove()
-    # One below both, instead of the same one twice.
-    figure.legend(
-        handles=entries, loc="outside lower center", ncols=len(entries), fontsize=7.5,
+    # One below both, instead of the same one twice; a second row rather than a wider figure.
+    left.figure.legend(
+        handles=entries, loc="outside lower center", ncols=min(4, len(entries)), fontsize=7.5,
         frameon=False, handlelength=1.2, columnspacing=1.4,
     )  # fmt: skip
     right.set_ylabel("")
-    if title:
-        figure.suptitle(title, fontsize=9)
-    return figure
 
 
 # -- inside ---------------------------------------------------------------------------------------
@@ -199,12 +224,35 @@ def _mark(ax: Axes, values: np.ndarray, edges: np.ndarray, outliers: int) -> lis
     )  # fmt: skip
 
 
+def _mark_gap(
+    ax: Axes, values: np.ndarray, gap: tuple[float, float] | None
+) -> list[Patch | Line2D]:
+    """The gap as a shaded span, and a line over the bulk below it."""
+    if gap is None:
+        return []
+    lower, upper = gap
+    ax.axvspan(lower, upper, facecolor="none", edgecolor=GAP, hatch="//////", lw=0)
+    bulk = int((values <= lower).sum())
+    (line,) = ax.plot(
+        [float(values.min()), lower], [0.97] * 2, color="black", lw=1.2, marker="|", ms=6,
+        transform=ax.get_xaxis_transform(), label=f"bulk: {bulk:,}",
+    )  # fmt: skip
+    hatched = Patch(
+        facecolor="none",
+        edgecolor=GAP,
+        hatch="//////",
+        lw=0,
+        label=f"gap: ratio {upper / lower:.2f}",
+    )
+    return [line, hatched]
+
+
 def _finish(
     ax: Axes,
     values: np.ndarray,
     radius: float,
     intervals: Mapping[str, Interval] | None,
-    marks: list[Line2D],
+    marks: Sequence[Patch | Line2D],
 ) -> None:
     ax.set_yscale("log")
     # Room below a count of one, so that its bar is seen, and above for the marks.

@@ -117,10 +117,13 @@ class RunFolder:
             content["tensors_sha256"] = hashlib.sha256(data).hexdigest()
             # The tensors first: the piece exists from the moment that its JSON does.
             write_bytes_atomic(tensor_file, data)
+        written = pretty(content | {"sha256": digest(content)})
         try:
-            write_bytes_atomic(json_file, pretty(content | {"sha256": digest(content)}))
+            write_bytes_atomic(json_file, written)
         except BaseException:
-            tensor_file.unlink(missing_ok=True)
+            # Not if the interrupt came after the JSON had its name: then the piece is whole.
+            if not (json_file.exists() and json_file.read_bytes() == written):
+                tensor_file.unlink(missing_ok=True)
             raise
 
     def load(self, key: str) -> Piece | None:

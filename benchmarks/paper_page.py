@@ -1,0 +1,82 @@
+"""The measured part of docs/paper.md, from a folder of `morsescape reproduce`.
+
+    python benchmarks/paper_page.py --folder DIR
+
+Takes what is finished in DIR and computes nothing. Rewrites what stands between
+`<!-- measured -->` and `<!-- end of measured -->` in docs/paper.md, draws docs/pictures/paper/*.png
+and copies results.json to docs/results/paper/.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from morsescape.experiments import ReproduceResult, ReproduceSettings, run_reproduce
+from morsescape.report import reproduce_page, save_figure
+from morsescape.report.page import Page, PageTable, Picture, Section
+from morsescape.store import read_json, write_bytes_atomic, write_json_atomic
+
+DOCS = Path(__file__).parents[1] / "docs"
+START, END = "<!-- measured -->", "<!-- end of measured -->"
+DOTS = 90  # per inch; small files
+
+
+def settings_of(folder: Path) -> ReproduceSettings:
+    """The settings that the folder's results.json says."""
+    values = read_json(folder / "results.json")["settings"]
+    lists = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
+    return ReproduceSettings(**lists)
+
+
+def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
+    """The page in Markdown."""
+    yield f"{page.subtitle} morsescape {result.to_json()['morsescape']}."
+    yield "\n".join(f"- {finding}" for finding in page.findings)
+    for section in page.sections:
+        yield from markdown(section)
+
+
+def markdown(section: Section) -> Iterator[str]:
+    yield f"## {section.title}"
+    yield from section.lead
+    for number, picture in enumerate(section.pictures):
+        yield drawn(picture, f"{section.anchor}-{number}")
+    for table in section.tables:
+        yield from tabled(table)
+    yield from section.details
+    if section.command:
+        yield f"Made by\n\n```\n{section.command}\n```"
+
+
+def tabled(table: PageTable) -> Iterator[str]:
+    yield f"**{table.caption}**"
+    rule = "|".join("---:" if numeric else "---" for numeric in table.numeric)
+    rows = [table.columns, *table.rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    yield "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+    if table.note:
+        yield table.note
+
+
+def drawn(picture: Picture, stem: str) -> str:
+    save_figure(picture.figure, DOCS / "pictures" / "paper" / stem, ("png",), dots=DOTS)
+    return f"![{picture.alt}](pictures/paper/{stem}.png)\n\n*{picture.caption}*"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="--out of morsescape reproduce")
+    folder = parser.parse_args().folder
+    result = run_reproduce(settings_of(folder), folder, compute=False)
+    text = "\n\n".join(measured(reproduce_page(result), result))
+    before, _, rest = (DOCS / "paper.md").read_text().partition(START)
+    after = rest.partition(END)[2]
+    content = f"{before}{START}\n\n{text}\n\n{END}{after}"
+    write_bytes_atomic(DOCS / "paper.md", content.encode())
+    write_json_atomic(DOCS / "results" / "paper" / "results.json", result.to_json())
+
+
+if __name__ == "__main__":
+    main()

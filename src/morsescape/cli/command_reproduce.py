@@ -1,0 +1,152 @@
+"""`morsescape reproduce`: every experiment of the paper, published beside measured, on one page."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from morsescape.cli import options
+from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.experiments import (
+    PARTS,
+    ReproduceResult,
+    ReproduceSettings,
+    run_reproduce,
+    scheduler_from,
+)
+from morsescape.nets import NAMES as NETS
+from morsescape.report import bars, reproduce_page, save_page
+from morsescape.store import write_json_atomic
+
+EXAMPLES = """\
+Examples:
+
+    morsescape reproduce --data digits --runs 3 --members 60 --out digits
+    morsescape reproduce --data mnist fashion-mnist --root data --out paper
+    morsescape reproduce --data mnist --parts tables --net cnn --runs 2 --out cnn
+    morsescape reproduce --data mnist --out paper --scheduler tcp://login:8786
+    morsescape reproduce --data mnist --out paper --page-only
+"""
+_WHAT = "What"
+
+
+def reproduce(
+    more_data: Annotated[
+        list[str] | None,
+        typer.Argument(help="Further data sets, after --data.", metavar="[DATA]...", hidden=True),
+    ] = None,
+    data: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Data sets: digits needs no file; the paper's are mnist fashion-mnist. "
+            "\\[default: digits]",
+            metavar="DATA...",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    root: options.Root = None,
+    samples: options.Samples = None,
+    net: Annotated[
+        str,
+        typer.Option(
+            help="Networks, separated by commas.",
+            metavar="mlp2,mlp3,cnn",
+            rich_help_panel=_WHAT,
+        ),
+    ] = ",".join(NETS),
+    parts: Annotated[
+        str,
+        typer.Option(
+            help="Experiments, separated by commas.",
+            metavar=",".join(PARTS),
+            rich_help_panel=_WHAT,
+        ),
+    ] = ",".join(PARTS),
+    runs: Annotated[
+        int,
+        typer.Option(help="Networks in each setting of the tables.", rich_help_panel=_WHAT),
+    ] = 10,
+    members: Annotated[
+        int,
+        typer.Option(help="Networks in the ensemble of section 5.3.", rich_help_panel=_WHAT),
+    ] = 500,
+    seed: options.Seed = 0,
+    optimizer: Annotated[
+        str,
+        typer.Option(
+            help="Further optimizers for the tables, separated by commas: lbfgs gives them the "
+            "rows that the paper's reviewer asked for.",
+            metavar="NAMES",
+            rich_help_panel=_WHAT,
+        ),
+    ] = "",
+    workers: Annotated[
+        int | None,
+        typer.Option(
+            help="Processes, one thread each. \\[default: one a core, as memory allows]",
+            metavar="N",
+            rich_help_panel="Sweep",
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option(
+            help="Address of a Dask scheduler: its workers do the runs.",
+            metavar="ADDRESS",
+            rich_help_panel="Sweep",
+        ),
+    ] = None,
+    page_only: Annotated[
+        bool,
+        typer.Option("--page-only", help="Compute nothing: the page of what is finished."),
+    ] = False,
+    out: Annotated[
+        Path,
+        typer.Option(
+            help="Keep every finished run here, results.json and index.html; the same command "
+            "resumes, and other data sets or parts may be added.",
+            metavar="DIR",
+            rich_help_panel="Output",
+        ),
+    ] = Path("reproduced"),
+) -> None:
+    """Every experiment of the paper, published beside measured, in one HTML page.
+
+    Counts with proof (tables 5.2 and 5.5), spectra with outliers and gaps and the index as a
+    function of λ (figures 5.2), an ensemble in the plane (section 5.3), linear regression (section
+    5.4), and the ways in which the published counts may have been computed.
+    """
+    with usage():
+        settings = ReproduceSettings(
+            data=tuple([*(data or []), *(more_data or [])] or ["digits"]),
+            nets=_names(net), parts=_names(parts), runs=runs, members=members, seed=seed,
+            samples=samples, optimizers=_names(optimizer), root=root,
+        )  # fmt: skip
+        who = scheduler_from(scheduler, workers)
+    with session(f"finished runs are in {out}, the same command resumes"):
+        check_writable(out / "results.json")
+        with bars(stderr()) as progress:
+            result = run_reproduce(
+                settings, out, scheduler=who, progress=progress, notice=say, compute=not page_only
+            )
+        _write(result, out)
+
+
+def _write(result: ReproduceResult, out: Path) -> None:
+    write_json_atomic(out / "results.json", result.to_json())
+    page = reproduce_page(result)
+    save_page(page, out / "index.html")
+    console = stdout()
+    for sentence in page.findings:
+        console.print(sentence, soft_wrap=not console.is_terminal)
+    if not result.complete:
+        say(f"{len(result.pieces)} of {result.expected} runs are there; without --page-only the "
+            "others are computed")  # fmt: skip
+    say(f"page in {out / 'index.html'}, numbers in {out / 'results.json'}")
+
+
+def _names(listed: str) -> tuple[str, ...]:
+    """The names between commas."""
+    return tuple(name.strip() for name in listed.split(",") if name.strip())

@@ -1,0 +1,180 @@
+"""Every experiment of the paper as one sweep: each a run folder of its own, filled side by side."""
+
+from __future__ import annotations
+
+import os
+import platform
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import torch
+
+from morsescape.data import NAMES as DATA
+from morsescape.errors import ArgumentError
+from morsescape.experiments.parts import PARTS, Part, parts_of
+from morsescape.experiments.point import Progress, check_name
+from morsescape.experiments.schedulers import Scheduler
+from morsescape.experiments.sweep import Task, run_tasks
+from morsescape.nets import NAMES as NETS
+from morsescape.store import Piece, RunFolders
+from morsescape.store.run_folders import BETWEEN
+
+
+@dataclass(frozen=True)
+class ReproduceSettings:
+    """What to reproduce, and how much of it.
+
+    Attributes:
+        data: names of data sets; the paper's are mnist and fashion-mnist.
+        nets: names of networks.
+        parts: which experiments, of `PARTS`.
+        runs: networks in each setting of the tables; run k has seed + k.
+        members: networks in the ensemble of section 5.3.
+        seed: of the first run.
+        samples: take the first so many images; None takes all.
+        optimizers: further optimizers of the trained networks, beside the paper's own.
+        root: folder of the data; it does not change the results.
+
+    Raises:
+        ArgumentError: an unknown name, a name that is given twice, or a number below one.
+
+    Example:
+        >>> ReproduceSettings(("mnist", "fashion-mnist")).runs
+        10
+    """
+
+    data: tuple[str, ...] = ("digits",)
+    nets: tuple[str, ...] = NETS
+    parts: tuple[str, ...] = PARTS
+    runs: int = 10
+    members: int = 500
+    seed: int = 0
+    samples: int | None = None
+    optimizers: tuple[str, ...] = ()
+    root: str | None = None
+
+    def __post_init__(self) -> None:
+        for option, known in (("data", DATA), ("nets", NETS), ("parts", PARTS)):
+            names = getattr(self, option)
+            for name in names or ("none",):
+                check_name(option, name, known)
+            if len(set(names)) < len(names):
+                raise ArgumentError(
+                    f"--{option}", expected="each name once", got=" ".join(names), cure="drop one"
+                )
+        for option, least in (("runs", 1), ("members", 2), ("seed", 0)):
+            if getattr(self, option) < least:
+                raise ArgumentError(
+                    f"--{option}", expected=f"{least} or more", got=getattr(self, option),
+                    cure="pass a larger number",
+                )  # fmt: skip
+
+    def __str__(self) -> str:
+        samples = "all images" if self.samples is None else f"the first {self.samples:,} images"
+        runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
+        return f"{', '.join(self.nets)} on {', '.join(self.data)}, {samples}, {runs} a setting"
+
+
+@dataclass(frozen=True, eq=False)
+class ReproduceResult:
+    """What is there so far: one result for each part that has any of its pieces.
+
+    Attributes:
+        settings: what was asked for.
+        parts: the parts in their order.
+        pieces: the finished pieces by key.
+    """
+
+    settings: ReproduceSettings
+    parts: tuple[Part, ...]
+    pieces: dict[str, Piece]
+
+    def of(self, kind: str) -> list[Any]:
+        """The results of the parts of one kind, as far as they can be told from what is there."""
+        mine = (part for part in self.parts if part.kind == kind)
+        results = (part.collect(_own(part, self.pieces)) for part in mine)
+        return [result for result in results if result is not None]
+
+    @property
+    def expected(self) -> int:
+        """How many pieces there are when all is done."""
+        return sum(len(part.tasks) for part in self.parts)
+
+    @property
+    def complete(self) -> bool:
+        """Whether every piece is there."""
+        return len(self.pieces) == self.expected
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that is written to results.json."""
+        import morsescape
+
+        settings = asdict(self.settings)
+        del settings["root"]  # the same results from any folder
+        kinds = {kind: [r.to_json() for r in self.of(kind)] for kind in self.settings.parts}
+        for spectrum in kinds.get("spectra", []):
+            spectrum.pop("eigenvalues", None)  # thousands of numbers, kept in the run folder
+        return {
+            "source": "Akhtiamov & Thomson 2022, Connectedness of loss landscapes via the lens of "
+            "Morse theory",
+            "morsescape": morsescape.__version__,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "settings": settings,
+            "complete": self.complete,
+            "pieces": {"done": len(self.pieces), "expected": self.expected},
+            **kinds,
+        }
+
+
+def run_reproduce(
+    settings: ReproduceSettings,
+    path: str | os.PathLike[str],
+    *,
+    scheduler: Scheduler | None = None,
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    compute: bool = True,
+) -> ReproduceResult:
+    """Do what is missing below `path`, and give what is there.
+
+    Args:
+        settings: what to reproduce. The folders of other data sets, networks or parts below the
+            same path are left alone, so a reproduction can be extended.
+        path: folder above the run folders of the parts.
+        scheduler: who does the pieces, as in `run_tasks`.
+        progress: called as progress("runs", done, total).
+        notice: called with a sentence if the sweep is resumed or a worker died.
+        compute: False takes only what is there.
+
+    Raises:
+        ArgumentError, DataError: as `run_tasks`; what was finished is kept.
+    """
+    parts = parts_of(settings)
+    folders = RunFolders(path, {part.folder: part.identity for part in parts}, notice)
+    tasks = ordered_tasks(parts)
+    if compute:
+        pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)
+    else:
+        found = ((task.key, folders.load(task.key)) for task in tasks)
+        pieces = {key: piece for key, piece in found if piece is not None}
+    return ReproduceResult(settings, parts, pieces)
+
+
+def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
+    """The tasks of all parts with keys that name the folder; the first runs of every part first.
+
+    So an interrupted reproduction has something of everything.
+    """
+    named = [
+        (place, replace(task, key=f"{part.folder}{BETWEEN}{task.key}"))
+        for part in parts
+        for place, task in enumerate(part.tasks)
+    ]
+    return [task for _, task in sorted(named, key=lambda pair: pair[0])]
+
+
+def _own(part: Part, pieces: dict[str, Piece]) -> dict[str, Piece]:
+    """The pieces of a part that are there, by their own keys, in the order of its tasks."""
+    keys = ((task.key, f"{part.folder}{BETWEEN}{task.key}") for task in part.tasks)
+    return {own: pieces[key] for own, key in keys if key in pieces}

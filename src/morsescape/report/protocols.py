@@ -1,0 +1,261 @@
+"""The counts of all protocols beside the published ones: a table, sentences, a section."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+
+from rich import box
+from rich.table import Table
+
+from morsescape.experiments.protocol_kinds import Protocol
+from morsescape.experiments.protocol_result import ProtocolCounts, ProtocolTable, Setting
+from morsescape.experiments.protocols import ProtocolsResult
+from morsescape.experiments.published import CITATION
+from morsescape.figures.protocols import ProtocolRow, protocol_dots
+from morsescape.report.numbers import number, spread
+from morsescape.report.page import PageTable, Picture, Section
+
+_ONCE, _TWICE = "softmax once", "softmax twice (no bound)"
+_CLOSENESS = ("off by\nfactor", "within\n2 sd")
+
+
+def protocols_table(result: ProtocolsResult, data: str | None = None) -> Table:
+    """One row a protocol, the closest first, and one column a setting.
+
+    Args:
+        result: what was counted.
+        data: a data set, whose settings alone are shown; None shows all, which may be wide.
+    """
+    shown = result.table
+    own = [setting for setting in shown.settings if data in (None, setting.data)]
+    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    table.add_column("protocol")
+    for heading in (*(str(setting).replace(", ", "\n") for setting in own), *_CLOSENESS):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, marks in _marks(shown, own):
+        table.add_row(name, *map(_narrow, marks), "", "")
+    for row in shown.ranked:
+        counts = (_narrow(spread(row.spread(setting))) for setting in own)
+        table.add_row(row.protocol.name, *counts, *_closeness(row))
+    return table
+
+
+def _narrow(cell: str) -> str:
+    """The standard deviation on a line of its own."""
+    return cell.replace(" ± ", "\n± ")
+
+
+def protocols_sentences(result: ProtocolsResult) -> list[str]:
+    """What follows from the table, one sentence or two a line."""
+    return [*_lead(result), *_details(result)]
+
+
+def protocols_section(result: ProtocolsResult) -> Section:
+    """What happened to the published counts, as a section of the page.
+
+    Example:
+        >>> from morsescape.experiments.protocols import ProtocolsSettings, assemble_protocols
+        >>> section = protocols_section(assemble_protocols(ProtocolsSettings(), {}))
+        >>> section.command
+        'morsescape reproduce --parts protocols --data digits'
+    """
+    table = result.table
+    return Section(
+        "What happened to the published counts",
+        "protocols",
+        tuple(_lead(result)),
+        (_counts(table), _legend(table)),
+        (_picture(table),) if table.settings else (),
+        _command(result),
+        tuple(_details(result)),
+    )
+
+
+# -- tables -----------------------------------------------------------------------------------
+
+
+def _counts(table: ProtocolTable) -> PageTable:
+    marks = ((name, "–", "–", *cells) for name, cells in _marks(table, table.settings))
+    rows = (
+        (
+            row.protocol.name,
+            *_closeness(row),
+            *(spread(row.spread(setting)) for setting in table.settings),
+        )
+        for row in table.ranked
+    )
+    return PageTable(
+        "Negative eigenvalues as each protocol counts them, the closest first",
+        ("protocol", "off by factor", "within 2 sd", *map(str, table.settings)),
+        (*marks, *rows),
+        f"Estimates, not proved{_runs(table)}. Published: {CITATION}, mean ± standard deviation of "
+        "10 runs. Structural bound: of cross-entropy on logits; it holds for the exact Hessian.",
+    )
+
+
+def _legend(table: ProtocolTable) -> PageTable:
+    rows = tuple((row.protocol.name, str(row.protocol)) for row in table.rows)
+    return PageTable("What each protocol does", ("protocol", "how it counts"), rows)
+
+
+def _marks(table: ProtocolTable, settings: Sequence[Setting]) -> Iterator[tuple[str, list[str]]]:
+    """What the counts are to be compared with: a name, and a cell for each setting."""
+    if table.published:
+        yield "published", [str(table.published.get(s, "–")) for s in settings]
+    yield "structural bound", [number(table.bounds.get(s), ",") for s in settings]
+
+
+def _closeness(row: ProtocolCounts) -> tuple[str, str]:
+    if not row.published:
+        return "–", "–"
+    return number(row.factor(), ".2f"), f"{row.within()} of {len(row.published)}"
+
+
+def _runs(table: ProtocolTable) -> str:
+    if table.runs == 1:
+        return ", each of one network"
+    return f", mean ± standard deviation over {table.runs} networks"
+
+
+# -- picture ----------------------------------------------------------------------------------
+
+
+def _picture(table: ProtocolTable) -> Picture:
+    ax = protocol_dots([_dots(table, setting) for setting in table.settings])
+    return Picture(
+        ax.figure.figure,
+        "For each setting, on one logarithmic axis: a dot for the count of each protocol, the "
+        "structural bound, and the published number. The numbers are in the table.",
+        "One setting, counted in many ways. Dots: protocols; ring: the one that is closest over "
+        "all settings. What lies beyond the structural bound is rounding noise of the null space, "
+        "or another loss.",
+    )
+
+
+def _dots(table: ProtocolTable, setting: Setting) -> ProtocolRow:
+    paper, closest = table.published.get(setting), table.closest
+    nearest = None if closest is None else closest.spread(setting)
+    return ProtocolRow(
+        str(setting),
+        {
+            kind: [c[0] for row in table.rows if (c := row.spread(setting)) and _kind(row) == kind]
+            for kind in (_ONCE, _TWICE)
+        },
+        None if paper is None else (paper.mean, paper.sd),
+        None if nearest is None else nearest[0],
+        table.bounds.get(setting),
+    )
+
+
+def _kind(row: ProtocolCounts) -> str:
+    return _TWICE if row.protocol.double_softmax else _ONCE
+
+
+# -- sentences --------------------------------------------------------------------------------
+
+
+def _lead(result: ProtocolsResult) -> Iterator[str]:
+    table = result.table
+    there, asked = len(table.settings), len(result.settings.settings)
+    so_far = "" if result.complete else f"Not finished; of {there} of {asked} settings so far: "
+    yield f"{so_far}{table.conclusion}"
+    if table.closest is not None:
+        yield _closest(table.closest)
+    nets = [(net, table.closest_for(net)) for net in table.nets]
+    if len(nets) > 1:
+        yield (
+            f"Compared on one network at a time, {'; '.join(_one(*near) for near in nets)}. With "
+            "fewer numbers to match, a close one is more often chance."
+        )
+    yield from _bound(table)
+
+
+def _closest(row: ProtocolCounts) -> str:
+    worst = row.worst
+    return (
+        f"“{row.protocol.name}” is: {row.protocol}. It is farthest off for {worst}: "
+        f"{spread(row.spread(worst))} against {row.published[worst]} published."
+    )
+
+
+def _one(net: str, row: ProtocolCounts | None) -> str:
+    if row is None:
+        return f"no protocol has all counts for {net}"
+    settings = sum(setting.net == net for setting in row.published)
+    return (
+        f"“{row.protocol.name}” is closest for {net} (off by a factor of "
+        f"{number(row.factor(net), '.2f')}, {row.within(net)} of {settings} within 2 sd)"
+    )
+
+
+def _bound(table: ProtocolTable) -> Iterator[str]:
+    """The structural bound, its proof, and the published numbers above it."""
+    known = {setting: bound for setting, bound in table.bounds.items() if bound is not None}
+    if not known:
+        return
+    numbers = dict.fromkeys(
+        f"{table.sizes[s]:,} − {table.sizes[s] - bound:,} = {bound:,} for {s.net}"
+        for s, bound in known.items()
+    )
+    yield (
+        "Structural bound. In a ReLU network the output is affine in any one layer's parameters "
+        "(near almost every point; in the last layer's everywhere), and cross-entropy is convex in "
+        "the output, so the Hessian is positive semidefinite on that layer's parameters. By Cauchy "
+        "interlacing the number of negative eigenvalues is at most that of the other parameters: "
+        f"{', '.join(numbers)}."
+    )
+    papers = {s: p for s, p in table.published.items() if s in known}
+    if papers:
+        above = sum(paper.mean > known[setting] for setting, paper in papers.items())
+        yield (
+            f"{above} of {len(papers)} published numbers are above this bound, so they are not "
+            "numbers of negative eigenvalues of that Hessian. Where softmax is applied twice, the "
+            "loss is another one, and the bound does not hold."
+        )
+
+
+def _details(result: ProtocolsResult) -> Iterator[str]:
+    table = result.table
+    if table.published:
+        yield (
+            "Off by factor: exp of the root mean square, over the settings, of "
+            "log(mean count / published), a mean below 1/2 taken as 1/2. Within 2 sd: settings "
+            "whose mean count is at most 2 published standard deviations off."
+        )
+    yield (
+        "Every count is an estimate: the sign of a computed eigenvalue near zero is decided by "
+        f"rounding{'; one network a setting, so no spread is known' * (table.runs == 1)}."
+    )
+    yield (
+        "Standardised inputs: minus the mean, over the standard deviation, of all pixels of the "
+        "images used. A mini-batch holds the first images that the training saw; with fewer images "
+        "than that it holds them all. Networks of standardised inputs or of a second softmax were "
+        "trained so. Rows by double backward are computed on mini-batches only: on 60,000 images "
+        "each of thousands of rows is a pass over all of them."
+    )
+    yield from _missing(table)
+    yield from (f"Training: {remark}." for remark in result.remarks)
+
+
+def _missing(table: ProtocolTable) -> Iterator[str]:
+    lost = [(r.protocol, s, why) for r in table.rows for s, why in r.missing.items()]
+
+    def name_and_reason(entry: tuple[Protocol, Setting, str]) -> tuple[str, str]:
+        return entry[0].name, entry[2]
+
+    for (name, why), group in groupby(sorted(lost, key=name_and_reason), name_and_reason):
+        yield f"Not counted by “{name}”: {'; '.join(str(s) for _, s, _ in group)}: {why}."
+
+
+def _command(result: ProtocolsResult) -> str:
+    asked = result.settings
+    options: Mapping[str, str] = {
+        "--data": " ".join(asked.data),
+        "--root": "" if asked.data == ("digits",) else "DIR",
+        "--net": "" if asked.nets == type(asked)().nets else ",".join(asked.nets),
+        "--samples": "" if asked.samples is None else str(asked.samples),
+        "--seed": str(asked.seed or ""),
+    }
+    words = (f"{option} {value}" for option, value in options.items() if value)
+    return " ".join(["morsescape reproduce --parts protocols", *words])

@@ -1,0 +1,77 @@
+"""The page of `morsescape reproduce`: what was found, then each experiment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from morsescape.experiments.published import CITATION
+from morsescape.experiments.reproduce import ReproduceResult
+from morsescape.report.linear_regression import linear_section
+from morsescape.report.page import Page, Section
+from morsescape.report.protocols import protocols_section
+from morsescape.report.ridge import ridge_section
+from morsescape.report.scatter import scatter_section
+from morsescape.report.sections import index_section
+from morsescape.report.spectrum import spectra_section
+
+TITLE = "The loss landscape, re-measured"
+
+
+def reproduce_page(result: ReproduceResult) -> Page:
+    """Findings, the table of counts and their picture, then a section for each experiment."""
+    sections = tuple(_sections(result))
+    tables = next((s for s in sections if s.anchor == "tables"), None)
+    return Page(
+        TITLE,
+        f"{result.settings}. Published numbers: {CITATION}.",
+        tuple(_findings(result, sections)),
+        sections,
+        key_table=tables.tables[0] if tables else None,
+        key_picture=tables.pictures[0] if tables and tables.pictures else None,
+        footer=tuple(_footer(result)),
+    )
+
+
+def _sections(result: ReproduceResult) -> Iterator[Section]:
+    for kind, makers in _SECTIONS.items():
+        results = result.of(kind) if kind in result.settings.parts else []
+        if results:
+            for make in makers:
+                yield from make(results)
+
+
+def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterator[str]:
+    if not result.complete:
+        yield (
+            f"Not finished: {len(result.pieces)} of {result.expected} runs are there; what follows "
+            "is of those."
+        )
+    for section in sections:
+        if section.lead:
+            yield section.lead[0]
+
+
+def _footer(result: ReproduceResult) -> Iterator[str]:
+    written = result.to_json()
+    versions = ", ".join(f"{name} {version}" for name, version in written["versions"].items())
+    yield f"morsescape {written['morsescape']}, {versions}."
+    yield f"Settings: {result.settings}; seed {result.settings.seed}."
+    yield f"Source: {written['source']}."
+
+
+def _each(make: Callable[[Any], Section]) -> Callable[[list[Any]], list[Section]]:
+    return lambda results: [make(result) for result in results]
+
+
+def _one(make: Callable[[list[Any]], Section]) -> Callable[[list[Any]], list[Section]]:
+    return lambda results: [make(results)]
+
+
+_SECTIONS: dict[str, tuple[Callable[[list[Any]], list[Section]], ...]] = {
+    "tables": (_one(index_section),),
+    "spectra": (_one(spectra_section), _one(ridge_section)),
+    "scatter": (_each(scatter_section),),
+    "linear": (_each(linear_section),),
+    "protocols": (_each(protocols_section),),
+}

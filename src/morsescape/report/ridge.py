@@ -1,0 +1,183 @@
+"""The index of f = L + λ‖θ‖² over λ: sentences, and the section of the page."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+from matplotlib.figure import Figure
+
+from morsescape.errors import ArgumentError
+from morsescape.experiments.ridge import RidgeCurve, RidgeGap
+from morsescape.experiments.spectrum import SpectrumResult
+from morsescape.figures import rounded_up
+from morsescape.figures.ridge import ridge_curve
+from morsescape.report.numbers import interval
+from morsescape.report.page import PageTable, Picture, Section
+from morsescape.report.points import point_name, point_options
+
+_COLUMNS = 3  # of small pictures in a row
+
+
+def ridge_sentences(curve: RidgeCurve) -> list[str]:
+    """What the curve says, one sentence a line.
+
+    Example:
+        >>> import torch
+        >>> curve = RidgeCurve(torch.tensor([-2.0, -0.1, 0.0, 3.0]).double(), 1e-9)
+        >>> print(*ridge_sentences(curve), sep=chr(10))
+        Index of L + λ‖θ‖² without a ridge: [2, 3]; every λ above 1 makes it 0.
+        Widest gap for -2λ, by ratio: λ from 5.0e-10 to 5.0e-02, index 2 (take λ = 5.0e-06).
+        Widest by difference: λ from 5.0e-02 to 1.0e+00, index 1.
+    """
+    gap, broad = curve.widest_gap(), curve.widest_by_difference()
+    first = interval(curve.index(0.0))
+    lines = [
+        f"Index of L + λ‖θ‖² without a ridge: {first}; every λ above {curve.convex.below:.3g} "
+        "makes it 0."
+    ]
+    if math.isinf(gap.above):
+        return lines
+    place = f"take λ = {gap.l2:.1e}" if gap.l2 else "no ridge is needed"
+    return [
+        *lines,
+        f"Widest gap for -2λ, by ratio: λ {_range(gap)}, index {gap.index} ({place}).",
+        f"Widest by difference: λ {_range(broad)}, index {broad.index}.",
+    ]
+
+
+def ridge_section(results: Sequence[SpectrumResult]) -> Section:
+    """The curve of each setting, the widest gap in which to place -2λ, and the index there.
+
+    Args:
+        results: spectra, one for each setting.
+
+    Raises:
+        ArgumentError: no results.
+
+    Example:
+        >>> from morsescape.experiments import PointSettings, SpectrumSettings, run_spectrum
+        >>> result = run_spectrum(SpectrumSettings(PointSettings(at="random", samples=30)))
+        >>> ridge_section([result]).tables[0].columns[:2]
+        ('network, data, point', 'index without ridge')
+    """
+    curves = [(result, curve) for result in results if (curve := result.ridge) is not None]
+    if not curves:
+        raise ArgumentError(
+            "results", expected="at least one with a proved radius", got=f"{len(results)} without",
+            cure="compute a spectrum",
+        )  # fmt: skip
+    commands = (
+        f"morsescape spectrum{point_options(result.settings.point, result.settings.seed)} --out DIR"
+        for result, _ in curves
+    )
+    return Section(
+        "The index over λ",
+        "ridge",
+        tuple(_lead(curves)),
+        (_table(curves),),
+        (_picture(curves),),
+        "\n".join(commands),
+        tuple(_details()),
+    )
+
+
+# -- inside ---------------------------------------------------------------------------------------
+
+Curves = Sequence[tuple[SpectrumResult, RidgeCurve]]
+
+
+def _lead(curves: Curves) -> Iterator[str]:
+    gaps = [curve.widest_gap() for _, curve in curves]
+    undecided = sum(low < high for low, high in (curve.index(0.0) for _, curve in curves))
+    places = [gap.l2 for gap in gaps if gap.l2 and not math.isinf(gap.above)]
+    text = (
+        f"With λ in the widest gap of its spectrum the index of L + λ‖θ‖² is one proved number in "
+        f"each of {len(curves)} settings"
+        if len(curves) > 1
+        else f"With λ in the widest gap of the spectrum the index of L + λ‖θ‖² is {gaps[0].index}, "
+        "proved"
+    )
+    if undecided:
+        text += f"; without a ridge the null space leaves it undecided in {undecided}"
+    if places:
+        between = dict.fromkeys((f"{min(places):.1e}", f"{max(places):.1e}"))
+        text += f". The λ to take is {' to '.join(between)}"
+    yield text + "."
+    most = [curve.convex.below for _, curve in curves]
+    between = dict.fromkeys((f"{min(most):.1e}", f"{max(most):.1e}"))
+    yield (
+        f"The index falls to 0, at these points, only for λ above {' to '.join(between)}: there "
+        "2λ exceeds the most negative curvature of L."
+    )
+
+
+def _details() -> Iterator[str]:
+    yield (
+        "Hess f = Hess L + 2λI (the paper writes λ·Id), so the index is the number of eigenvalues "
+        "of Hess L below -2λ. Each is known up to a proved radius, so each index is a proved "
+        "interval; it is one number wherever -2λ is farther than the radius from every eigenvalue."
+    )
+    yield (
+        "The widest gap is the one of the largest ratio of its ends, in which λ may change by the "
+        "largest factor: λ has no natural unit. By difference the widest gap lies among the most "
+        "negative eigenvalues, where the ridge is as strong as the curvature of L. The point is "
+        "kept while λ changes: a network trained with this λ would be at another one."
+    )
+
+
+def _table(curves: Curves) -> PageTable:
+    columns = (
+        "network, data, point", "index without ridge", "widest gap, by ratio: λ", "ratio",
+        "λ to take", "index there", "by difference: λ", "index there", "index 0 above λ", "radius",
+    )  # fmt: skip
+    return PageTable(
+        "Where to place -2λ",
+        columns,
+        tuple(tuple(_row(result, curve)) for result, curve in curves),
+        "Each index is proved for every λ strictly inside its gap; ends of gaps and the radius are "
+        "rounded to the digits shown.",
+    )
+
+
+def _row(result: SpectrumResult, curve: RidgeCurve) -> Iterator[str]:
+    gap, broad = curve.widest_gap(), curve.widest_by_difference()
+    estimate = " (est.)" if result.inertia.status.name == "ESTIMATE" else ""
+    yield point_name(result.settings.point)
+    yield interval(curve.index(0.0)) + estimate
+    yield _range(gap)
+    yield "∞" if math.isinf(gap.ratio) else f"{gap.ratio:.3g}"
+    yield f"{gap.l2:.1e}" if gap.l2 else "0"
+    yield f"{gap.index:,}{estimate}"
+    yield _range(broad)
+    yield f"{broad.index:,}{estimate}"
+    yield f"{curve.convex.below:.2e}"
+    yield rounded_up(curve.radius)
+
+
+def _range(gap: RidgeGap) -> str:
+    end = f"to {gap.above:.1e}" if math.isfinite(gap.above) else "on"
+    return f"from {f'{gap.below:.1e}' if gap.below else '0'} {end}"
+
+
+def _picture(curves: Curves) -> Picture:
+    rows = math.ceil(len(curves) / _COLUMNS)
+    columns = min(_COLUMNS, len(curves))
+    figure = Figure(figsize=(2.5 * columns + 0.4, 2.2 * rows + 0.5), layout="constrained")
+    axes = figure.subplots(rows, columns, squeeze=False).ravel()
+    for ax in axes[len(curves) :]:
+        ax.remove()
+    for (result, curve), ax in zip(curves, axes, strict=False):
+        gap = curve.widest_gap()
+        ends = (gap.below, min(gap.above, 1e300))
+        ridge_curve(*curve.steps(), ax, gap=ends, at=(gap.l2, gap.index))
+        ax.set_title(point_name(result.settings.point), fontsize=8)
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+    return Picture(
+        figure,
+        "For each setting a staircase that falls from the index without a ridge to 0 as λ grows, "
+        "with the widest gap shaded. The numbers are in the table.",
+        "The proved interval for the index of L + λ‖θ‖² at each λ; where both ends are one line, "
+        "the index is one number.",
+    )
