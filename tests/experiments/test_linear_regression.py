@@ -47,7 +47,7 @@ def test_the_solution_is_that_of_lapack_and_of_the_normal_equations(result):
 def test_the_hessian_is_that_of_the_formula_at_every_place(result):
     design = torch.cat([result.x, torch.ones(100, 1).double()], 1)
     true = torch.linalg.eigvalsh(2 * design.t() @ design / 100)
-    error = (torch.tensor(result.eigenvalues).double() - true).abs().max()
+    error = (torch.tensor(result.eigenvalues, dtype=torch.float64) - true).abs().max()
     assert float(error) <= result.inertia.radius < 1e-12
     assert (result.hessian_difference, result.places) == (0.0, 5)
 
@@ -86,7 +86,9 @@ def test_stochastic_descent_comes_nearer_and_nearer(result):
 
 
 def test_the_starts_do_not_share_their_orders(result):
-    assert len({tuple(theta) for theta in result.stochastic.tolist()}) == SETTINGS.starts
+    # With one order for all, the ends would be far nearer to each other than to the solution.
+    apart = torch.pdist(result.stochastic).median()
+    assert float(apart) > 0.5 * float(result.sgd_distances[:, -1].median())
 
 
 def test_the_accuracy_is_the_share_of_points_on_their_side(result):

@@ -9,30 +9,34 @@ of a network on a box costs as much as the one at a point, with its proof.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.func import grad, jacfwd
 
+from morsescape.critical.double import Double
+from morsescape.critical.double_machine import DoubleMachine
 from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
 from morsescape.hessian.bound import LOST as _LOST
 from morsescape.hessian.dense import Hessian, hessian_on_box
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import NotTraceable, Program, record
+from morsescape.hessian.program import Machine, NotTraceable, Program, record
 from morsescape.hessian.tangents import Responses, choose
 from morsescape.network import Network
 from morsescape.objective import Objective
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
+_SHARP_CHUNK = 128  # the same in twice the precision, which takes more memory
 _UP = INFLATION * (1 + 1e-9)
 
 
 def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | None:
     """A bound on ‖gradient - true ∇f(θ)‖, however it was computed; None if none can be proved."""
     try:
-        balls = list(_loss_gradients(f, theta))
+        balls = [as_ball(x) for x in _loss_gradients(f, theta, Enclosure(), _CHUNK)]
     except (NoErrorRule, NotTraceable, ValueError):
         return None
     middle = torch.stack([ball.mid for ball in balls]).sum(0)
@@ -43,6 +47,22 @@ def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | Non
     off = (gradient - middle - ridge).abs() + radius + sums
     bound = (float(off.norm()) + LOST) * _UP
     return bound if bound < float("inf") else None
+
+
+def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
+    """∇f(θ) in twice the precision, rounded, and a bound on the distance from the true one.
+
+    None where the gradient has an operation that is not known in that precision.
+    """
+    try:
+        parts = list(_loss_gradients(f, theta, DoubleMachine(), _SHARP_CHUNK))
+    except (NoErrorRule, NotTraceable, ValueError):
+        return None
+    gradient = Double.exact(torch.tensor(2 * f.l2).double()) * Double.exact(theta)
+    for part in parts:
+        gradient = gradient + part
+    bound = (float((gradient.lo.abs() + gradient.rad).norm()) + LOST) * _UP
+    return (gradient.hi, bound) if bound < float("inf") else None
 
 
 def hessian_variation(f: Objective, theta: Tensor, radius: float, hessian: Hessian) -> float | None:
@@ -92,15 +112,16 @@ def _function_variation(
     return (sum(float(part.norm()) for part in parts) + LOST) * _UP
 
 
-def _loss_gradients(f: Objective, theta: Tensor) -> Iterator[Ball]:
-    """∇L on balls, in parts that sum to it."""
+def _loss_gradients(f: Objective, theta: Tensor, machine: Machine, chunk: int) -> Iterator[Any]:
+    """∇L as the machine has it, in parts that sum to it."""
     if f.network is None:
         assert f._function is not None
-        yield as_ball(record(grad(f._function), theta).run(Enclosure(), theta))
+        start = Double.exact(theta) if isinstance(machine, DoubleMachine) else theta
+        yield record(grad(f._function), theta).run(machine, start)
         return
     net, programs = f.network, dict[int, Program]()
     responses = Responses(net, choose(net, linear_layers(net, theta)))
-    for x, y in net.chunks(_CHUNK):
+    for x, y in net.chunks(chunk):
         if len(x) not in programs:
             programs[len(x)] = record(grad(responses.loss), theta, x, y)
-        yield as_ball(programs[len(x)].run(Enclosure(), theta, x, y))
+        yield programs[len(x)].run(machine, theta, x, y)

@@ -17,10 +17,11 @@ from morsescape.critical.counted import Counted
 from morsescape.critical.curvature import DENSE, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
+from morsescape.critical.enclosure import sharp_gradient
 from morsescape.critical.negative import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.result import CriticalPoint, SearchStatus
-from morsescape.critical.solver import solver
+from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, inertia
@@ -212,11 +213,22 @@ class _Search:
             step = solve(-point.gradient)
             following = Point.at(self.problem, point.theta + step)
             if not following.norm <= 0.5 * point.norm:
-                self.refined = point
                 break
             point = following
             self._after_step(point)
+        self.refined = point = self._sharpened(point, solve)
         return point
+
+    def _sharpened(self, point: Point, solve: Solver) -> Point:
+        """A last step by the gradient of twice the precision.
+
+        The float64 gradient is off by more than its value here; what is left after this step is
+        the rounding of θ.
+        """
+        if point.norm > self.tol or self.f.network is None:
+            return point
+        sharp = sharp_gradient(self.f, point.theta)
+        return point if sharp is None else Point.at(self.problem, point.theta - solve(sharp[0]))
 
     def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
         """The signs of the curvatures, and the certificate, from one enclosed Hessian."""

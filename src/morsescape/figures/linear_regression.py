@@ -117,4 +117,5 @@ def _dress(ax: Axes, x: str, y: str) -> None:
     ax.set_ylabel(y, fontsize=9)
     ax.spines[["top", "right"]].set_visible(False)
     ax.tick_params(labelsize=8)
-    ax.legend(fontsize=7.5, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))
+    if ax.get_legend_handles_labels()[1]:
+        ax.legend(fontsize=7.5, frameon=False, ncols=2, loc="lower left", bbox_to_anchor=(0, 1))

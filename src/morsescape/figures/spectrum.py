@@ -297,7 +297,8 @@ def _interval(interval: Interval) -> str:
 def _symlog_ticks(ax: Axes, band: float, low: float, high: float) -> None:
     """Zero and about five powers of ten, as far apart on one side as on the other."""
     # Nearer than this to the band, a label would touch that of zero.
-    first = math.ceil(math.log10(band) + 0.7)
+    near = max(0.7, 0.1 * math.log10(max(-low, high) / band))
+    first = math.ceil(math.log10(band) + near)
     last = {sign: math.floor(math.log10(reach)) for sign, reach in ((-1, -low), (1, high))}
     step = max(1, math.ceil(sum(max(0, end - first + 1) for end in last.values()) / 5))
     ticks = [sign * 10.0**n for sign, end in last.items() for n in range(end, first - 1, -step)]

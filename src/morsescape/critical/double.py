@@ -1,0 +1,257 @@
+r"""Numbers of twice the precision: a pair hi + lo of float64 tensors, with a bound on the error.
+
+The sum hi + lo has about 106 bits. Basic operations on pairs err by a few u² (u = 2^-53) of the
+result, here counted as 2^-100; products of matrices are cut into slices whose products are exact
+in float64, in any order of summation (Ozaki et al. 2012); exp, tanh and log are reduced to these.
+Every operation carries a radius: rad bounds |hi + lo - what real arithmetic gives|.
+
+Underflow: a product whose low half falls below the normal range loses at most `_LOST`.
+
+Source:
+    Joldes, Muller & Popescu, ACM TOMS 44 (2017), for the bounds of the basic operations;
+    Ozaki, Ogita, Oishi & Rump, Numerical Algorithms 59 (2012), for products of matrices.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from morsescape.hessian.balls import product
+
+_EPS = 2.0**-100
+_FUNCTION = 2.0**-84  # of exp, relative; of tanh, absolute; of log on [1, 2^20], absolute
+_LOST = 1e-290
+_SPLITTER = 2.0**27 + 1
+_SLICES = 5
+
+
+@dataclass(frozen=True)
+class Double:
+    """All x with |x - (hi + lo)| <= rad, entry by entry."""
+
+    hi: Tensor
+    lo: Tensor
+    rad: Tensor
+
+    @classmethod
+    def exact(cls, x: Tensor) -> Double:
+        """A tensor as it is."""
+        zero = torch.zeros_like(x, dtype=torch.float64)
+        return cls(x.double(), zero, zero)
+
+    @property
+    def mag(self) -> Tensor:
+        """A bound on |hi + lo|, to rounding."""
+        return self.hi.abs() + self.lo.abs()
+
+    def each(self, move: Callable[[Tensor], Any]) -> Double:
+        """What only moves entries, or fetches some."""
+        return Double(move(self.hi), move(self.lo), move(self.rad))
+
+    def __neg__(self) -> Double:
+        return Double(-self.hi, -self.lo, self.rad)
+
+    def __add__(self, other: Double) -> Double:
+        hi, lo = _plus(self.hi, self.lo, other.hi, other.lo)
+        return Double(hi, lo, self.rad + other.rad + _EPS * hi.abs())
+
+    def __sub__(self, other: Double) -> Double:
+        return self + -other
+
+    def __mul__(self, other: Double) -> Double:
+        hi, lo = _times(self.hi, self.lo, other.hi, other.lo)
+        carried = self.rad * (other.mag + other.rad) + self.mag * other.rad
+        return Double(hi, lo, carried + _EPS * hi.abs() + _LOST)
+
+    def __truediv__(self, other: Double) -> Double:
+        hi, lo = _over(self.hi, self.lo, other.hi, other.lo)
+        least = other.mag - 2 * other.lo.abs() - other.rad
+        rad = (self.rad + (hi.abs() + lo.abs()) * other.rad + _LOST) / least + _EPS * hi.abs()
+        return Double(hi, lo, torch.where(least > 0, rad, torch.inf))
+
+    def __matmul__(self, other: Double) -> Double:
+        return _matrix_product(self, other)
+
+    def sum(self, dim: int) -> Double:
+        """Over one dimension, by halves."""
+        x = self.each(lambda t: t.movedim(dim, 0))
+        while (n := len(x.hi)) > 1:
+            half = n // 2
+            added = x.each(lambda t, h=half: t[:h]) + x.each(lambda t, h=half: t[h : 2 * h])
+            last = x.each(lambda t, h=half: t[2 * h :])
+            x = _join([added, last]) if n % 2 else added
+        return x.each(lambda t: t[0])
+
+
+def _join(parts: list[Double]) -> Double:
+    hi, lo, rad = ([getattr(p, name) for p in parts] for name in ("hi", "lo", "rad"))
+    return Double(torch.cat(hi), torch.cat(lo), torch.cat(rad))
+
+
+# -- pairs ----------------------------------------------------------------------------------------
+
+Pair = tuple[Tensor, Tensor]
+
+
+def _two_sum(a: Tensor, b: Tensor) -> Pair:
+    """The sum exactly, as its float64 value and the rest (Knuth)."""
+    s = a + b
+    t = s - a
+    return s, (a - (s - t)) + (b - t)
+
+
+def _fast_two_sum(a: Tensor, b: Tensor) -> Pair:
+    """The same where |a| >= |b| (Dekker)."""
+    s = a + b
+    return s, b - (s - a)
+
+
+def _two_product(a: Tensor, b: Tensor) -> Pair:
+    """The product exactly (Dekker, Veltkamp), without relying on a fused multiplication."""
+    p = a * b
+    a1, a2 = _halves(a)
+    b1, b2 = _halves(b)
+    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
+
+
+def _halves(a: Tensor) -> Pair:
+    c = _SPLITTER * a
+    high = c - (c - a)
+    return high, a - high
+
+
+def _plus(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
+    """AccurateDWPlusDW, 3u² + 13u³."""
+    s, e = _two_sum(ah, bh)
+    t, f = _two_sum(al, bl)
+    s, e = _fast_two_sum(s, e + t)
+    return _fast_two_sum(s, e + f)
+
+
+def _times(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
+    """DWTimesDW1, 7u²."""
+    p, e = _two_product(ah, bh)
+    return _fast_two_sum(p, e + (ah * bl + al * bh))
+
+
+def _over(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
+    """DWDivDW2, 15u² + 56u³."""
+    q = ah / bh
+    ph, pl = _two_product(bh, q)
+    ph, pl = _fast_two_sum(ph, pl + bl * q)
+    return _fast_two_sum(q, ((ah - ph) + (al - pl)) / bh)
+
+
+# -- products of matrices -------------------------------------------------------------------------
+
+
+def _matrix_product(a: Double, b: Double) -> Double:
+    k = a.hi.shape[-1]
+    bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
+    left, top = _slices(a, -1, bits)
+    right, side = _slices(b, -2, bits)
+    hi = lo = None
+    for total in reversed(range(_SLICES)):  # small ones first
+        for i in range(total + 1):
+            # Integers below 2^(2 bits), times a power of two: k of them add up exactly.
+            part = left[i] @ right[total - i]
+            hi, lo = (part, torch.zeros_like(part)) if hi is None else _plus(hi, lo, part, 0 * part)
+    assert hi is not None
+    assert lo is not None
+    cut = k * (_SLICES**2 + 2 * _SLICES + 2) * 2.0 ** (-_SLICES * bits) * (top * side)
+    carried = product(a.rad, b.mag + b.rad) + product(a.mag, b.rad)
+    added = 15 * _EPS * product(a.mag, b.mag)
+    return Double(hi, lo, carried + cut + added + k * _LOST)
+
+
+def _slices(x: Double, dim: int, bits: int) -> tuple[list[Tensor], Tensor]:
+    """Leading parts of hi + lo, each integers up to 2^bits times one power of two along `dim`.
+
+    What is left is at most 2^(-bits · slices) of the largest entry, whose bound is returned too.
+    """
+    hi, lo, parts = x.hi, x.lo, []
+    _, exponent = torch.frexp(hi.abs().amax(dim, keepdim=True))
+    first = _power_of_two(exponent.clamp(min=-850))  # below, everything is lost in `_LOST`
+    for k in range(1, _SLICES + 1):
+        unit = first * 2.0 ** (-bits * k)
+        part = torch.round(hi / unit) * unit
+        hi, lo = _two_sum(hi - part, lo)
+        parts.append(part)
+    return parts, first
+
+
+def _power_of_two(exponent: Tensor) -> Tensor:
+    """2^exponent, exactly: `torch.pow` does not promise that. From -1022 to 1023."""
+    return ((exponent.long() + 1023) << 52).view(torch.float64)
+
+
+# -- elementary functions -------------------------------------------------------------------------
+
+_LN2 = (0.6931471805599453, 2.3190468138462996e-17)  # its first 106 bits
+_HALVINGS, _TERMS = 9, 11
+
+
+def _expm1_scaled(h: Tensor, lo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """The k and s with exp(x) = 2^k (1 + s), |s| < 0.5, by Taylor's series of x/512."""
+    k = torch.round(h / _LN2[0])
+    a, b = (torch.full_like(h, c) for c in _LN2)
+    ph, pl = _times(a, b, k, torch.zeros_like(k))
+    rh, rl = _plus(h, lo, -ph, -pl)
+    rh, rl = rh / 2**_HALVINGS, rl / 2**_HALVINGS
+    one, zero = torch.ones_like(h), torch.zeros_like(h)
+    sh, sl = one, zero
+    for n in range(_TERMS, 1, -1):
+        sh, sl = _times(sh, sl, rh, rl)
+        sh, sl = _over(sh, sl, n * one, zero)
+        sh, sl = _plus(sh, sl, one, zero)
+    sh, sl = _times(sh, sl, rh, rl)
+    for _ in range(_HALVINGS):  # (1 + s)² - 1
+        qh, ql = _times(sh, sl, sh, sl)
+        sh, sl = _plus(2 * sh, 2 * sl, qh, ql)
+    return k, sh, sl
+
+
+def exp(x: Double) -> Double:
+    """e^x, for x up to 700."""
+    h, lo = x.hi.clamp(-740, 700), torch.where(x.hi < -740, 0.0, x.lo)
+    k, sh, sl = _expm1_scaled(h, lo)
+    sh, sl = _plus(sh, sl, torch.ones_like(h), torch.zeros_like(h))
+    half = _power_of_two((k / 2).floor())  # in two steps: 2^k alone may be subnormal
+    rest = _power_of_two(k - (k / 2).floor())
+    sh, sl = sh * half * rest, sl * half * rest
+    rad = sh.abs() * (torch.expm1(x.rad) * (1 + 2**-20) + _FUNCTION) + _LOST
+    return Double(sh, sl, torch.where(x.hi > 700, torch.inf, rad))
+
+
+def tanh(x: Double) -> Double:
+    """Tanh |x| = -s / (2 + s), s = exp(-2|x|) - 1."""
+    sign = torch.where(x.hi < 0, -1.0, 1.0).double()
+    h, lo = (-2 * sign * x.hi).clamp(min=-100), -2 * sign * x.lo
+    lo = torch.where(h == -100, 0.0, lo)
+    e = exp(Double(h, lo, torch.zeros_like(h)))
+    one = Double.exact(torch.ones_like(h))
+    out = (one - e) / (one + e)
+    return Double(sign * out.hi, sign * out.lo, x.rad + _FUNCTION)
+
+
+def log_from_1(x: Double) -> Double:
+    """Log x for 1 <= x <= 2^20: a step of Newton from the float64 value."""
+    guess = Double.exact(torch.log(x.hi))
+    z = x * exp(-guess) - Double.exact(torch.ones_like(x.hi))
+    out = guess + z - z * z * Double.exact(torch.full_like(x.hi, 0.5))
+    inside = (z.hi.abs() < 2.0**-40) & (x.hi >= 1) & (x.hi <= 2.0**20) & (x.rad < 2.0**-21)
+    rad = x.rad * (1 + 2**-20) + _FUNCTION
+    return Double(out.hi, out.lo, torch.where(inside, rad, torch.inf))
+
+
+def logsumexp(x: Double, dim: int) -> Double:
+    """M + log Σ exp(x - M), M the largest entry's float64 value."""
+    top = x.hi.amax(dim, keepdim=True)
+    total = exp(x - Double.exact(top)).sum(dim)
+    return log_from_1(total) + Double.exact(top.squeeze(dim))

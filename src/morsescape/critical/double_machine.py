@@ -1,0 +1,161 @@
+"""A machine that runs recorded programs on numbers of twice the precision.
+
+It knows what the gradients of fully connected and convolutional networks with tanh, sigmoid-like
+softmax and average pooling are made of; anything else is refused by name (`NoErrorRule`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from morsescape.critical.double import Double, exp, logsumexp, tanh
+from morsescape.hessian.balls import NoErrorRule
+
+aten = torch.ops.aten
+
+_MOVES = frozenset(
+    """view _unsafe_view reshape t transpose permute slice select squeeze unsqueeze expand gather
+    clone detach alias flip contiguous slice_scatter select_scatter cat constant_pad_nd""".split()
+)
+_FILLS = frozenset("new_zeros new_ones zeros_like ones_like full_like new_full".split())
+
+
+class DoubleMachine:
+    """Carries out aten operations on `Double`; integers and exact constants stay tensors."""
+
+    bounded = False
+
+    def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation's result, a `Double` wherever something may be rounded."""
+        name = target.overloadpacket.__name__
+        if name in _FILLS:
+            return target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
+        if name in _MOVES:
+            return _move(target, args, kwargs)
+        if not _floats(args):
+            return target(*args, **kwargs)
+        if name not in _RULES:
+            raise NoErrorRule(name)
+        return _RULES[name](*args, **kwargs)
+
+
+def _floats(part: Any) -> bool:
+    if isinstance(part, list | tuple):
+        return any(_floats(p) for p in part)
+    return isinstance(part, Double) or (isinstance(part, Tensor) and part.is_floating_point())
+
+
+def _has_double(part: Any) -> bool:
+    if isinstance(part, list | tuple):
+        return any(_has_double(p) for p in part)
+    return isinstance(part, Double)
+
+
+def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+    """Let torch move each of hi, lo and rad alike."""
+    if target in (aten.view.default, aten._unsafe_view.default):
+        target = aten.reshape.default
+    if not _has_double(args):
+        return target(*args, **kwargs)
+    if target is aten.constant_pad_nd.default and any(args[2:]):
+        raise NoErrorRule("padding by a number that is not 0")
+
+    def part_of(part: Any, name: str) -> Any:
+        if isinstance(part, list | tuple):
+            return type(part)(part_of(p, name) for p in part)
+        if isinstance(part, Tensor) and part.is_floating_point():
+            part = Double.exact(part)
+        return getattr(part, name) if isinstance(part, Double) else part
+
+    return Double(*(target(*part_of(args, name), **kwargs) for name in ("hi", "lo", "rad")))
+
+
+def _double(x: Any) -> Double:
+    if isinstance(x, Double):
+        return x
+    return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x)).double())
+
+
+def _plus(sign: int) -> Callable[..., Double]:
+    def rule(a: Any, b: Any, alpha: Any = 1) -> Double:
+        second = _double(b) if sign * alpha == 1 else _double(sign * alpha) * _double(b)
+        return _double(a) + second
+
+    return rule
+
+
+def _sum(x: Any, dims: Any = None, keepdim: bool = False) -> Double:
+    x = _double(x)
+    dims = dims or range(x.hi.ndim)
+    for dim in sorted((d % x.hi.ndim for d in dims), reverse=True):
+        x = x.sum(dim)
+        x = x.each(lambda t, d=dim: t.unsqueeze(d)) if keepdim else x  # type: ignore[misc]
+    return x
+
+
+def _logsumexp(x: Any, dims: Any, keepdim: bool = False) -> Double:
+    if len(dims) != 1:
+        raise NoErrorRule("logsumexp over several dimensions")
+    out = logsumexp(_double(x), dims[0])
+    return out.each(lambda t: t.unsqueeze(dims[0])) if keepdim else out
+
+
+def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
+    start, source = _double(x), _double(source)
+    hits = torch.zeros_like(start.hi).scatter_add(dim, index, torch.ones_like(source.hi))
+    if bool(start.mag.any()) or bool(start.rad.any()) or float(hits.max()) > 1:
+        raise NoErrorRule("scatter_add of entries that meet")
+    zero = torch.zeros_like(start.hi)
+    return source.each(lambda t: zero.scatter_add(dim, index, t))
+
+
+def _check_pooling(x: Any, kernel: list[int], stride: Any = (), *more: Any) -> None:
+    rest = [m for m in more if m is not None and m is not True]
+    padded = any(any(m) if isinstance(m, list | tuple) else m for m in rest)
+    if (stride and list(stride) != list(kernel)) or padded:
+        raise NoErrorRule("pooling with windows that meet, or padding")
+
+
+def _average(x: Any, kernel: list[int], *more: Any) -> Double:
+    _check_pooling(x, kernel, *more)
+    (kh, kw), x = kernel * (2 // len(kernel)), _double(x)
+    h, w = x.hi.shape[-2] // kh, x.hi.shape[-1] // kw
+    windows = x.each(
+        lambda t: t[..., : h * kh, : w * kw].unflatten(-1, (w, kw)).unflatten(-3, (h, kh))
+    )
+    return windows.sum(-1).sum(-2) / _double(float(kh * kw))
+
+
+def _average_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
+    _check_pooling(x, kernel, *more)
+    (kh, kw), share = kernel * (2 // len(kernel)), _double(grad)
+    share = share / _double(float(kernel[0] * kernel[-1]))
+    size = (x.hi if isinstance(x, Double) else x).shape
+
+    def spread(t: Tensor) -> Tensor:
+        t = t.repeat_interleave(kh, -2).repeat_interleave(kw, -1)
+        return torch.nn.functional.pad(t, (0, size[-1] - t.shape[-1], 0, size[-2] - t.shape[-2]))
+
+    return share.each(spread)
+
+
+_RULES: dict[str, Callable[..., Double]] = {
+    "add": _plus(1),
+    "sub": _plus(-1),
+    "neg": lambda x: -_double(x),
+    "mul": lambda a, b: _double(a) * _double(b),
+    "div": lambda a, b: _double(a) / _double(b),
+    "mm": lambda a, b: _double(a) @ _double(b),
+    "bmm": lambda a, b: _double(a) @ _double(b),
+    "sum": _sum,
+    "exp": lambda x: exp(_double(x)),
+    "tanh": lambda x: tanh(_double(x)),
+    "logsumexp": _logsumexp,
+    "scatter_add": _scatter_add,
+    "avg_pool2d": _average,
+    "avg_pool2d_backward": _average_back,
+}

@@ -1,0 +1,134 @@
+"""Twice the precision: never off by more than it says, against 300 bits of Arb."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from morsescape.critical import CertificateStatus, double, find_critical_point
+from morsescape.critical.double import Double, exp, log_from_1, logsumexp, tanh
+from morsescape.critical.enclosure import gradient_error, sharp_gradient
+from morsescape.nets import build
+from morsescape.objective import Objective
+
+flint = pytest.importorskip("flint")
+arb = flint.arb
+
+
+@pytest.fixture(autouse=True)
+def _precision():
+    before, flint.ctx.prec = flint.ctx.prec, 300
+    yield
+    flint.ctx.prec = before
+
+
+def drawn(*shape: int, scale: float, seed: int) -> Double:
+    """Pairs whose low half matters, and which are exact."""
+    g = torch.Generator().manual_seed(seed)
+    high, low = (torch.randn(*shape, generator=g, dtype=torch.float64) for _ in range(2))
+    hi, lo = double._two_sum(scale * high, 2e-17 * scale * low * high)
+    return Double(hi, lo, torch.zeros_like(hi))
+
+
+def exactly(x: Double) -> list[arb]:
+    pairs = zip(x.hi.reshape(-1).tolist(), x.lo.reshape(-1).tolist(), strict=True)
+    return [arb(hi) + arb(lo) for hi, lo in pairs]
+
+
+def check(got: Double, true: list[arb]) -> None:
+    """Within the radius, and the radius is small."""
+    radii = got.rad.reshape(-1).tolist()
+    for value, target, radius in zip(exactly(got), true, radii, strict=True):
+        assert float(abs(value - target).upper()) <= radius
+        assert radius <= 1e-22 * (1 + abs(float(target)))
+
+
+SCALES = (1e-8, 1e-3, 1.0, 20.0)
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_operations_are_within_their_radius(scale):
+    x, y = drawn(60, scale=scale, seed=1), drawn(60, scale=1.0, seed=2)
+    a, b = exactly(x), exactly(y)
+    check(x + y, [p + q for p, q in zip(a, b, strict=True)])
+    check(x - y, [p - q for p, q in zip(a, b, strict=True)])
+    check(x * y, [p * q for p, q in zip(a, b, strict=True)])
+    check(y * y / (Double.exact(torch.ones(60)) + y * y), [q * q / (1 + q * q) for q in b])
+    check(x.sum(0), [sum(a, arb(0))])
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_functions_are_within_their_radius(scale):
+    x = drawn(60, scale=scale, seed=3)
+    a = exactly(x)
+    check(tanh(x), [p.tanh() for p in a])
+    negative = Double(-x.hi.abs(), -x.hi.sign() * x.lo, x.rad)
+    check(exp(negative), [p.exp() for p in exactly(negative)])
+    above = Double.exact(torch.ones(60)) + x * x
+    above = Double(above.hi, above.lo, torch.zeros_like(above.hi))
+    check(log_from_1(above), [p.log() for p in exactly(above)])
+    rows = x.each(lambda t: t.view(6, 10))
+    check(
+        logsumexp(rows, 1),
+        [sum((p.exp() for p in a[10 * i : 10 * i + 10]), arb(0)).log() for i in range(6)],
+    )
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_products_of_matrices(scale):
+    x, y = drawn(4, 90, scale=scale, seed=4), drawn(90, 3, scale=1.0, seed=5)
+    a, b = exactly(x), exactly(y)
+    true = [
+        sum((a[90 * i + k] * b[3 * k + j] for k in range(90)), arb(0))
+        for i in range(4)
+        for j in range(3)
+    ]
+    check(x @ y, true)
+
+
+def test_radii_are_carried_along():
+    one = Double(torch.ones(3).double(), torch.zeros(3).double(), torch.full((3,), 1e-3).double())
+    big = Double.exact(torch.full((3,), 10.0))
+    for got, slope in ((one * big, 10), (one / big, 0.1), (one + big, 1), (exp(one), 2.7)):
+        assert bool((got.rad >= 0.99 * slope * 1e-3).all())
+    assert bool((tanh(one).rad >= 0.42e-3).all())
+    assert float((big / Double(one.hi, one.lo, 2 * one.hi)).rad.min()) == float("inf")
+
+
+def network(net: str, activation: str = "tanh", seed: int = 0) -> Objective:
+    g = torch.Generator().manual_seed(seed)
+    x, y = torch.rand(40, 1, 8, 8, generator=g).double(), torch.arange(40) % 10
+    model = build(net, image_shape=(8, 8), activation=activation, pool="avg").eval()
+    return Objective(model, "cross_entropy", (x, y), l2=1e-2)
+
+
+@pytest.mark.parametrize("net", ["mlp2", "mlp3", "cnn"])
+def test_the_sharp_gradient_is_that_of_real_arithmetic(net):
+    f = network(net)
+    plain = f.gradient(f.theta)
+    found = sharp_gradient(f, f.theta)
+    assert found is not None
+    gradient, error = found
+    rough = gradient_error(f, f.theta, plain)
+    assert rough is not None
+    assert error < 1e-4 * rough
+    assert float((gradient - plain).norm()) <= rough + error
+    # A difference quotient of the value, whose own error is of the order of h².
+    v = torch.randn(f.dim, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
+    h = 1e-5
+    slope = (f.value(f.theta + h * v) - f.value(f.theta - h * v)) / (2 * h)
+    assert slope == pytest.approx(float(gradient @ v), abs=1e-7)
+
+
+def test_what_has_no_rule_is_left_to_float64():
+    assert sharp_gradient(network("mlp2", "relu"), network("mlp2").theta) is None
+
+
+@pytest.mark.parametrize("net", ["mlp2", "cnn"])
+def test_a_minimum_of_a_network_is_proved(net):
+    f = network(net)
+    found = find_critical_point(f, f.theta)
+    certificate = found.certificate
+    assert certificate.status is CertificateStatus.PROVED
+    assert certificate.index == (0, 0)
+    assert certificate.distance < 1e-12
