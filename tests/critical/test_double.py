@@ -99,7 +99,7 @@ def network(net: str, activation: str = "tanh", seed: int = 0) -> Objective:
     g = torch.Generator().manual_seed(seed)
     x, y = torch.rand(40, 1, 8, 8, generator=g).double(), torch.arange(40) % 10
     model = build(net, image_shape=(8, 8), activation=activation, pool="avg").eval()
-    return Objective(model, "cross_entropy", (x, y), l2=1e-2)
+    return Objective(model, "cross_entropy", (x, y), l2=1e-3)
 
 
 @pytest.mark.parametrize("net", ["mlp2", "mlp3", "cnn"])

@@ -77,7 +77,7 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
 def _double(x: Any) -> Double:
     if isinstance(x, Double):
         return x
-    return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x)).double())
+    return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64))
 
 
 def _plus(sign: int) -> Callable[..., Double]:

@@ -58,7 +58,7 @@ def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
         parts = list(_loss_gradients(f, theta, DoubleMachine(), _SHARP_CHUNK))
     except (NoErrorRule, NotTraceable, ValueError):
         return None
-    gradient = Double.exact(torch.tensor(2 * f.l2).double()) * Double.exact(theta)
+    gradient = Double.exact(torch.tensor(2 * f.l2, dtype=torch.float64)) * Double.exact(theta)
     for part in parts:
         gradient = gradient + part
     bound = (float((gradient.lo.abs() + gradient.rad).norm()) + LOST) * _UP
