@@ -12,8 +12,14 @@ from morsescape.cli import options
 from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings, SpectrumResult, SpectrumSettings, run_spectrum
-from morsescape.figures import spectrum_figure
-from morsescape.report import bars, save_figure, spectrum_sentences, spectrum_table
+from morsescape.report import (
+    bars,
+    ridge_sentences,
+    save_figure,
+    spectrum_picture,
+    spectrum_sentences,
+    spectrum_table,
+)
 from morsescape.store import RunFolder, write_json_atomic
 
 EXAMPLES = """\
@@ -75,23 +81,13 @@ def _checked_formats(formats: str) -> tuple[str, ...]:
 
 
 def _draw(result: SpectrumResult, out: Path, kinds: tuple[str, ...]) -> None:
-    counted = result.inertia
-    figure = spectrum_figure(
-        result.eigenvalues,
-        counted.radius,
-        intervals={
-            "negative": counted.negative, "null": counted.null, "positive": counted.positive
-        },
-        outliers=result.outliers,
-        title=f"{result.settings.point}: {counted.dim:,} parameters, loss {result.loss:.3g}, "
-        f"|grad f| = {counted.grad_norm:.1e}",
-    )  # fmt: skip
-    files = save_figure(figure, out / "spectrum", kinds)
+    files = save_figure(spectrum_picture(result), out / "spectrum", kinds)
     say(f"figure in {', '.join(map(str, files))}")
 
 
 def _print(console: Console, result: SpectrumResult) -> None:
     console.print(f"{result.settings.point}: {result.inertia.dim:,} parameters", soft_wrap=True)
     console.print(spectrum_table(result))
-    for sentence in spectrum_sentences(result):
+    ridge = [] if result.ridge is None else ridge_sentences(result.ridge)
+    for sentence in [*spectrum_sentences(result), *ridge]:
         console.print(sentence, soft_wrap=not console.is_terminal)

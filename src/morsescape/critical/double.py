@@ -159,15 +159,18 @@ def _matrix_product(a: Double, b: Double) -> Double:
     hi = lo = None
     for total in reversed(range(_SLICES)):  # small ones first
         for i in range(total + 1):
+            if i >= len(left) or total - i >= len(right):
+                continue
             # Integers below 2^(2 bits), times a power of two: k of them add up exactly.
             part = left[i] @ right[total - i]
             hi, lo = (part, torch.zeros_like(part)) if hi is None else _plus(hi, lo, part, 0 * part)
     assert hi is not None
     assert lo is not None
     cut = k * (_SLICES**2 + 2 * _SLICES + 2) * 2.0 ** (-_SLICES * bits) * (top * side)
-    carried = product(a.rad, b.mag + b.rad) + product(a.mag, b.rad)
-    added = 15 * _EPS * product(a.mag, b.mag)
-    return Double(hi, lo, carried + cut + added + k * _LOST)
+    rad = cut + k * _LOST + product(a.mag, b.rad + 15 * _EPS * b.mag)
+    if bool(a.rad.any()):
+        rad = rad + product(a.rad, b.mag + b.rad)
+    return Double(hi, lo, rad)
 
 
 def _slices(x: Double, dim: int, bits: int) -> tuple[list[Tensor], Tensor]:
@@ -181,8 +184,10 @@ def _slices(x: Double, dim: int, bits: int) -> tuple[list[Tensor], Tensor]:
     for k in range(1, _SLICES + 1):
         unit = first * 2.0 ** (-bits * k)
         part = torch.round(hi / unit) * unit
-        hi, lo = _two_sum(hi - part, lo)
         parts.append(part)
+        hi, lo = _two_sum(hi - part, lo)
+        if not bool(hi.any()):  # as with data of 8 bits
+            break
     return parts, first
 
 

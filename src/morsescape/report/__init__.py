@@ -6,7 +6,9 @@ from morsescape.report.page import render, save_page
 from morsescape.report.polish import polish_sentences, polish_table
 from morsescape.report.progress import bars
 from morsescape.report.reproduce import reproduce_page
+from morsescape.report.ridge import ridge_sentences
 from morsescape.report.spectrum import spectrum_sentences, spectrum_table
+from morsescape.report.spectrum_picture import spectrum_picture
 
 __all__ = [
     "bars",
@@ -17,8 +19,10 @@ __all__ = [
     "polish_table",
     "render",
     "reproduce_page",
+    "ridge_sentences",
     "save_figure",
     "save_page",
+    "spectrum_picture",
     "spectrum_sentences",
     "spectrum_table",
 ]
