@@ -154,8 +154,8 @@ def _over(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
 def _matrix_product(a: Double, b: Double) -> Double:
     k = a.hi.shape[-1]
     bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
-    left, top = _slices(a, -1, bits)
-    right, side = _slices(b, -2, bits)
+    left, top = _slices(a, bits)
+    right, side = _slices(b, bits)
     hi = lo = None
     for total in reversed(range(_SLICES)):  # small ones first
         for i in range(total + 1):
@@ -173,20 +173,21 @@ def _matrix_product(a: Double, b: Double) -> Double:
     return Double(hi, lo, rad)
 
 
-def _slices(x: Double, dim: int, bits: int) -> tuple[list[Tensor], Tensor]:
-    """Leading parts of hi + lo, each integers up to 2^bits times one power of two along `dim`.
+def _slices(x: Double, bits: int) -> tuple[list[Tensor], float]:
+    """Leading parts of hi + lo, each integers up to 2^bits times one power of two.
 
     What is left is at most 2^(-bits · slices) of the largest entry, whose bound is returned too.
     """
     hi, lo, parts = x.hi, x.lo, []
-    _, exponent = torch.frexp(hi.abs().amax(dim, keepdim=True))
-    first = _power_of_two(exponent.clamp(min=-850))  # below, everything is lost in `_LOST`
+    single = not bool(lo.any())
+    _, exponent = math.frexp(float(hi.abs().max()))
+    first = 2.0 ** max(exponent, -850)  # below, everything is lost in `_LOST`
     for k in range(1, _SLICES + 1):
         unit = first * 2.0 ** (-bits * k)
-        part = torch.round(hi / unit) * unit
+        part = torch.round(hi / unit).mul_(unit)
         parts.append(part)
-        hi, lo = _two_sum(hi - part, lo)
-        if not bool(hi.any()):  # as with data of 8 bits
+        hi, lo = (hi - part, lo) if single else _two_sum(hi - part, lo)
+        if not bool(hi.any()):  # as with data of few bits
             break
     return parts, first
 

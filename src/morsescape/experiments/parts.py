@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -119,12 +119,11 @@ def _points(
     """The settings of the tables, by name."""
     for data in settings.data:
         for net in settings.nets:
+            usual = PointSettings(net, data, samples=settings.samples, root=settings.root)
             for at in AT:
-                common = {"samples": settings.samples, "root": settings.root}
-                yield f"{net}-{data}-{at}", PointSettings(net, data, at, **common)
+                yield f"{net}-{data}-{at}", replace(usual, at=at)
             for optimizer in optimizers:
-                point = PointSettings(net, data, optimizer=optimizer, **common)
-                yield f"{net}-{data}-{optimizer}", point
+                yield f"{net}-{data}-{optimizer}", replace(usual, optimizer=optimizer)
 
 
 _MAKERS: dict[str, Callable[[ReproduceSettings], Iterator[Part]]] = {
