@@ -30,7 +30,7 @@ def settings_of(folder: Path) -> ReproduceSettings:
 
 def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
     """The page in Markdown."""
-    yield f"{page.subtitle} morsescape {result.to_json()['morsescape']}."
+    yield " ".join([page.subtitle, *page.footer[:1], *page.footer[2:3]])
     yield "\n".join(f"- {finding}" for finding in page.findings)
     for section in page.sections:
         yield from markdown(section)

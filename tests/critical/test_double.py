@@ -86,6 +86,12 @@ def test_products_of_matrices(scale):
     check(x @ y, true)
 
 
+def test_data_of_few_bits_needs_few_slices():
+    x = Double.exact(torch.arange(256).view(4, 64).double() / 255)
+    assert len(double._slices(Double.exact(torch.arange(256).double()), 20)[0]) == 1
+    assert len(double._slices(x, 20)[0]) == 3
+
+
 def test_radii_are_carried_along():
     one = Double(torch.ones(3).double(), torch.zeros(3).double(), torch.full((3,), 1e-3).double())
     big = Double.exact(torch.full((3,), 10.0))

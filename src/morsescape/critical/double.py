@@ -22,7 +22,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import product
+from morsescape.hessian.balls import NoErrorRule, product
 
 _EPS = 2.0**-100
 _FUNCTION = 2.0**-84  # of exp, relative; of tanh, absolute; of log on [1, 2^20], absolute
@@ -181,6 +181,8 @@ def _slices(x: Double, bits: int) -> tuple[list[Tensor], float]:
     hi, lo, parts = x.hi, x.lo, []
     single = not bool(lo.any())
     _, exponent = math.frexp(float(hi.abs().max()))
+    if exponent > 900:
+        raise NoErrorRule("a product of numbers near the largest")
     first = 2.0 ** max(exponent, -850)  # below, everything is lost in `_LOST`
     for k in range(1, _SLICES + 1):
         unit = first * 2.0 ** (-bits * k)

@@ -1,7 +1,7 @@
 """A machine that runs recorded programs on numbers of twice the precision.
 
-It knows what the gradients of fully connected and convolutional networks with tanh, sigmoid-like
-softmax and average pooling are made of; anything else is refused by name (`NoErrorRule`).
+It knows what the gradients of fully connected and convolutional networks are made of, with tanh,
+average pooling and cross-entropy; anything else is refused by name (`NoErrorRule`).
 """
 
 from __future__ import annotations

@@ -106,6 +106,11 @@ class ReproduceResult:
         """Whether every piece is there."""
         return len(self.pieces) == self.expected
 
+    @property
+    def seconds(self) -> float:
+        """How long the pieces took together, each on one thread."""
+        return sum(_total(piece.payload.get("seconds", 0.0)) for piece in self.pieces.values())
+
     def to_json(self) -> dict[str, Any]:
         """The object that is written to results.json."""
         import morsescape
@@ -123,6 +128,7 @@ class ReproduceResult:
             "settings": settings,
             "complete": self.complete,
             "pieces": {"done": len(self.pieces), "expected": self.expected},
+            "seconds": self.seconds,
             **kinds,
         }
 
@@ -178,3 +184,8 @@ def _own(part: Part, pieces: dict[str, Piece]) -> dict[str, Piece]:
     """The pieces of a part that are there, by their own keys, in the order of its tasks."""
     keys = ((task.key, f"{part.folder}{BETWEEN}{task.key}") for task in part.tasks)
     return {own: pieces[key] for own, key in keys if key in pieces}
+
+
+def _total(seconds: Any) -> float:
+    """Of a number, or of the numbers by stage."""
+    return float(sum(seconds.values()) if isinstance(seconds, dict) else seconds)

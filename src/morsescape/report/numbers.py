@@ -42,3 +42,16 @@ def sum_of_causes(causes: Mapping[str, int]) -> str:
         '670 dead inputs + 11 softmax shift'
     """
     return " + ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would use.
+
+    Example:
+        >>> duration(41.7), duration(750.0), duration(9000.0)
+        ('42 s', '12.5 min', '2.5 h')
+    """
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"

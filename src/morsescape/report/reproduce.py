@@ -8,6 +8,7 @@ from typing import Any
 from morsescape.experiments.published import CITATION
 from morsescape.experiments.reproduce import ReproduceResult
 from morsescape.report.linear_regression import linear_section
+from morsescape.report.numbers import duration
 from morsescape.report.page import Page, Section
 from morsescape.report.protocols import protocols_section
 from morsescape.report.ridge import ridge_section
@@ -57,6 +58,7 @@ def _footer(result: ReproduceResult) -> Iterator[str]:
     versions = ", ".join(f"{name} {version}" for name, version in written["versions"].items())
     yield f"morsescape {written['morsescape']}, {versions}."
     yield f"Settings: {result.settings}; seed {result.settings.seed}."
+    yield f"The runs took {duration(result.seconds)} together, each on one thread."
     yield f"Source: {written['source']}."
 
 
