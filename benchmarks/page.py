@@ -170,6 +170,25 @@ def ensemble(result: dict[str, Any]) -> Iterator[str]:
     yield f"\n{setting(result)}\n"
 
 
+def searches(results: list[dict[str, Any]]) -> Iterator[str]:
+    """One line a start: gradient-equivalents until the norm of the gradient is below tol."""
+    names = list(dict.fromkeys(name for result in results for name in result["rows"]))
+    yield f"## Searches: gradient-equivalents until ‖∇f‖ ≤ {results[0]['tol']:g}\n"
+    yield (
+        "A Hessian product counts 2 gradients, a dense Hessian 2 for each of its tangents. A dash: "
+        "not reached within 3,000. Searches may end at different minima.\n"
+    )
+    yield "| start | D | " + " | ".join(names) + " |\n|---|---|" + "---|" * len(names)
+    for result in results:
+        cells = [equivalents(result["rows"].get(name)) for name in names]
+        yield f"| {result['start']} | {result['dim']:,} | " + " | ".join(cells) + " |"
+    yield f"\n{setting(results[0])}\n"
+
+
+def equivalents(row: dict[str, Any] | None) -> str:
+    return f"{row['equivalents']:,}" if row and row["reached"] else "–"
+
+
 def killed(result: dict[str, Any]) -> Iterator[str]:
     """How often it was killed, and when."""
     times = ", ".join(f"{kill['seconds']:.0f}" for kill in result["kills"])
@@ -202,6 +221,8 @@ def page(folder: Path) -> str:
         parts += large(result)
     for result in each("ensemble.json"):
         parts += ensemble(result)
+    found = each("search-*.json")
+    parts += searches(found) if found else []
     for result in each("killed.json"):
         parts += killed(result)
     return "\n".join(parts)

@@ -83,10 +83,12 @@ class Double:
         x = self.each(lambda t: t.movedim(dim, 0))
         while (n := len(x.hi)) > 1:
             half = n // 2
-            added = x.each(lambda t, h=half: t[:h]) + x.each(lambda t, h=half: t[h : 2 * h])
-            last = x.each(lambda t, h=half: t[2 * h :])
-            x = _join([added, last]) if n % 2 else added
+            added = x._rows(0, half) + x._rows(half, 2 * half)
+            x = _join([added, x._rows(2 * half, n)]) if n % 2 else added
         return x.each(lambda t: t[0])
+
+    def _rows(self, start: int, stop: int) -> Double:
+        return Double(self.hi[start:stop], self.lo[start:stop], self.rad[start:stop])
 
 
 def _join(parts: list[Double]) -> Double:
@@ -156,16 +158,14 @@ def _matrix_product(a: Double, b: Double) -> Double:
     bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
     left, top = _slices(a, bits)
     right, side = _slices(b, bits)
-    hi = lo = None
+    hi = lo = torch.zeros((), dtype=torch.float64)
     for total in reversed(range(_SLICES)):  # small ones first
         for i in range(total + 1):
             if i >= len(left) or total - i >= len(right):
                 continue
             # Integers below 2^(2 bits), times a power of two: k of them add up exactly.
             part = left[i] @ right[total - i]
-            hi, lo = (part, torch.zeros_like(part)) if hi is None else _plus(hi, lo, part, 0 * part)
-    assert hi is not None
-    assert lo is not None
+            hi, lo = _plus(hi, lo, part, torch.zeros_like(part))
     cut = k * (_SLICES**2 + 2 * _SLICES + 2) * 2.0 ** (-_SLICES * bits) * (top * side)
     rad = cut + k * _LOST + product(a.mag, b.rad + 15 * _EPS * b.mag)
     if bool(a.rad.any()):

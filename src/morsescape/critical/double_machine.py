@@ -93,7 +93,7 @@ def _sum(x: Any, dims: Any = None, keepdim: bool = False) -> Double:
     dims = dims or range(x.hi.ndim)
     for dim in sorted((d % x.hi.ndim for d in dims), reverse=True):
         x = x.sum(dim)
-        x = x.each(lambda t, d=dim: t.unsqueeze(d)) if keepdim else x  # type: ignore[misc]
+        x = x.each(lambda t, d=dim: t.unsqueeze(d)) if keepdim else x
     return x
 
 
