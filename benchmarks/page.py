@@ -23,8 +23,8 @@ HEAD = """\
 # Benchmarks
 
 Made by `make bench` and `make bench-large`; `benchmarks/page.py` writes it from `docs/bench`.
-All float64 but for the ensemble. Times are wall-clock seconds: the median where a thing was timed several times, with
-the range in brackets. Machines differ, so read the ratios.
+All float64 but for the ensemble. Times are wall-clock seconds: the median where a thing was timed
+several times, with the range in brackets. Machines differ, so read the ratios.
 """
 GIB = 2**30
 

@@ -257,7 +257,7 @@ def test_a_json_file_that_cannot_be_written_is_found_before_the_work(
 def test_an_out_folder_that_cannot_be_made(tmp_path):
     (tmp_path / "file").write_text("")
     line = one_line(run("index", "--out", tmp_path / "file" / "out"), 1)
-    assert "cure: free some space or choose another folder" in line
+    assert "expected a folder that can be written; got Not a directory; cure: name a folder" in line
 
 
 def test_a_full_disk(own, tmp_path, monkeypatch):

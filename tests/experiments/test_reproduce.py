@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import ReproduceSettings, run_reproduce
 from morsescape.experiments.parts import PARTS, parts_of
 from morsescape.experiments.reproduce import ordered_tasks
@@ -92,8 +92,11 @@ def test_the_page_of_what_is_there(tmp_path):
 
 
 def test_nothing_is_there_yet(tmp_path):
-    page = reproduce_page(run_reproduce(SMALL, tmp_path, compute=False))
-    assert page.sections == ()
+    with pytest.raises(DataError, match="without --page-only first"):
+        run_reproduce(SMALL, tmp_path, compute=False)
+    other = ReproduceSettings(**{**vars(SMALL), "samples": 50})
+    other = ReproduceSettings(**{**vars(other), "parts": ("tables",), "runs": 1})
+    assert run_reproduce(other, tmp_path, scheduler=Here()).complete  # the folder is not bound
 
 
 @pytest.mark.parametrize(

@@ -141,6 +141,7 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path_factory, at, bit):
 
 
 def test_other_settings_are_refused_by_name_with_both_values(folder):
+    folder.save("run-3", PAYLOAD)
     other = {"net": "mlp2", "samples": 600, "l2": 1e-4, "seeds": [0, 1], "pool": "avg"}
     message = (
         "expected net = 'cnn', pool = (absent); got net = 'mlp2', pool = 'avg'; "
@@ -152,7 +153,7 @@ def test_other_settings_are_refused_by_name_with_both_values(folder):
 
 @pytest.mark.parametrize(("old", "new"), [(1, True), (1, 1.0), ("1", 1), (math.nan, math.inf)])
 def test_settings_are_told_apart_by_type_too(tmp_path, old, new):
-    RunFolder(tmp_path, {"x": old})
+    RunFolder(tmp_path, {"x": old}).save("run-0", {})
     RunFolder(tmp_path, {"x": old})
     with pytest.raises(ArgumentError, match="settings of"):
         RunFolder(tmp_path, {"x": new})
@@ -166,6 +167,13 @@ def test_a_piece_made_with_other_settings_is_damage_even_if_the_settings_file_is
     assert "made with the settings of this folder" in other.damaged[0]
 
 
+def test_settings_are_written_with_the_first_piece_only(tmp_path):
+    RunFolder(tmp_path, {"x": 1})
+    RunFolder(tmp_path, {"x": 2}).save("run-0", {})
+    with pytest.raises(ArgumentError, match="settings of"):
+        RunFolder(tmp_path, {"x": 1})
+
+
 def test_damaged_settings_are_an_error_that_names_the_file(folder):
     (folder.path / "settings.json").write_text('{"net": ')
     with pytest.raises(DataError, match=r"settings.json: expected a readable JSON file"):
@@ -174,7 +182,7 @@ def test_damaged_settings_are_an_error_that_names_the_file(folder):
 
 def test_a_file_in_place_of_the_folder_is_an_error(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(DataError, match=r"file/settings.json: expected to write"):
+    with pytest.raises(DataError, match=r"file: expected a folder that can be written"):
         RunFolder(tmp_path / "file", SETTINGS)
 
 
@@ -223,6 +231,8 @@ def test_a_crash_between_tensors_and_json_leaves_an_unfinished_piece(folder):
 
 @pytest.mark.parametrize("number", [1, 2], ids=["at the tensors", "at the JSON"])
 def test_a_full_disk_is_one_clear_error_and_leaves_no_half_piece(folder, monkeypatch, number):
+    folder.save("run-0", PAYLOAD)  # the settings are written with the first piece
+    (folder.path / "run-0.json").unlink()
     calls, fsync = [], os.fsync
 
     def full(handle):

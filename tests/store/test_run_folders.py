@@ -25,7 +25,7 @@ def test_one_more_folder_leaves_the_others_alone(tmp_path):
 
 
 def test_a_folder_of_other_settings_is_refused(tmp_path):
-    RunFolders(tmp_path, {"a": {"n": 1}})
+    RunFolders(tmp_path, {"a": {"n": 1}}).save("a:x", {})
     with pytest.raises(ArgumentError, match="n = 1"):
         RunFolders(tmp_path, {"a": {"n": 2}})
 

@@ -106,7 +106,8 @@ def reproduce(
         Path,
         typer.Option(
             help="Keep every finished run here, results.json and index.html; the same command "
-            "resumes, and other data sets or parts may be added.",
+            "resumes. Other data sets or parts may be added later; the page shows what the last "
+            "command asked for.",
             metavar="DIR",
             rich_help_panel="Output",
         ),

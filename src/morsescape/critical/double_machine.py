@@ -6,6 +6,7 @@ average pooling and cross-entropy; anything else is refused by name (`NoErrorRul
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -40,6 +41,10 @@ class DoubleMachine:
             return target(*args, **kwargs)
         if name not in _RULES:
             raise NoErrorRule(name)
+        try:
+            inspect.signature(_RULES[name]).bind(*args, **kwargs)
+        except TypeError:  # a variant of the operation for which there is no rule
+            raise NoErrorRule(name) from None
         return _RULES[name](*args, **kwargs)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 
 from morsescape.data import NAMES as DATA
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments.parts import PARTS, Part, parts_of
 from morsescape.experiments.point import Progress, check_name
 from morsescape.experiments.schedulers import Scheduler
@@ -154,7 +154,8 @@ def run_reproduce(
         compute: False takes only what is there.
 
     Raises:
-        ArgumentError, DataError: as `run_tasks`; what was finished is kept.
+        ArgumentError, DataError: as `run_tasks`; what was finished is kept. Nothing is there and
+            nothing is to be computed.
     """
     parts = parts_of(settings)
     folders = RunFolders(path, {part.folder: part.identity for part in parts}, notice)
@@ -164,6 +165,11 @@ def run_reproduce(
     else:
         found = ((task.key, folders.load(task.key)) for task in tasks)
         pieces = {key: piece for key, piece in found if piece is not None}
+        if not pieces:
+            raise DataError(
+                str(path), expected="a finished run of these settings", got="none",
+                cure="give the command without --page-only first, with the same options",
+            )  # fmt: skip
     return ReproduceResult(settings, parts, pieces)
 
 

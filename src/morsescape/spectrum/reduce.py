@@ -8,6 +8,7 @@ eigenvalues as H, and instead of one zero per p an eigenvalue s C > 0, because H
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -91,7 +92,7 @@ def _lift(small: Tensor, lifts: list[Tensor], keep: Tensor) -> tuple[float, floa
     # A power of two as large as a typical eigenvalue: it neither hides among small eigenvalues
     # nor makes the matrix larger.
     typical = float(small.diagonal().abs().max()) / len(lifts[0])
-    s = 2.0 ** round(float(torch.tensor(max(typical, 1e-300)).log2()))
+    s = 2.0 ** round(math.log2(max(typical, 1e-300)))
     worst = 0.0
     for places in lifts:
         own = number[places]

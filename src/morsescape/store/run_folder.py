@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import tempfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,8 +34,8 @@ class Piece:
 class RunFolder:
     """A folder that keeps the finished pieces of a sweep, so that an interrupted one resumes.
 
-    A piece is `KEY.json` and, if it has tensors, `KEY.safetensors`; `settings.json` says what the
-    sweep is of. Each piece carries the SHA-256 of its payload, its tensors and the settings. A
+    A piece is `KEY.json` and, if it has tensors, `KEY.safetensors`; `settings.json`, written with
+    the first piece, says what the sweep is of. Each piece carries the SHA-256 of its payload, its tensors and the settings. A
     piece that fails this check is renamed to `*.damaged`, named, and counts as missing: it is
     computed again. One process writes to a folder at a time.
 
@@ -70,13 +71,16 @@ class RunFolder:
         self.path = Path(path)
         self.damaged: list[str] = []
         self._on_damaged = on_damaged
+        self._unwritten: bytes | None = None
         encoded = to_json(settings, "settings")
         self._settings_digest = digest(encoded)
         self._open(self.path / "settings.json", encoded)
 
     def _open(self, file: Path, settings: dict[str, Any]) -> None:
         if not file.exists():
-            write_bytes_atomic(file, pretty(settings))
+            # Written with the first piece: a command that fails before must not bind the folder.
+            self._unwritten = pretty(settings)
+            _check_folder(self.path)
             return
         there, now = read_json(file), from_json(settings)
         if not isinstance(there, dict):
@@ -106,6 +110,9 @@ class RunFolder:
             DataError: the disk is full or cannot be written; no half-written piece is left.
         """
         json_file, tensor_file = self._files(key)
+        if self._unwritten is not None:
+            write_bytes_atomic(self.path / "settings.json", self._unwritten)
+            self._unwritten = None
         content = {
             "key": key,
             "settings_sha256": self._settings_digest,
@@ -169,6 +176,21 @@ class RunFolder:
         self.damaged.append(reason)
         if self._on_damaged is not None:
             self._on_damaged(reason)
+
+
+def _check_folder(folder: Path) -> None:
+    """Find out before the work, not after it, that nothing can be kept there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise DataError(
+            str(folder),
+            expected="a folder that can be written",
+            got=error.strerror or str(error),
+            cure="name a folder that is yours, and no file",
+        ) from None
 
 
 def _shown(settings: dict[str, Any], key: str) -> str:
