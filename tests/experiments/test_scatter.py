@@ -84,7 +84,7 @@ def test_interrupted_it_resumes_with_the_same_result(result, tmp_path):
 
 
 def test_more_members_take_the_same_folder_and_other_orders_do_not(tmp_path):
-    RunFolder(tmp_path, SETTINGS.identity())
+    RunFolder(tmp_path, SETTINGS.identity()).save("members-0-3", {})
     more = ScatterSettings(POINT, seed=3, members=20, piece=4)
     RunFolder(tmp_path, more.identity())
     other = ScatterSettings(POINT, seed=4, members=10, piece=4)

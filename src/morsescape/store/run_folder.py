@@ -35,9 +35,9 @@ class RunFolder:
     """A folder that keeps the finished pieces of a sweep, so that an interrupted one resumes.
 
     A piece is `KEY.json` and, if it has tensors, `KEY.safetensors`; `settings.json`, written with
-    the first piece, says what the sweep is of. Each piece carries the SHA-256 of its payload, its tensors and the settings. A
-    piece that fails this check is renamed to `*.damaged`, named, and counts as missing: it is
-    computed again. One process writes to a folder at a time.
+    the first piece, says what the sweep is of. Each piece carries the SHA-256 of its payload, its
+    tensors and the settings. A piece that fails this check is renamed to `*.damaged`, named, and
+    counts as missing: it is computed again. One process writes to a folder at a time.
 
     Args:
         path: the folder; created if need be.
