@@ -68,14 +68,17 @@ def _spectra(settings: ReproduceSettings) -> Iterator[Part]:
     for name, point in _points(settings):
         own = SpectrumSettings(point, settings.seed)
         tasks = (Task("point", spectrum_task, (own,)),)
-        yield Part("spectra", f"spectra/{name}", own.identity(), tasks, partial(_spectrum, own))
+        yield Part(
+            "spectra", f"spectra/{name}", own.identity(), tasks, partial(_only, SpectrumResult, own)
+        )
 
 
-def _spectrum(settings: SpectrumSettings, pieces: Pieces) -> SpectrumResult | None:
+def _only(kind: Any, settings: Any, pieces: Pieces) -> Any:
+    """The result of a part that has one piece."""
     if not pieces:
         return None
     (piece,) = pieces.values()
-    return SpectrumResult.from_piece(settings, piece.payload, piece.tensors)
+    return kind.from_piece(settings, piece.payload, piece.tensors)
 
 
 def _scatter(settings: ReproduceSettings) -> Iterator[Part]:
@@ -92,14 +95,7 @@ def _linear(settings: ReproduceSettings) -> Iterator[Part]:
     """Section 5.4 and Example 1."""
     own = LinearSettings(seed=settings.seed)
     tasks = (Task("regression", linear_run, (own,)),)
-    yield Part("linear", "linear", own.identity(), tasks, partial(_regression, own))
-
-
-def _regression(settings: LinearSettings, pieces: Pieces) -> LinearResult | None:
-    if not pieces:
-        return None
-    (piece,) = pieces.values()
-    return LinearResult.from_piece(settings, piece.payload, piece.tensors)
+    yield Part("linear", "linear", own.identity(), tasks, partial(_only, LinearResult, own))
 
 
 def _protocols(settings: ReproduceSettings) -> Iterator[Part]:

@@ -195,6 +195,13 @@ def accuracy(f: Objective, theta: Tensor) -> float | None:
     return int(torch.stack(right).sum()) / net.samples
 
 
+def recipe_of(settings: PointSettings, model: nn.Module, samples: int) -> Recipe:
+    """The default one with the changes that `settings` names."""
+    changes = {k: getattr(settings, k) for k in ("optimizer", "lr", "epochs")}
+    given = {name: value for name, value in changes.items() if value is not None}
+    return replace(default_recipe(model, samples, settings.optimizer), **given)
+
+
 def _train(
     model: nn.Module,
     dataset: Dataset,
@@ -202,11 +209,7 @@ def _train(
     settings: PointSettings,
     progress: Progress | None,
 ) -> Training:
-    changes = {k: getattr(settings, k) for k in ("optimizer", "lr", "epochs")}
-    recipe = replace(
-        default_recipe(model, len(dataset), settings.optimizer),
-        **{k: v for k, v in changes.items() if v is not None},
-    )
+    recipe = recipe_of(settings, model, len(dataset))
     step = None if progress is None else lambda done, total: progress("training", done, total)
     model.to(settings.device)
     training = train(model, dataset, seed=seed, recipe=recipe, progress=step)

@@ -14,11 +14,17 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.cloud import Distances, Plane, quantiles
-from morsescape.experiments.point import PointSettings, Progress, check_name, load_data
+from morsescape.experiments.point import (
+    PointSettings,
+    Progress,
+    check_name,
+    load_data,
+    recipe_of,
+)
 from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.experiments.sweep import run_tasks
 from morsescape.experiments.task import Outcome, Task, one_thread
-from morsescape.nets import Recipe, build, default_recipe
+from morsescape.nets import Recipe, build
 from morsescape.nets.ensemble import OPTIMIZERS, STACKS, train_ensemble
 from morsescape.nets.symmetry import Symmetries
 from morsescape.store import Piece, RunFolder
@@ -296,10 +302,6 @@ def _distances(points: Tensor, f: Symmetries) -> tuple[Distances | None, Distanc
 
 
 def _recipe(point: PointSettings, shape: tuple[int, int], samples: int) -> Recipe:
-    """The default one with the changes that `point` names; no steps for a random point."""
-    model = build(point.net, image_shape=shape)
-    changes = {k: getattr(point, k) for k in ("optimizer", "lr", "epochs")}
-    if point.at == "random":
-        changes["epochs"] = 0
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(default_recipe(model, samples), **given)
+    """That of the point; no steps for a random one."""
+    recipe = recipe_of(point, build(point.net, image_shape=shape), samples)
+    return replace(recipe, epochs=0) if point.at == "random" else recipe

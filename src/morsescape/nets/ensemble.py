@@ -17,7 +17,7 @@ from morsescape.errors import ArgumentError
 from morsescape.nets.architectures import build
 from morsescape.nets.stacked_cnn import StackedCnn
 from morsescape.nets.stacked_mlp import StackedMlp
-from morsescape.nets.training import Recipe, TrainingStatus, _optimizer, default_recipe
+from morsescape.nets.training import Recipe, TrainingStatus, default_recipe, optimizer_of
 
 STACKS: dict[str, type[StackedCnn] | type[StackedMlp]] = {"cnn": StackedCnn, "mlp2": StackedMlp}
 OPTIMIZERS = ("sgd", "adam")  # they go number by number; L-BFGS would mix the members
@@ -182,7 +182,7 @@ def _descend(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """The epochs of `train`, for all members of the stack at once."""
-    optimizer = _optimizer(nn.ParameterList([stack.flat]), recipe)
+    optimizer = optimizer_of(nn.ParameterList([stack.flat]), recipe)
     generator = torch.Generator().manual_seed(order_seed)
     size = min(recipe.batch_size, len(dataset))
     dtype = stack.flat.dtype

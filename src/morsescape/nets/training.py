@@ -241,7 +241,7 @@ def _descend(
     progress: Callable[[int, int], None] | None,
 ) -> None:
     """Run the epochs, or stop after the first whose last loss is not finite."""
-    optimizer = _optimizer(model, recipe)
+    optimizer = optimizer_of(model, recipe)
     generator = torch.Generator().manual_seed(seed)
     size = min(recipe.batch_size, len(y))
     model.train()
@@ -303,7 +303,8 @@ def _descend_on_all(
         last = first
 
 
-def _optimizer(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """The one that steps batch by batch: Adam or SGD."""
     if recipe.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=recipe.lr)
     return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum)

@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import fields
 
 from rich import box
 from rich.table import Table
 
 from morsescape.experiments.cloud import QUANTILES, SAME, Distances, quantiles
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.scatter import ScatterResult
 from morsescape.figures.scatter import scatter_figure
 from morsescape.report.page import PageTable, Picture, Section
+from morsescape.report.points import point_options
 
-_PLACES = ("root", "device")  # they do not change the results
 _NO_PAIR = "Fewer than two solutions are not dead: there are no distances to speak of."
 
 
@@ -37,6 +35,7 @@ def scatter_section(result: ScatterResult) -> Section:
     """The plane, the distances, and what they mean.
 
     Example:
+        >>> from morsescape.experiments import PointSettings
         >>> from morsescape.experiments.scatter import ScatterSettings, run_scatter
         >>> point = PointSettings("cnn", samples=60, epochs=2)
         >>> section = scatter_section(run_scatter(ScatterSettings(point, members=6)))
@@ -63,18 +62,9 @@ def scatter_section(result: ScatterResult) -> Section:
 
 def scatter_command(result: ScatterResult) -> str:
     """The `morsescape scatter` that trains this ensemble."""
-    settings, usual = result.settings, PointSettings()
-    words = ["morsescape scatter"]
-    for name in (field.name for field in fields(usual) if field.name not in _PLACES):
-        value = getattr(settings.point, name)
-        if value != getattr(usual, name):
-            words.append(f"--{name} {value}")
-        if name == "data" and value != usual.data:
-            words.append("--root DIR")
-    words.append(f"--members {settings.members}")
-    if settings.seed:
-        words.append(f"--seed {settings.seed}")
-    return " ".join(words)
+    settings = result.settings
+    seed = f" --seed {settings.seed}" if settings.seed else ""
+    return f"morsescape scatter{point_options(settings.point)} --members {settings.members}{seed}"
 
 
 # -- inside ---------------------------------------------------------------------------------------

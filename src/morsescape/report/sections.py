@@ -3,23 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from typing import Any
 
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.index import IndexResult
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.published import CITATION, Published, published
 from morsescape.figures import index_bars
 from morsescape.report.index import index_rows
 from morsescape.report.numbers import interval, spread
 from morsescape.report.page import PageTable, Picture, Section
+from morsescape.report.points import point_name, point_options
 
 _SETTING = "network, data, point"
 _NOT_PROVED = ("ESTIMATE", "NOT_FINITE")
-_PLACES = ("root", "device")  # they do not change the results
 
 
 def index_section(results: Sequence[IndexResult]) -> Section:
@@ -65,18 +64,9 @@ def index_command(result: IndexResult) -> str:
         >>> index_command(IndexResult(settings, ()))
         'morsescape index --net cnn --data mnist --root DIR --runs 3 --seed 5'
     """
-    settings, usual = result.settings, PointSettings()
-    words = ["morsescape index"]
-    for name in (field.name for field in fields(PointSettings) if field.name not in _PLACES):
-        value = getattr(settings.point, name)
-        if value != getattr(usual, name):
-            words.append(f"--{name} {value}")
-        if name == "data" and value != usual.data:
-            words.append("--root DIR")
-    words.append(f"--runs {settings.runs}")
-    if settings.seed:
-        words.append(f"--seed {settings.seed}")
-    return " ".join(words)
+    settings = result.settings
+    seed = f" --seed {settings.seed}" if settings.seed else ""
+    return f"morsescape index{point_options(settings.point)} --runs {settings.runs}{seed}"
 
 
 # -- tables ---------------------------------------------------------------------------------------
@@ -166,14 +156,7 @@ def _unexplained(result: IndexResult) -> str:
 
 def _label(result: IndexResult) -> str:
     """The setting, and what of it is not the paper's."""
-    point = result.settings.point
-    if point.objective is not None:
-        return point.objective
-    pool = f"{point.pool} pooling" if point.net == "cnn" and point.pool != "max" else ""
-    activation = "" if point.activation == "relu" else point.activation
-    shift = f"λ = {point.l2:g}" if point.l2 else ""
-    other = (point.checkpoint, point.optimizer, activation, pool, shift)
-    return ", ".join([point.net, point.data, point.at, *filter(None, other)])
+    return point_name(result.settings.point)
 
 
 def _paper(result: IndexResult) -> str:
