@@ -45,10 +45,15 @@ class Family:
         """The majorant as a ball."""
         if self.majorant is None:
             if self.mag is None:
-                self.mag = torch.linalg.vector_norm(self.mid, torch.inf, dim=0).double()
+                self.mag = _largest(self.mid)
             self.majorant = Ball(self.mag, self.rad)
             self.majorant.__dict__["mag"] = self.mag  # not negative
         return self.majorant
+
+
+def _largest(x: Tensor) -> Tensor:
+    """max_t |x[t]| in float64; two passes that leave no temporary are far faster than the norm."""
+    return torch.maximum(x.amax(0), x.amin(0).neg()).double()
 
 
 class Families:

@@ -104,15 +104,19 @@ def _activity(net: Network, theta: Tensor, layers: list[LinearLayer]) -> _Activi
     fixed: dict[str, list[Tensor]] = {}
 
     def note(weight: str, bias: str | None, call: object) -> None:
+        if weight not in known:
+            return
+        kept = known[weight].fixed_input and known[weight].positions == 1
+        if not kept and weight in nonzero and bool(nonzero[weight].all()):
+            return  # the patches of a convolution cost more than all the rest
         inputs = call.inputs()  # type: ignore[attr-defined]
-        if weight in known:
-            seen = (inputs != 0).flatten(0, 1).any(0)
-            nonzero[weight] = nonzero.get(weight, torch.zeros_like(seen)) | seen
-            if known[weight].fixed_input and known[weight].positions == 1:
-                fixed.setdefault(weight, []).append(inputs[:, 0])
+        seen = (inputs != 0).flatten(0, 1).any(0)
+        nonzero[weight] = nonzero.get(weight, torch.zeros_like(seen)) | seen
+        if kept:
+            fixed.setdefault(weight, []).append(inputs[:, 0])
 
     with torch.no_grad(), LinearCalls(parameters, note):
-        for x, _ in net.chunks(2048):
+        for x, _ in net.chunks(256):
             net.output(parameters, x)
     return _Activity(nonzero, {name: torch.cat(parts) for name, parts in fixed.items()})
 
