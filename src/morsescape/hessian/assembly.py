@@ -29,6 +29,7 @@ from morsescape.hessian.placement import (
     zero_matrix,
 )
 from morsescape.hessian.program import record
+from morsescape.hessian.shared import Known, Shared
 from morsescape.hessian.tangents import Plan, Responses
 from morsescape.network import Network
 
@@ -96,16 +97,17 @@ class Assembly:
         return self.programs[full]
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
-        machine = self.machine()
+        known: Known = {}
+        primal = Shared(self.machine(), known, keep=True)
         program = self._program("primal", self.responses.primal, x, y)
-        deltas, inputs, _ = program.run(machine, self.point, x, y)
+        deltas, inputs, _ = program.run(primal, self.point, x, y)
         chunk = Chunk(deltas, inputs)
-        kinks = [machine.kinks]
+        kinks = [primal.kinks]
         for group in range(len(self.groups)):
-            kinks.append(self._add_group(group, x, y, chunk))
+            kinks.append(self._add_group(group, x, y, chunk, known))
         for layer in self.plan.outputs:
             program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
-            machine = self.machine()
+            machine = Shared(self.machine(), known)
             deltas, changes = program.run(machine, self.point, x, y)
             kinks.append(machine.kinks)
             self._add_layer(layer, _each(deltas), _each(changes), chunk)
@@ -156,7 +158,7 @@ class Assembly:
         tangents = range(unit, source.output_tangents, source.units)  # (a, this unit)
         return torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
 
-    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk) -> int:
+    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk, known: Known) -> int:
         """Rows of the parameters that are studied one by one; returns the kinks on the way."""
         own = len(self.groups[group])
         basis = torch.eye(own, dtype=self.theta.dtype)
@@ -166,7 +168,7 @@ class Assembly:
         step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
-            shared = self.machine()
+            shared = Shared(self.machine(), known)
             machine = Families(shared)
             result = program.run(machine, self.point, x, y, Family(directions))
             deltas, changes = (_each(part, len(directions)) for part in result[:2])

@@ -30,6 +30,7 @@ from torch import Tensor
 from morsescape.hessian.ball_rules import RULES, aten
 from morsescape.hessian.balls import Ball, NoErrorRule, product, total
 from morsescape.hessian.enclose import Enclosure, Values
+from morsescape.hessian.shared import Shared
 
 
 @dataclass
@@ -59,7 +60,7 @@ def _largest(x: Tensor) -> Tensor:
 class Families:
     """Runs a single-tangent program on all directions; `machine` runs what all share."""
 
-    def __init__(self, machine: Values | Enclosure) -> None:
+    def __init__(self, machine: Values | Enclosure | Shared) -> None:
         self.machine = machine
         self.bounded = machine.bounded
         self.majorants = Enclosure()

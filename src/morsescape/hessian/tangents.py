@@ -119,30 +119,29 @@ class Responses:
             theta: Tensor, x: Tensor, y: Tensor, direction: Tensor
         ) -> tuple[Deltas, Inputs, Tensor]:
             parameters = self.net.unflatten(theta)
-            w = torch.cat([parameters[n].reshape(-1) for n in own])
-            rest = torch.cat([parameters[n].reshape(-1) for n in names])[len(w) :]
+            sizes = [parameters[n].numel() for n in own]
+            parts = zip(own, direction.split(sizes), strict=True)
+            tangents = {n: part.view_as(parameters[n]) for n, part in parts}
 
-            def moving(w: Tensor) -> tuple[Deltas, Inputs, Tensor]:
-                return self._gradients(parameters, names, torch.cat([w, rest]), x, y)
+            def moving(w: dict[str, Tensor]) -> tuple[Deltas, Inputs, Tensor]:
+                return self._gradients({**parameters, **w}, names, x, y)
 
-            return jvp(moving, (w,), (direction,))[1]
+            return jvp(moving, ({n: parameters[n] for n in own},), (tangents,))[1]
 
         return responses
 
     def _gradients(
-        self, parameters: dict[str, Tensor], names: tuple[str, ...], w: Tensor, x: Tensor, y: Tensor
+        self, parameters: dict[str, Tensor], names: tuple[str, ...], x: Tensor, y: Tensor
     ) -> tuple[Deltas, Inputs, Tensor]:
-        """delta_m, u_m and the gradient with respect to the named parameters, which are w."""
-        sizes = [parameters[n].numel() for n in names]
+        """delta_m, u_m and the gradient with respect to the named parameters, flattened."""
 
-        def loss(offsets: dict[str, Tensor], w: Tensor) -> tuple[Tensor, Inputs]:
-            pieces = zip(names, torch.split(w, sizes), strict=True)
-            moved = {n: piece.view_as(parameters[n]) for n, piece in pieces}
-            return self._run({**parameters, **moved}, x, y, offsets)
+        def loss(offsets: dict[str, Tensor], w: dict[str, Tensor]) -> tuple[Tensor, Inputs]:
+            return self._run({**parameters, **w}, x, y, offsets)
 
-        zeros = self._zeros(x, w)
+        w = {n: parameters[n] for n in names}
+        zeros = self._zeros(x, next(iter(parameters.values())))
         (deltas, gradient), inputs = grad(loss, argnums=(0, 1), has_aux=True)(zeros, w)
-        return deltas, inputs, gradient
+        return deltas, inputs, torch.cat([gradient[n].reshape(-1) for n in names])
 
     def _errors(
         self, parameters: dict[str, Tensor], x: Tensor, y: Tensor, offsets: dict[str, Tensor]
