@@ -175,18 +175,23 @@ def searches(results: list[dict[str, Any]]) -> Iterator[str]:
     names = list(dict.fromkeys(name for result in results for name in result["rows"]))
     yield f"## Searches: gradient-equivalents until ‖∇f‖ ≤ {results[0]['tol']:g}\n"
     yield (
-        "A Hessian product counts 2 gradients, a dense Hessian 2 for each of its tangents. A dash: "
-        "not reached within 3,000. Searches may end at different minima.\n"
+        "A Hessian product counts 2 gradients, a dense Hessian 2 for each of its tangents. Means "
+        "over the starts; in brackets from how many the end was reached within 3,000, where not "
+        "from all. Searches may end at different minima.\n"
     )
-    yield "| start | D | " + " | ".join(names) + " |\n|---|---|" + "---|" * len(names)
+    yield "| f | D | starts | " + " | ".join(names) + " |\n|---|---|---|" + "---|" * len(names)
     for result in results:
         cells = [equivalents(result["rows"].get(name)) for name in names]
-        yield f"| {result['start']} | {result['dim']:,} | " + " | ".join(cells) + " |"
+        count = next(iter(result["rows"].values()))["starts"]
+        yield f"| {result['start']} | {result['dim']:,} | {count} | " + " | ".join(cells) + " |"
     yield f"\n{setting(results[0])}\n"
 
 
 def equivalents(row: dict[str, Any] | None) -> str:
-    return f"{row['equivalents']:,}" if row and row["reached"] else "–"
+    if not row or not row["reached"]:
+        return "–"
+    every = row["reached"] == row["starts"]
+    return f"{row['equivalents']:,.0f}" + ("" if every else f" ({row['reached']})")
 
 
 def killed(result: dict[str, Any]) -> Iterator[str]:

@@ -181,15 +181,15 @@ def test_a_model_without_parameters_is_refused(digits):
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"optimizer": "bfgs"}, r"recipe.optimizer: expected sgd \| adam \| lbfgs; got 'bfgs'"),
-        ({"optimizer": "lbfgs", "momentum": 0.9}, r"recipe.momentum: expected 0 for lbfgs"),
-        ({"lr": 0.0}, "recipe.lr: expected a positive number; got 0.0"),
-        ({"lr": math.nan}, "recipe.lr: expected a positive number; got nan"),
-        ({"lr": math.inf}, "recipe.lr: expected a positive number; got inf"),
-        ({"epochs": -1}, "recipe.epochs: expected 0 or more; got -1"),
-        ({"batch_size": 0}, "recipe.batch_size: expected 1 or more; got 0"),
-        ({"momentum": 1.5}, "recipe.momentum: expected 0 to 1; got 1.5"),
-        ({"optimizer": "adam", "momentum": 0.9}, "recipe.momentum: expected 0 for adam; got 0.9"),
+        ({"optimizer": "bfgs"}, r"optimizer: expected sgd \| adam \| lbfgs; got 'bfgs'"),
+        ({"optimizer": "lbfgs", "momentum": 0.9}, "momentum: expected 0 for lbfgs"),
+        ({"lr": 0.0}, "lr: expected a positive number; got 0.0"),
+        ({"lr": math.nan}, "lr: expected a positive number; got nan"),
+        ({"lr": math.inf}, "lr: expected a positive number; got inf"),
+        ({"epochs": -1}, "epochs: expected 0 or more; got -1"),
+        ({"batch_size": 0}, "batch_size: expected 1 or more; got 0"),
+        ({"momentum": 1.5}, "momentum: expected 0 to 1; got 1.5"),
+        ({"optimizer": "adam", "momentum": 0.9}, "momentum: expected 0 for adam; got 0.9"),
     ],
 )
 def test_bad_recipes_are_refused(changes, message):

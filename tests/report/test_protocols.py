@@ -92,7 +92,7 @@ def test_without_published_numbers_nothing_is_compared():
 
 def test_what_is_not_finished_or_went_wrong_is_said():
     sentences = protocols_sentences(result(complete=False, remarks=("cnn on mnist: died",)))
-    assert sentences[0].startswith("Not finished; of 2 of 4 settings so far: Of 2 ways to count")
+    assert sentences[0].startswith("2 of 4 settings so far. Of 2 ways to count")
     assert "Training: cnn on mnist: died." in sentences
 
 

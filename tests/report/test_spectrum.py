@@ -46,7 +46,7 @@ def test_sentences_name_outliers_gap_and_parts(trained):
     assert f"Outliers: {gap.above}, above the largest ratio" in outliers
     assert f"= {gap.ratio:.2f}" in outliers
     assert "classes - 1 = 9 are expected" in outliers
-    assert any(line.startswith("Split H = G + R: split: all parts are estimates") for line in lines)
+    assert any(line.startswith("Split H = G + R: all parts are estimates") for line in lines)
     assert any("so they are R's" in line for line in lines)
 
 
@@ -58,7 +58,7 @@ def test_a_function_says_that_it_is_not_split(function):
 def test_the_section_counts_trained_and_random_apart(trained, random):
     nine, three = with_outliers(trained, 9), with_outliers(random, 3)
     lead = spectra_section([nine, three]).lead[0]
-    assert "classes minus one in 1 of 1 trained networks and none of 1 random ones" in lead
+    assert "classes minus one in 1 of 1 trained network and 0 of 1 random network" in lead
 
 
 def test_the_section_says_where_the_rest_is_small_and_where_not(trained, random):
@@ -67,7 +67,7 @@ def test_the_section_says_where_the_rest_is_small_and_where_not(trained, random)
         return replace(with_outliers(result, 1), split=replace(result.split, top=top))
 
     lead = spectra_section([mixed(trained, 0.01), mixed(random, -0.3)]).lead[1]
-    assert "less than 10% of every outlier in 1 of 1 trained networks and none of 1" in lead
+    assert "less than 10% of every outlier in 1 of 1 trained network and 0 of 1" in lead
     assert lead.endswith("elsewhere up to 30%.")
 
 

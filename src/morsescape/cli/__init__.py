@@ -21,6 +21,12 @@ from morsescape.cli.command_scatter import scatter
 from morsescape.cli.command_spectrum import EXAMPLES as SPECTRUM_EXAMPLES
 from morsescape.cli.command_spectrum import spectrum
 
+
+def _lines(examples: str) -> str:
+    """One line each: markdown runs lines together unless a backslash ends them."""
+    return examples.replace("\n\n    ", "\n\n").replace("\n    ", "\\\n")
+
+
 app = typer.Typer(
     name="morsescape",
     no_args_is_help=True,
@@ -29,11 +35,11 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-app.command(epilog=INDEX_EXAMPLES)(index)
-app.command(epilog=SPECTRUM_EXAMPLES)(spectrum)
-app.command(epilog=SCATTER_EXAMPLES)(scatter)
-app.command(epilog=POLISH_EXAMPLES)(polish)
-app.command(epilog=REPRODUCE_EXAMPLES)(reproduce)
+app.command(epilog=_lines(INDEX_EXAMPLES))(index)
+app.command(epilog=_lines(SPECTRUM_EXAMPLES))(spectrum)
+app.command(epilog=_lines(SCATTER_EXAMPLES))(scatter)
+app.command(epilog=_lines(POLISH_EXAMPLES))(polish)
+app.command(epilog=_lines(REPRODUCE_EXAMPLES))(reproduce)
 
 
 def _version(wanted: bool) -> bool:

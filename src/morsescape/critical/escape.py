@@ -14,7 +14,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.counted import Counted, Evaluations
-from morsescape.critical.curvature import DENSE, choose
+from morsescape.critical.curvature import DENSE, FACTORED, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.negative import leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
@@ -24,9 +24,9 @@ from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import RunFolder
 
 Progress = Callable[[str, int, int], None]
-# Steps between two counts, of trust-region, L-BFGS and L-BFGS in the metric |H|: a count costs some
-# Hessians and factorisations.
-_STEPS_BETWEEN, _GRADIENTS, _SCALED = 10, 300, 40
+# Steps between two counts, each of which costs some Hessians and factorisations: of trust-region,
+# L-BFGS, and L-BFGS in the metric of a factor or of all eigenpairs.
+_STEPS_BETWEEN, _GRADIENTS, _FACTORED, _SCALED = 10, 300, 100, 40
 
 
 class EscapeStatus(Enum):
@@ -261,7 +261,9 @@ class _Descent:
         if self.f.network is None:
             self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
             return self.loop.run(point)
-        down, most = (lbfgs, _GRADIENTS) if self.f.dim > DENSE else (scaled_lbfgs, _SCALED)
+        down, most = (scaled_lbfgs, _SCALED if self.f.dim <= DENSE else _FACTORED)
+        if self.f.dim > FACTORED:
+            down, most = lbfgs, _GRADIENTS
         return down(
             self.problem, point, tol=0.0, max_steps=most, strict=True,
             hook=lambda point: self._note(point, "descent"),

@@ -14,7 +14,7 @@ from torch import Tensor
 from morsescape.critical.certificate import Certificate
 from morsescape.critical.certify import certify
 from morsescape.critical.counted import Counted
-from morsescape.critical.curvature import DENSE, choose
+from morsescape.critical.curvature import DENSE, FACTORED, choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.enclosure import sharp_gradient
@@ -36,7 +36,6 @@ _NEGATIVE = 1e-7  # share of ‖Hess f‖ below which negative curvature is not 
 _QUASI_STEPS = 10_000  # at most, before Newton's; where f is not convex yet, they gain more
 _QUASI = {"lbfgs": lbfgs, "scaled-lbfgs": scaled_lbfgs}
 _REFINEMENTS = 10
-_DENSE_SOLVE = 12_000  # variables up to which a dense Newton step is taken at the end
 
 
 def find_critical_point(
@@ -60,11 +59,12 @@ def find_critical_point(
     ============== ============================================================================
     method         step
     ============== ============================================================================
-    auto           networks: scaled-lbfgs to 1e-7 (above 1,500 variables lbfgs to 1e-5), Newton
-                   steps; where that is not enough, and for functions, trust-region; for
+    auto           networks: scaled-lbfgs, functions: lbfgs, to 1e-7 (above 12,000 variables lbfgs
+                   to 1e-5), then Newton steps; where that is not enough, trust-region; for
                    "nearest" levenberg
     lbfgs          quasi-Newton, strong Wolfe conditions (SciPy)
-    scaled-lbfgs   the same in the metric |H|, with H dense and renewed every 60 gradients
+    scaled-lbfgs   the same in the metric of |H|, above 1,500 variables of H + shift·I, with H
+                   dense and renewed every 60 or 100 gradients
     trust-region   minimiser of the quadratic model in a ball
     saddle-free    -|H|⁻¹∇f, damped: attracted to minima only
     cubic          minimiser of the quadratic model + σ‖s‖³/3
@@ -163,9 +163,11 @@ class _Search:
         method = self.method
         if method == "auto":
             method = "trust-region" if self.target == "minimum" else "levenberg"
-            if self.target == "minimum" and self.f.network is not None:
-                step, loose = (lbfgs, 1e-5) if self.f.dim > DENSE else (scaled_lbfgs, 1e-7)
-                point, stop = self._quasi_newton(step, point, max(loose, self.tol), _QUASI_STEPS)
+            if self.target == "minimum":
+                few = self.f.dim <= FACTORED
+                step = scaled_lbfgs if few and self.f.network is not None else lbfgs
+                loose = max(1e-7 if few else 1e-5, self.tol)
+                point, stop = self._quasi_newton(step, point, loose, _QUASI_STEPS)
                 if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
                     return point, stop
                 if stop is Stop.CONVERGED:
@@ -203,7 +205,7 @@ class _Search:
         With `definite` none is taken where the Hessian is not positive definite: they would lead
         to a saddle. The last digits are what a proof needs.
         """
-        if self.f.dim > _DENSE_SOLVE or point is self.refined:
+        if self.f.dim > FACTORED or point is self.refined:
             return point
         hessian = self.problem.hessian(point.theta)
         solve = solver(hessian)

@@ -10,11 +10,13 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from morsescape.critical.counted import Counted
+from morsescape.critical.curvature import DENSE
 from morsescape.critical.descent import Hook, Point, Stop
-from morsescape.critical.models import Absolute, Euclidean, Metric
+from morsescape.critical.models import Absolute, Euclidean, Factored, Metric
 
 _MEMORY = 50  # pairs kept: SciPy's default of 10 needs nearly twice as many gradients (digits)
 _RENEW = 60  # gradients in one metric; then the Hessian is worth its price again
+_RENEW_FACTOR = 100  # where the Hessian and its factor cost more
 
 
 def lbfgs(
@@ -34,10 +36,11 @@ def scaled_lbfgs(
     problem: Counted, start: Point, *, tol: float, max_steps: int, hook: Hook | None = None,
     strict: bool = False,
 ) -> tuple[Point, Stop]:  # fmt: skip
-    """L-BFGS in the coordinates y of s = |H|^-½ y, with H the dense Hessian every 60 gradients.
+    """L-BFGS in coordinates in which f looks round, with the dense Hessian H every 60 gradients.
 
-    There f looks round: the first step is a saddle-free Newton step, and later ones need no
-    Hessian. A metric that is out of date costs gradients, never correctness.
+    Up to 1,500 variables s = |H|^-½ y, so that the first step is a saddle-free Newton step; above,
+    where all eigenpairs cost too much, s = L⁻ᵀ y with LLᵀ = H + shift·I, every 100 gradients. Later
+    steps need no Hessian. A metric that is out of date costs gradients, never correctness.
     """
     point, stop, steps = start, Stop.STEP_LIMIT, 0
 
@@ -53,14 +56,21 @@ def scaled_lbfgs(
         hessian = problem.hessian(point.theta)
         if not bool(hessian.isfinite().all()):
             return point, Stop.NOT_FINITE
-        metric = Absolute(hessian, 2 * problem.f.l2)
-        most = max_steps - steps, _RENEW
-        following, stop = _run(problem, point, metric, tol, most, count, strict)
+        metric, renew = _metric(hessian, 2 * problem.f.l2)
+        limits = max_steps - steps, renew
+        following, stop = _run(problem, point, metric, tol, limits, count, strict)
         stuck = following is point
         point = following
         if stop is not Stop.STEP_LIMIT or stuck:
             return point, Stop.STALLED if stuck else stop
     return point, stop
+
+
+def _metric(hessian: Tensor, floor: float) -> tuple[Metric, int]:
+    """The metric of a Hessian, and for how many gradients it is kept."""
+    if len(hessian) <= DENSE:
+        return Absolute(hessian, floor), _RENEW
+    return Factored(hessian, floor), _RENEW_FACTOR
 
 
 def _run(

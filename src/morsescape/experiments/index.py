@@ -24,6 +24,7 @@ from morsescape.experiments.point import (
     check_name,
     load_data,
     make_point,
+    stage,
 )
 from morsescape.experiments.user_code import takes_seed
 from morsescape.hessian.dense import Hessian
@@ -214,9 +215,7 @@ def index_run(
     """
     point = make_point(settings.point, seed, dataset=dataset, progress=progress)
     start = time.perf_counter()
-    hessian = point.f.enclosed_hessian(
-        point.theta, progress=lambda done, total: _step(progress, "Hessian", done, total)
-    )
+    hessian = point.f.enclosed_hessian(point.theta, progress=stage(progress, "Hessian"))
     assembled = time.perf_counter()
     ends = None if settings.raw else _ends(point, hessian, None)
     looked = time.perf_counter()

@@ -19,6 +19,7 @@ from morsescape.experiments.scatter import ScatterSettings, assemble_scatter, sc
 from morsescape.experiments.spectrum import SpectrumResult, SpectrumSettings, spectrum_task
 from morsescape.experiments.task import Task
 from morsescape.store import Piece
+from morsescape.store.run_folders import BETWEEN
 
 if TYPE_CHECKING:
     from morsescape.experiments.reproduce import ReproduceSettings
@@ -43,6 +44,14 @@ class Part:
     identity: dict[str, Any]
     tasks: tuple[Task, ...]
     collect: Callable[[Pieces], Any]
+
+    def key(self, task: Task) -> str:
+        """What one of its pieces is called among those of all parts."""
+        return f"{self.folder}{BETWEEN}{task.key}"
+
+    def own(self, pieces: Pieces) -> Pieces:
+        """Its pieces that are there, by their own keys, in the order of its tasks."""
+        return {t.key: pieces[self.key(t)] for t in self.tasks if self.key(t) in pieces}
 
 
 def parts_of(settings: ReproduceSettings) -> tuple[Part, ...]:

@@ -31,6 +31,13 @@ from morsescape.objective import Objective
 from morsescape.store import load_checkpoint
 
 Progress = Callable[[str, int, int], None]
+
+
+def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """The progress of one stage, for what knows nothing of stages."""
+    return None if progress is None else lambda done, total: progress(name, done, total)
+
+
 AT = ("trained", "random")
 
 
@@ -210,7 +217,7 @@ def _train(
     progress: Progress | None,
 ) -> Training:
     recipe = recipe_of(settings, model, len(dataset))
-    step = None if progress is None else lambda done, total: progress("training", done, total)
+    step = stage(progress, "training")
     model.to(settings.device)
     training = train(model, dataset, seed=seed, recipe=recipe, progress=step)
     model.to("cpu")

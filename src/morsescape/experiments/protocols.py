@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import AT, PointSettings, Progress, check_name
+from morsescape.experiments.point import AT, PointSettings, Progress, check_name, stage
 from morsescape.experiments.protocol_counts import count_at
 from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol, Variant
 from morsescape.experiments.protocol_result import (
@@ -201,7 +201,7 @@ def protocol_run(
     trained = time.perf_counter()
     few = dataset.first(min(len(dataset), 64))
     net = Network(model, "cross_entropy", (few.x, few.y), torch.float64)
-    step = None if progress is None else lambda done, total: progress("counts", done, total)
+    step = stage(progress, "counts")
     mine = [protocol for protocol in settings.protocols if protocol.variant == variant]
     counts = count_at(model, dataset, seed, mine, step)
     payload = {
@@ -231,7 +231,7 @@ def _network(
     model = variant.model(build(setting.net, image_shape=shape, classes=classes, seed=seed))
     if setting.at == "random":
         return model.eval(), None
-    step = None if progress is None else lambda done, total: progress("training", done, total)
+    step = stage(progress, "training")
     training = train(model, dataset, seed=seed, progress=step)
     if training.status is TrainingStatus.DIVERGED:
         raise ArgumentError(

@@ -6,6 +6,7 @@ import os
 import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -18,7 +19,6 @@ from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.nets import NAMES as NETS
 from morsescape.store import Piece, RunFolders
-from morsescape.store.run_folders import BETWEEN
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,16 @@ class ReproduceResult:
 
     def of(self, kind: str) -> list[Any]:
         """The results of the parts of one kind, as far as they can be told from what is there."""
-        mine = (part for part in self.parts if part.kind == kind)
-        results = (part.collect(_own(part, self.pieces)) for part in mine)
-        return [result for result in results if result is not None]
+        return self._results.get(kind, [])
+
+    @cached_property
+    def _results(self) -> dict[str, list[Any]]:
+        found: dict[str, list[Any]] = {}
+        for part in self.parts:
+            result = part.collect(part.own(self.pieces))
+            if result is not None:
+                found.setdefault(part.kind, []).append(result)
+        return found
 
     @property
     def expected(self) -> int:
@@ -111,20 +118,27 @@ class ReproduceResult:
         """How long the pieces took together, each on one thread."""
         return sum(_total(piece.payload.get("seconds", 0.0)) for piece in self.pieces.values())
 
-    def to_json(self) -> dict[str, Any]:
-        """The object that is written to results.json."""
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """What the numbers are compared with, and what computed them."""
         import morsescape
 
+        return {
+            "source": "Akhtiamov & Thomson 2022, Connectedness of loss landscapes via the lens of "
+            "Morse theory",
+            "morsescape": morsescape.__version__,
+            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that is written to results.json."""
         settings = asdict(self.settings)
         del settings["root"]  # the same results from any folder
         kinds = {kind: [r.to_json() for r in self.of(kind)] for kind in self.settings.parts}
         for spectrum in kinds.get("spectra", []):
             spectrum.pop("eigenvalues", None)  # thousands of numbers, kept in the run folder
         return {
-            "source": "Akhtiamov & Thomson 2022, Connectedness of loss landscapes via the lens of "
-            "Morse theory",
-            "morsescape": morsescape.__version__,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            **self.provenance,
             "settings": settings,
             "complete": self.complete,
             "pieces": {"done": len(self.pieces), "expected": self.expected},
@@ -179,17 +193,11 @@ def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
     So an interrupted reproduction has something of everything.
     """
     named = [
-        (place, replace(task, key=f"{part.folder}{BETWEEN}{task.key}"))
+        (place, replace(task, key=part.key(task)))
         for part in parts
         for place, task in enumerate(part.tasks)
     ]
     return [task for _, task in sorted(named, key=lambda pair: pair[0])]
-
-
-def _own(part: Part, pieces: dict[str, Piece]) -> dict[str, Piece]:
-    """The pieces of a part that are there, by their own keys, in the order of its tasks."""
-    keys = ((task.key, f"{part.folder}{BETWEEN}{task.key}") for task in part.tasks)
-    return {own: pieces[key] for own, key in keys if key in pieces}
 
 
 def _total(seconds: Any) -> float:

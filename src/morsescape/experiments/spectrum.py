@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point
+from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point, stage
 from morsescape.experiments.ridge import RidgeCurve
 from morsescape.experiments.task import Outcome
 from morsescape.network import Network
@@ -219,7 +219,7 @@ def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = Non
     """
     point = make_point(settings.point, settings.seed, progress=progress)
     f, theta, clock = point.f, point.theta, _Clock()
-    hessian = f.enclosed_hessian(theta, progress=_stage(progress, "Hessian"))
+    hessian = f.enclosed_hessian(theta, progress=stage(progress, "Hessian"))
     clock.stop("hessian")
     counted = inertia(f, theta, method="eigh", hessian=hessian, progress=progress)
     clock.stop("eigenvalues")
@@ -227,7 +227,7 @@ def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = Non
     eigenvalues = torch.tensor(values, dtype=torch.float64)
     split = split_ends(
         f.network, theta, hessian, eigenvalues - 2 * f.l2, counted.radius,
-        progress=_stage(progress, "split"),
+        progress=stage(progress, "split"),
     )  # fmt: skip
     clock.stop("split")
     payload = {
@@ -248,12 +248,6 @@ def _classes(point: Point) -> int | None:
         return None
     with torch.no_grad():
         return net.output(net.unflatten(point.theta), net.x[:1]).shape[1]
-
-
-def _stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)
 
 
 class _Clock:

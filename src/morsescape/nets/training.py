@@ -64,7 +64,7 @@ class Recipe:
         ):
             if not holds:
                 raise ArgumentError(
-                    f"recipe.{name}",
+                    name,
                     expected=expected,
                     got=repr(getattr(self, name)),
                     cure="change this value",

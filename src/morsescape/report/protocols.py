@@ -158,7 +158,7 @@ def _kind(row: ProtocolCounts) -> str:
 def _lead(result: ProtocolsResult) -> Iterator[str]:
     table = result.table
     there, asked = len(table.settings), len(result.settings.settings)
-    so_far = "" if result.complete else f"Not finished; of {there} of {asked} settings so far: "
+    so_far = "" if result.complete else f"{there} of {asked} settings so far. "
     yield f"{so_far}{table.conclusion}"
     if table.closest is not None:
         yield _closest(table.closest)

@@ -54,12 +54,12 @@ def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterato
 
 
 def _footer(result: ReproduceResult) -> Iterator[str]:
-    written = result.to_json()
-    versions = ", ".join(f"{name} {version}" for name, version in written["versions"].items())
-    yield f"morsescape {written['morsescape']}, {versions}."
+    made = result.provenance
+    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
+    yield f"morsescape {made['morsescape']}, {versions}."
     yield f"Settings: {result.settings}; seed {result.settings.seed}."
     yield f"The runs took {duration(result.seconds)} together, each on one thread."
-    yield f"Source: {written['source']}."
+    yield f"Source: {made['source']}."
 
 
 def _each(make: Callable[[Any], Section]) -> Callable[[list[Any]], list[Section]]:

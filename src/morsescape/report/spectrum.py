@@ -168,11 +168,12 @@ def _explained(split: Sequence[SpectrumResult]) -> Iterator[str]:
 def _share_of(some: Sequence[SpectrumResult], known: Sequence[SpectrumResult]) -> str:
     """How many of those known, trained and random apart."""
     parts = []
-    for at, words in (("trained", "trained networks"), ("random", "random ones"), ("", "others")):
+    for at, words in (("trained", "trained"), ("random", "random"), ("", "given")):
         own = [result for result in known if _kind(result) == at]
         if own:
             count = sum(result in some for result in own)
-            parts.append(f"{count or 'none'} of {len(own)} {words}")
+            network = "network" if len(own) == 1 else "networks"
+            parts.append(f"{count} of {len(own)} {words} {network}")
     return " and ".join(parts)
 
 

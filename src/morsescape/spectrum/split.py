@@ -26,8 +26,8 @@ _ACCURATE = 1e-3  # of |λ|: a residual below it is small enough for a picture
 class SplitStatus(Enum):
     """Whether the extreme eigenvalues were split."""
 
-    SPLIT = "split: all parts are estimates in float64, off by about the residuals given"
-    ROUGH = "split roughly: some vectors are far from the eigenvectors looked for"
+    SPLIT = "all parts are estimates in float64, off by about the residuals given"
+    ROUGH = "rough: some vectors are far from the eigenvectors looked for"
     NO_NETWORK = "not split: a function has no output at which to split"
     NO_FORWARD = "not split: torch has no forward derivative for an operation of this model"
     NOT_FINITE = "not split: the Hessian is not finite"
