@@ -1,14 +1,15 @@
-"""From where the optimizer stopped to a certified critical point: a table over seeds.
+"""From where the optimizer stopped to a certified critical point, over seeds.
 
-    python benchmarks/critical_points.py --root DIR [--out build/critical] [--escape]
+    python benchmarks/critical_points.py --root DIR [--out build/critical] [--escape] [--done]
         [--data mnist fashion-mnist] [--net cnn mlp2] [--seeds 10] [--samples 10000] [--l2 1e-4]
 
 For each data set, network (tanh; average pooling) and seed what `morsescape polish` does; with
 --escape also `escape` from the same point, whose f must fall at every accepted step. Each has a
 folder of its own in --out: what is finished is not repeated, an interrupted search goes on. The
-tables of what is finished are OUT/table.md and OUT/escapes.md. On Linux the convolutions need much
-memory for a short time, which glibc returns to the system and asks for again: with
-MALLOC_MMAP_THRESHOLD_=4294967296 and MALLOC_TRIM_THRESHOLD_=8589934592 they are four times as fast.
+numbers are in OUT/points.json and OUT/escapes.json; critical_page.py writes docs/critical.md from
+them. On Linux the convolutions need much memory for a short time, which glibc returns to the system
+and asks for again: with MALLOC_MMAP_THRESHOLD_=4294967296 and MALLOC_TRIM_THRESHOLD_=8589934592
+they are four times as fast.
 """
 
 from __future__ import annotations
@@ -16,44 +17,35 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise, product
 from pathlib import Path
+from typing import Any
 
 import torch
 
 from morsescape.critical import Escape, escape
 from morsescape.experiments import PointSettings, PolishResult, PolishSettings, run_polish
 from morsescape.experiments.point import make_point
-from morsescape.store import RunFolder
-
-COLUMNS = (
-    "data", "net", "seed", "f at stop", "grad norm at stop", "negative at stop", "f", "grad norm",
-    "index", "min abs eigenvalue", "certificate", "status", "gradients / products / Hessians",
-    "seconds",
-)  # fmt: skip
+from morsescape.store import RunFolder, write_json_atomic
 
 
-def row(result: PolishResult) -> tuple[str, ...]:
-    """One line of the table; costs are those of the last sitting."""
+def row(result: PolishResult) -> dict[str, Any]:
+    """What is kept of one search; gradients, products and Hessians are of its last sitting."""
     start, found, point = result.start, result.found, result.settings.point
     certificate, cost = found.certificate, found.evaluations
-    return (
-        point.data, point.net, str(result.settings.seed), f"{start.value:.6f}",
-        f"{start.grad_norm:.1e}", str(list(start.negative)), f"{found.value:.6f}",
-        f"{found.grad_norm:.1e}", "?" if found.index is None else str(found.index),
-        f"{certificate.min_abs_eigenvalue:.1e}", certificate.status.name.lower(),
-        found.status.name.lower(), f"{cost.gradient} / {cost.hvp} / {cost.hessian}",
-        f"{result.seconds:.0f}",
-    )  # fmt: skip
-
-
-def table(rows: list[tuple[str, ...]], path: Path, columns: tuple[str, ...] = COLUMNS) -> None:
-    """Write the rows as a markdown table."""
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(cells) + " |" for cells in rows]
-    path.write_text("\n".join(lines) + "\n")
+    return {
+        "data": point.data, "net": point.net, "seed": result.settings.seed,
+        "samples": point.samples, "l2": point.l2, "n_params": start.dim,
+        "value_at_stop": start.value, "grad_norm_at_stop": start.grad_norm,
+        "negative_at_stop": list(start.negative), "value": found.value,
+        "grad_norm": found.grad_norm, "index": found.index,
+        "min_abs_eigenvalue": certificate.min_abs_eigenvalue, "distance": certificate.distance,
+        "certificate": certificate.status.name.lower(), "status": found.status.name.lower(),
+        "gradients": cost.gradient, "products": cost.hvp, "hessians": cost.hessian,
+        "accuracies": list(result.accuracies), "seconds": result.seconds,
+    }  # fmt: skip
 
 
 def escaped(settings: PolishSettings, folder: RunFolder, path: Path) -> Escape:
@@ -68,22 +60,18 @@ def escaped(settings: PolishSettings, folder: RunFolder, path: Path) -> Escape:
     return way
 
 
-def escape_row(key: str, way: Escape) -> tuple[str, ...]:
-    """One line of the second table, after a look at every accepted step."""
+def escape_row(settings: PolishSettings, way: Escape) -> dict[str, Any]:
+    """What is kept of one escape, after a look at every accepted step."""
     values = [step.value for step in way.trajectory]
-    falls = all(after < before for before, after in pairwise(values))
     counted = [step.negative for step in way.trajectory if step.negative is not None]
-    return (
-        key, " → ".join(str(list(x)) for x in counted), f"{values[0]:.6f}", f"{values[-1]:.6f}",
-        str(len(values) - 1), "yes" if falls else "NO", way.status.name.lower(),
-        f"{way.trajectory[-1].grad_norm:.1e}", f"{way.seconds:.0f}",
-    )  # fmt: skip
-
-
-ESCAPE_COLUMNS = (
-    "run", "negative", "f at stop", "f", "steps", "f fell at each", "status", "grad norm",
-    "seconds",
-)  # fmt: skip
+    return {
+        "data": settings.point.data, "net": settings.point.net, "seed": settings.seed,
+        "negative": [list(interval) for interval in counted], "value_at_stop": values[0],
+        "value": values[-1], "steps": len(values) - 1,
+        "rises": sum(after >= before for before, after in pairwise(values)),
+        "status": way.status.name.lower(), "grad_norm": way.trajectory[-1].grad_norm,
+        "seconds": way.seconds,
+    }  # fmt: skip
 
 
 def shown(key: str) -> Callable[[str, int, int], None]:
@@ -100,28 +88,36 @@ def shown(key: str) -> Callable[[str, int, int], None]:
 
 
 def main() -> None:
-    """Run what is missing and write the table."""
+    """Run what is missing and write the numbers."""
     args = _arguments()
     torch.set_num_threads(args.threads)
     rows, ways = [], []
-    for seeds in (range(min(3, args.seeds)), range(3, args.seeds)):  # a few of each first
-        for data, net, seed in product(args.data, args.net, seeds):
-            point = PointSettings(
-                net, data, samples=args.samples, activation="tanh", pool="avg", l2=args.l2,
-                root=args.root,
-            )  # fmt: skip
-            settings = PolishSettings(point, seed, tol=args.tol)
-            key = f"{data}-{net}-{seed}"
-            folder = RunFolder(args.out / key, settings.identity())
-            result = run_polish(settings, folder, shown(key))
-            print(f"{key}: {result.found}", file=sys.stderr, flush=True)
-            rows.append(row(result))
-            table(sorted(rows), args.out / "table.md")
-            if args.escape:
-                way = escaped(settings, folder, args.out / f"{key}-escape")
-                print(f"{key}: {way}", file=sys.stderr, flush=True)
-                ways.append(escape_row(key, way))
-                table(sorted(ways), args.out / "escapes.md", ESCAPE_COLUMNS)
+    for data, net, seed in _order(args):
+        point = PointSettings(
+            net, data, samples=args.samples, activation="tanh", pool="avg", l2=args.l2,
+            root=args.root,
+        )  # fmt: skip
+        settings = PolishSettings(point, seed, tol=args.tol)
+        key = f"{data}-{net}-{seed}"
+        folder = RunFolder(args.out / key, settings.identity())
+        if args.done and not (folder.path / "found.json").exists():
+            continue
+        result = run_polish(settings, folder, shown(key))
+        print(f"{key}: {result.found}", file=sys.stderr, flush=True)
+        rows.append(row(result))
+        write_json_atomic(args.out / "points.json", {"rows": rows})
+        kept = args.out / f"{key}-escape"
+        if args.escape and not (args.done and not (kept / "escape.json").exists()):
+            way = escaped(settings, folder, kept)
+            print(f"{key}: {way}", file=sys.stderr, flush=True)
+            ways.append(escape_row(settings, way))
+            write_json_atomic(args.out / "escapes.json", {"rows": ways})
+
+
+def _order(args: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
+    """Data, net and seed: a few seeds of each first."""
+    for seeds in (range(min(3, args.seeds)), range(3, args.seeds)):
+        yield from product(args.data, args.net, seeds)
 
 
 def _arguments() -> argparse.Namespace:
@@ -133,6 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion-mnist"])
     parser.add_argument("--net", nargs="+", default=["cnn", "mlp2"])
     parser.add_argument("--escape", action="store_true")
+    parser.add_argument("--done", action="store_true", help="take only what is finished")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--l2", type=float, default=1e-4)

@@ -1,0 +1,131 @@
+"""The measured part of docs/critical.md, from what critical_points.py wrote.
+
+    python benchmarks/critical_page.py [--folders build/critical build/critical-60000]
+
+Rewrites what stands between `<!-- measured -->` and `<!-- end of measured -->` and keeps the
+numbers in docs/results/critical/. Computes nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from itertools import groupby
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from morsescape.store import read_json, write_bytes_atomic, write_json_atomic
+
+DOCS = Path(__file__).parents[1] / "docs"
+START, END = "<!-- measured -->", "<!-- end of measured -->"
+Row = dict[str, Any]
+
+
+def groups(rows: list[Row]) -> Iterator[tuple[str, list[Row]]]:
+    """The rows of each network and data set, by seed."""
+
+    def name(row: Row) -> tuple[str, str, int]:
+        return row["net"], row["data"], row["samples"]
+
+    ordered = sorted(rows, key=lambda row: (*name(row), row["seed"]))
+    for (net, data, samples), own in groupby(ordered, name):
+        yield f"{net}, {data}, {samples:,} images", list(own)
+
+
+def points(rows: list[Row]) -> Iterator[str]:
+    """What was found, a sentence for each group, then every search."""
+    for title, own in groups(rows):
+        yield f"- {title}: {_found(own)}"
+    yield ""
+    yield (
+        "| network | seed | f at stop | ‖∇f‖ at stop | negative at stop | f | ‖∇f‖ | index | min "
+        "\\|λ\\| at least | proved within | accuracy | gradients / Hessians | seconds |"
+    )
+    yield "|---" + "|---:" * 12 + "|"
+    for title, own in groups(rows):
+        yield from (f"| {title} | " + " | ".join(_cells(row)) + " |" for row in own)
+
+
+def _found(own: list[Row]) -> str:
+    proved = sum(row["certificate"] == "proved" for row in own)
+    negative = [row["negative_at_stop"] for row in own]
+    low, high = min(n[0] for n in negative), max(n[1] for n in negative)
+    indices = sorted({row["index"] for row in own if row["index"] is not None})
+    return (
+        f"{proved} of {len(own)} searches ended at a critical point that is proved, of index "
+        f"{', '.join(map(str, indices)) or '?'}; certified negative eigenvalues where the "
+        f"optimizer stopped: {low} to {high}; median {median(r['seconds'] for r in own):.0f} s."
+    )
+
+
+def _cells(row: Row) -> Iterator[str]:
+    before, after = row["accuracies"]
+    yield str(row["seed"])
+    yield f"{row['value_at_stop']:.6f}"
+    yield f"{row['grad_norm_at_stop']:.1e}"
+    yield _interval(row["negative_at_stop"])
+    yield f"{row['value']:.6f}"
+    yield f"{row['grad_norm']:.1e}"
+    yield "?" if row["index"] is None else str(row["index"])
+    yield f"{row['min_abs_eigenvalue']:.1e}"
+    yield f"{row['distance']:.1e}" if row["certificate"] == "proved" else row["certificate"]
+    yield f"{before:.1%} → {after:.1%}"
+    yield f"{row['gradients']} / {row['hessians']}"
+    yield f"{row['seconds']:.0f}"
+
+
+def escapes(rows: list[Row]) -> Iterator[str]:
+    """Every escape: the counts along the way and whether f fell at each step."""
+    steps, rises = sum(row["steps"] for row in rows), sum(row["rises"] for row in rows)
+    yield (
+        f"`escape` from the same points: {len(rows)} runs, {steps:,} accepted steps, f fell at all "
+        f"but {rises}. Certified counts along the way, f and how it ended:"
+    )
+    yield ""
+    yield "| network | seed | negative | f at stop | f | steps | ended | seconds |"
+    yield "|---|---:|---|---:|---:|---:|---|---:|"
+    for row in sorted(rows, key=lambda r: (r["net"], r["data"], r["seed"])):
+        counts = " → ".join(map(_interval, row["negative"]))
+        yield (
+            f"| {row['net']}, {row['data']} | {row['seed']} | {counts} | "
+            f"{row['value_at_stop']:.6f} | {row['value']:.6f} | {row['steps']} | "
+            f"{row['status'].replace('_', ' ')} | {row['seconds']:.0f} |"
+        )
+
+
+def _interval(interval: list[int]) -> str:
+    low, high = interval
+    return str(low) if low == high else f"[{low}, {high}]"
+
+
+def main() -> None:
+    """Collect, write."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    usual = [Path("build/critical"), Path("build/critical-60000")]
+    parser.add_argument("--folders", nargs="+", type=Path, default=usual)
+    folders = parser.parse_args().folders
+    found = {
+        name: [row for folder in folders for row in _rows(folder / f"{name}.json")]
+        for name in ("points", "escapes")
+    }
+    for name, rows in found.items():
+        if rows:
+            write_json_atomic(DOCS / "results" / "critical" / f"{name}.json", {"rows": rows})
+    text = (DOCS / "critical.md").read_text()
+    head, rest = text.split(START)
+    tail = rest.split(END)[1]
+    lines = [*points(found["points"]), ""]
+    lines += [*escapes(found["escapes"]), ""] if found["escapes"] else []
+    page = f"{head}{START}\n" + "\n".join(lines) + f"{END}{tail}"
+    write_bytes_atomic(DOCS / "critical.md", page.encode())
+
+
+def _rows(file: Path) -> list[Row]:
+    return read_json(file)["rows"] if file.exists() else []
+
+
+if __name__ == "__main__":
+    main()
