@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments import ReproduceSettings, run_reproduce
+from morsescape.experiments import ReproduceSettings, asked, run_reproduce
 from morsescape.experiments.parts import PARTS, parts_of
 from morsescape.experiments.reproduce import ordered_tasks
 from morsescape.experiments.schedulers import Here
@@ -89,6 +90,14 @@ def test_the_page_of_what_is_there(tmp_path):
     page = reproduce_page(result)
     assert "Not finished: 2 of" in page.findings[0]
     assert "<h1>" in render(page)
+
+
+def test_an_interrupted_reproduction_says_what_was_asked_for(tmp_path):
+    with pytest.raises(Interrupted):
+        run_reproduce(SMALL, tmp_path, scheduler=Until(2))
+    assert asked(tmp_path) == dataclasses.replace(SMALL, root=None)
+    with pytest.raises(DataError, match="without --page-only first"):
+        asked(tmp_path / "elsewhere")
 
 
 def test_nothing_is_there_yet(tmp_path):

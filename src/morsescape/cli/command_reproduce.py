@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,6 +13,7 @@ from morsescape.experiments import (
     PARTS,
     ReproduceResult,
     ReproduceSettings,
+    asked,
     run_reproduce,
     scheduler_from,
 )
@@ -27,7 +28,7 @@ Examples:
     morsescape reproduce --data mnist fashion-mnist --root data --out paper
     morsescape reproduce --data mnist --parts tables --net cnn --runs 2 --out cnn
     morsescape reproduce --data mnist --out paper --scheduler tcp://login:8786
-    morsescape reproduce --data mnist --out paper --page-only
+    morsescape reproduce --out paper --page-only
 """
 _WHAT = "What"
 
@@ -49,39 +50,52 @@ def reproduce(
     root: options.Root = None,
     samples: options.Samples = None,
     net: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Networks, separated by commas.",
-            metavar="mlp2,mlp3,cnn",
+            help=f"Networks, separated by commas. \\[default: {','.join(NETS)}]",
+            metavar="NAMES",
             rich_help_panel=_WHAT,
         ),
-    ] = ",".join(NETS),
+    ] = None,
     parts: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help="Experiments, separated by commas.",
-            metavar=",".join(PARTS),
+            help=f"Experiments, separated by commas: {', '.join(PARTS)}. \\[default: all]",
+            metavar="NAMES",
             rich_help_panel=_WHAT,
         ),
-    ] = ",".join(PARTS),
+    ] = None,
     runs: Annotated[
-        int,
-        typer.Option(help="Networks in each setting of the tables.", rich_help_panel=_WHAT),
-    ] = 10,
+        int | None,
+        typer.Option(
+            help="Networks in each setting of the tables. \\[default: 10]",
+            metavar="N",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
     members: Annotated[
-        int,
-        typer.Option(help="Networks in the ensemble of section 5.3.", rich_help_panel=_WHAT),
-    ] = 500,
-    seed: options.Seed = 0,
+        int | None,
+        typer.Option(
+            help="Networks in the ensemble of section 5.3. \\[default: 500]",
+            metavar="N",
+            rich_help_panel=_WHAT,
+        ),
+    ] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            help="Seed of the first run. \\[default: 0]", metavar="S", rich_help_panel=_WHAT
+        ),
+    ] = None,
     optimizer: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="Further optimizers for the tables, separated by commas: lbfgs gives them the "
             "rows that the paper's reviewer asked for.",
             metavar="NAMES",
             rich_help_panel=_WHAT,
         ),
-    ] = "",
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -100,7 +114,11 @@ def reproduce(
     ] = None,
     page_only: Annotated[
         bool,
-        typer.Option("--page-only", help="Compute nothing: the page of what is finished."),
+        typer.Option(
+            "--page-only",
+            help="Compute nothing: the page of what is finished. Without options what the last "
+            "command asked for.",
+        ),
     ] = False,
     out: Annotated[
         Path,
@@ -120,13 +138,17 @@ def reproduce(
     5.4), and the ways in which the published counts may have been computed.
     """
     with usage():
-        settings = ReproduceSettings(
-            data=tuple([*(data or []), *(more_data or [])] or ["digits"]),
-            nets=_names(net), parts=_names(parts), runs=runs, members=members, seed=seed,
-            samples=samples, optimizers=_names(optimizer), root=root,
-        )  # fmt: skip
+        asks = {
+            "data": tuple([*(data or []), *(more_data or [])]) or None, "nets": _names(net),
+            "parts": _names(parts), "optimizers": _names(optimizer), "runs": runs,
+            "members": members, "seed": seed, "samples": samples,
+        }  # fmt: skip
+        given: dict[str, Any] = {name: value for name, value in asks.items() if value is not None}
+        settings = ReproduceSettings(**given, root=root)
         who = scheduler_from(scheduler, workers)
     with session(f"finished runs are in {out}, the same command resumes"):
+        if page_only and not given:
+            settings = asked(out)
         check_writable(out / "results.json")
         with bars(stderr()) as progress:
             result = run_reproduce(
@@ -148,6 +170,8 @@ def _write(result: ReproduceResult, out: Path) -> None:
     say(f"page in {out / 'index.html'}, numbers in {out / 'results.json'}")
 
 
-def _names(listed: str) -> tuple[str, ...]:
+def _names(listed: str | None) -> tuple[str, ...] | None:
     """The names between commas."""
+    if listed is None:
+        return None
     return tuple(name.strip() for name in listed.split(",") if name.strip())

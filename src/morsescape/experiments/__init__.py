@@ -8,6 +8,7 @@ from morsescape.experiments.published import Published, published
 from morsescape.experiments.reproduce import (
     ReproduceResult,
     ReproduceSettings,
+    asked,
     run_reproduce,
 )
 from morsescape.experiments.schedulers import scheduler_from
@@ -25,6 +26,7 @@ __all__ = [
     "ReproduceSettings",
     "SpectrumResult",
     "SpectrumSettings",
+    "asked",
     "index_run",
     "published",
     "run_index",

@@ -7,6 +7,7 @@ import platform
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -18,7 +19,9 @@ from morsescape.experiments.point import Progress, check_name
 from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.nets import NAMES as NETS
-from morsescape.store import Piece, RunFolders
+from morsescape.store import Piece, RunFolders, read_json, write_json_atomic
+
+ASKED = "asked.json"  # the settings of the last command, whether it was interrupted or not
 
 
 @dataclass(frozen=True)
@@ -132,14 +135,12 @@ class ReproduceResult:
 
     def to_json(self) -> dict[str, Any]:
         """The object that is written to results.json."""
-        settings = asdict(self.settings)
-        del settings["root"]  # the same results from any folder
         kinds = {kind: [r.to_json() for r in self.of(kind)] for kind in self.settings.parts}
         for spectrum in kinds.get("spectra", []):
             spectrum.pop("eigenvalues", None)  # thousands of numbers, kept in the run folder
         return {
             **self.provenance,
-            "settings": settings,
+            "settings": _without_root(self.settings),
             "complete": self.complete,
             "pieces": {"done": len(self.pieces), "expected": self.expected},
             "seconds": self.seconds,
@@ -175,6 +176,7 @@ def run_reproduce(
     folders = RunFolders(path, {part.folder: part.identity for part in parts}, notice)
     tasks = ordered_tasks(parts)
     if compute:
+        write_json_atomic(Path(path) / ASKED, _without_root(settings))
         pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)
     else:
         found = ((task.key, folders.load(task.key)) for task in tasks)
@@ -185,6 +187,23 @@ def run_reproduce(
                 cure="give the command without --page-only first, with the same options",
             )  # fmt: skip
     return ReproduceResult(settings, parts, pieces)
+
+
+def asked(path: str | os.PathLike[str]) -> ReproduceSettings:
+    """What the last reproduction in this folder asked for, so that its page needs no options.
+
+    Raises:
+        DataError: there was none.
+    """
+    file = Path(path) / ASKED
+    if not file.exists():
+        raise DataError(
+            str(path), expected="a folder of `morsescape reproduce`", got=f"no {ASKED} in it",
+            cure="give the command without --page-only first",
+        )  # fmt: skip
+    kept: dict[str, Any] = read_json(file)
+    lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
+    return ReproduceSettings(**(kept | lists))
 
 
 def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
@@ -198,6 +217,13 @@ def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
         for place, task in enumerate(part.tasks)
     ]
     return [task for _, task in sorted(named, key=lambda pair: pair[0])]
+
+
+def _without_root(settings: ReproduceSettings) -> dict[str, Any]:
+    """As JSON values; the results are the same from any folder of the data."""
+    values = asdict(settings)
+    del values["root"]
+    return values
 
 
 def _total(seconds: Any) -> float:
