@@ -139,7 +139,7 @@ def reproduce(
     """
     with usage():
         asks = {
-            "data": tuple([*(data or []), *(more_data or [])]) or None, "nets": _names(net),
+            "data": (*(data or []), *(more_data or [])) or None, "nets": _names(net),
             "parts": _names(parts), "optimizers": _names(optimizer), "runs": runs,
             "members": members, "seed": seed, "samples": samples,
         }  # fmt: skip
