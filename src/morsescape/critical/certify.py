@@ -23,8 +23,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.certificate import Certificate, CertificateStatus
-from morsescape.critical.curvature import DENSE
 from morsescape.critical.enclosure import gradient_error, hessian_variation, sharp_gradient
+from morsescape.critical.sizes import DENSE
 from morsescape.critical.solver import Solver, solver
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective

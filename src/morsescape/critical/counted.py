@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from morsescape.critical.sizes import FACTORED
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
 
@@ -79,15 +80,22 @@ class Counted:
         self._kept = (theta.clone(), matrix)
         return matrix
 
-    def forget(self) -> None:
-        """Free the matrix that `hessian` keeps."""
-        self._kept = None
-
     def enclosed_hessian(self, theta: Tensor) -> Hessian:
-        """Hess L(θ) with its proved radius, counted."""
+        """Hess L(θ) with its proved radius, counted; `hessian` takes it from here."""
         self.hessians += 1
         self._kept = None
-        return self.f.enclosed_hessian(theta)
+        enclosed = self.f.enclosed_hessian(theta)
+        if self.dim <= FACTORED:  # two matrices at once fit
+            matrix = enclosed.matrix.clone()
+            matrix.diagonal().add_(2 * self.f.l2)
+            self._kept = (theta.clone(), matrix)
+        return enclosed
+
+    def handed_over(self, theta: Tensor) -> Tensor:
+        """`hessian`, which may be written to: it is not kept."""
+        matrix = self.hessian(theta)
+        self._kept = None
+        return matrix
 
     def _finite(self, value: float) -> float:
         if math.isfinite(value):

@@ -8,9 +8,8 @@ from torch import Tensor
 
 from morsescape.critical.counted import Counted
 from morsescape.critical.models import Factored, Metric, Model, dense_model, krylov_model
+from morsescape.critical.sizes import DENSE, FACTORED
 
-DENSE = 1500  # up to this size all eigenpairs cost less than what they save
-FACTORED = 12_000  # up to this size the dense Hessian is worth a factorisation: about 3 GB
 _REFRESH = 120  # products since the last factorisation that cost about as much as a new one
 _LOOSE, _TIGHT = 0.1, 1e-4  # share of the gradient that a Krylov model may leave
 
@@ -92,8 +91,7 @@ class Krylov:
         if not self.changed:
             return
         self.metric = None  # frees the old factor before the new matrix is made
-        matrix = self.problem.hessian(theta).clone()
-        self.problem.forget()
+        matrix = self.problem.handed_over(theta)
         if bool(matrix.isfinite().all()):
             self.metric = Factored(matrix, 2 * self.problem.f.l2)
         self._products = 0

@@ -14,10 +14,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.counted import Counted, Evaluations
-from morsescape.critical.curvature import DENSE, FACTORED, choose
+from morsescape.critical.curvature import choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.negative import leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
+from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, inertia

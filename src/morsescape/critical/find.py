@@ -14,13 +14,14 @@ from torch import Tensor
 from morsescape.critical.certificate import Certificate
 from morsescape.critical.certify import certify
 from morsescape.critical.counted import Counted
-from morsescape.critical.curvature import DENSE, FACTORED, choose
+from morsescape.critical.curvature import choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.enclosure import sharp_gradient
 from morsescape.critical.negative import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective

@@ -11,8 +11,8 @@ from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator
 from torch import Tensor
 
 from morsescape.critical.counted import Counted
-from morsescape.critical.curvature import DENSE, FACTORED
 from morsescape.critical.descent import Point
+from morsescape.critical.sizes import DENSE, FACTORED
 
 _SHORTEST = 1e-12  # steps against the size of θ
 _U = torch.finfo(torch.float64).eps / 2

@@ -10,9 +10,9 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from morsescape.critical.counted import Counted
-from morsescape.critical.curvature import DENSE
 from morsescape.critical.descent import Hook, Point, Stop
 from morsescape.critical.models import Absolute, Euclidean, Factored, Metric
+from morsescape.critical.sizes import DENSE
 
 _MEMORY = 50  # pairs kept: SciPy's default of 10 needs nearly twice as many gradients (digits)
 _RENEW = 60  # gradients in one metric; then the Hessian is worth its price again
@@ -53,7 +53,7 @@ def scaled_lbfgs(
     if not math.isfinite(start.value) or start.norm <= tol:
         return _run(problem, start, Euclidean(), tol, (max_steps, 1), hook, strict)
     while steps < max_steps:
-        hessian = problem.hessian(point.theta)
+        hessian = problem.handed_over(point.theta)
         if not bool(hessian.isfinite().all()):
             return point, Stop.NOT_FINITE
         metric, renew = _metric(hessian, 2 * problem.f.l2)

@@ -34,8 +34,9 @@ from torch import Tensor
 from torch.func import grad, jvp
 
 from morsescape.critical.counted import Counted, Evaluations
-from morsescape.critical.curvature import DENSE, Dense
+from morsescape.critical.curvature import Dense
 from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.sizes import DENSE
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 

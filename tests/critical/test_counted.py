@@ -1,0 +1,44 @@
+"""The Hessian is computed once for a point, and nobody writes into the one that is kept."""
+
+import torch
+
+from morsescape.critical.counted import Counted
+from morsescape.critical.descent import Point
+from morsescape.critical.quasi_newton import scaled_lbfgs
+from morsescape.nets import build
+from morsescape.objective import Objective
+
+
+def smooth(classes=3):
+    generator = torch.Generator().manual_seed(0)
+    x = torch.rand(30, 1, 8, 8, generator=generator)
+    model = build("mlp2", image_shape=(8, 8), classes=classes, activation="tanh")
+    return Objective(model, "cross_entropy", (x, torch.arange(30) % classes), l2=1e-2)
+
+
+def test_an_enclosed_hessian_serves_as_the_hessian_of_f():
+    f = smooth()
+    problem = Counted(f)
+    enclosed = problem.enclosed_hessian(f.theta)
+    identity = torch.eye(f.dim, dtype=torch.float64)
+    assert torch.equal(problem.hessian(f.theta), enclosed.matrix + 2 * f.l2 * identity)
+    assert problem.evaluations.hessian == 1
+    problem.hessian(f.theta + 1)
+    assert problem.evaluations.hessian == 2
+
+
+def test_a_matrix_that_is_handed_over_is_not_kept():
+    f = smooth()
+    problem = Counted(f)
+    problem.handed_over(f.theta).zero_()
+    assert float(problem.hessian(f.theta).abs().max()) > 0
+
+
+def test_a_metric_leaves_the_kept_hessian_as_it_was(monkeypatch):
+    monkeypatch.setattr("morsescape.critical.quasi_newton.DENSE", 1)  # factors are overwritten
+    f = smooth()
+    problem = Counted(f)
+    start = Point.at(problem, f.theta)
+    before = problem.hessian(f.theta).clone()
+    scaled_lbfgs(problem, start, tol=1e-9, max_steps=1)  # the metric is that of the start
+    assert torch.equal(problem.hessian(f.theta), before)
