@@ -15,10 +15,12 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
-from morsescape.store import read_json, write_bytes_atomic, write_json_atomic
+from marked import rewrite
+
+from morsescape.report.numbers import interval
+from morsescape.store import read_json, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"
-START, END = "<!-- measured -->", "<!-- end of measured -->"
 Row = dict[str, Any]
 
 
@@ -64,7 +66,7 @@ def _cells(row: Row) -> Iterator[str]:
     yield str(row["seed"])
     yield f"{row['value_at_stop']:.6f}"
     yield f"{row['grad_norm_at_stop']:.1e}"
-    yield _interval(row["negative_at_stop"])
+    yield interval(row["negative_at_stop"])
     yield f"{row['value']:.6f}"
     yield f"{row['grad_norm']:.1e}"
     yield "?" if row["index"] is None else str(row["index"])
@@ -79,24 +81,19 @@ def escapes(rows: list[Row]) -> Iterator[str]:
     """Every escape: the counts along the way and whether f fell at each step."""
     steps, rises = sum(row["steps"] for row in rows), sum(row["rises"] for row in rows)
     yield (
-        f"`escape` from the same points: {len(rows)} runs, {steps:,} accepted steps, f fell at all "
-        f"but {rises}. Certified counts along the way, f and how it ended:"
+        f"`escape` from the same points: {len(rows)} runs; f fell at {steps - rises:,} of "
+        f"{steps:,} accepted steps. Certified counts along the way, f and how it ended:"
     )
     yield ""
     yield "| network | seed | negative | f at stop | f | steps | ended | seconds |"
     yield "|---|---:|---|---:|---:|---:|---|---:|"
     for row in sorted(rows, key=lambda r: (r["net"], r["data"], r["seed"])):
-        counts = " → ".join(map(_interval, row["negative"]))
+        counts = " → ".join(map(interval, row["negative"]))
         yield (
             f"| {row['net']}, {row['data']} | {row['seed']} | {counts} | "
             f"{row['value_at_stop']:.6f} | {row['value']:.6f} | {row['steps']} | "
             f"{row['status'].replace('_', ' ')} | {row['seconds']:.0f} |"
         )
-
-
-def _interval(interval: list[int]) -> str:
-    low, high = interval
-    return str(low) if low == high else f"[{low}, {high}]"
 
 
 def main() -> None:
@@ -114,13 +111,9 @@ def main() -> None:
     for name, rows in found.items():
         if rows:
             write_json_atomic(DOCS / "results" / "critical" / f"{name}.json", {"rows": rows})
-    text = (DOCS / "critical.md").read_text()
-    head, rest = text.split(START)
-    tail = rest.split(END)[1]
     lines = [*points(found["points"]), ""]
     lines += [*escapes(found["escapes"]), ""] if found["escapes"] else []
-    page = f"{head}{START}\n" + "\n".join(lines) + f"{END}{tail}"
-    write_bytes_atomic(DOCS / "critical.md", page.encode())
+    rewrite(DOCS / "critical.md", "measured", "\n" + "\n".join(lines))
 
 
 def _rows(file: Path) -> list[Row]:

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from marked import rewrite
+
 from morsescape.experiments import IndexResult, IndexSettings, PointSettings
 from morsescape.experiments.published import published
 from morsescape.figures import index_bars
@@ -18,7 +20,6 @@ from morsescape.report import index_rows, save_figure
 from morsescape.store import read_json
 
 ROOT = Path(__file__).parents[1]
-START, END = "<!-- table -->", "<!-- end of table -->"
 HEAD = (
     "| network, data, point; seeds | published | naive float32 | naive float64 | **certified** "
     "| at most |\n|---|---|---|---|---|---|"
@@ -71,11 +72,8 @@ def order(result: IndexResult) -> tuple[Any, ...]:
 
 
 def write_table(results: Sequence[IndexResult]) -> None:
-    readme = ROOT / "README.md"
-    before, _, rest = readme.read_text().partition(START)
-    after = rest.partition(END)[2] or rest
     rows = "\n".join(row(result) for result in results)
-    readme.write_text(f"{before}{START}\n{HEAD}\n{rows}\n{END}{after}")
+    rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
 
 
 def main() -> None:

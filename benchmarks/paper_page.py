@@ -11,21 +11,20 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from marked import rewrite
+
 from morsescape.experiments import ReproduceResult, ReproduceSettings, run_reproduce
 from morsescape.report import reproduce_page, save_figure
 from morsescape.report.page import Page, PageTable, Picture, Section
-from morsescape.store import read_json, write_bytes_atomic, write_json_atomic
+from morsescape.store import read_json, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"
-START, END = "<!-- measured -->", "<!-- end of measured -->"
 DOTS = 90  # per inch; small files
 
 
 def settings_of(folder: Path) -> ReproduceSettings:
     """The settings that the folder's results.json says."""
-    values = read_json(folder / "results.json")["settings"]
-    lists = {key: tuple(v) if isinstance(v, list) else v for key, v in values.items()}
-    return ReproduceSettings(**lists)
+    return ReproduceSettings.from_json(read_json(folder / "results.json")["settings"])
 
 
 def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
@@ -71,10 +70,7 @@ def main() -> None:
     folder = parser.parse_args().folder
     result = run_reproduce(settings_of(folder), folder, compute=False)
     text = "\n\n".join(measured(reproduce_page(result), result))
-    before, _, rest = (DOCS / "paper.md").read_text().partition(START)
-    after = rest.partition(END)[2]
-    content = f"{before}{START}\n\n{text}\n\n{END}{after}"
-    write_bytes_atomic(DOCS / "paper.md", content.encode())
+    rewrite(DOCS / "paper.md", "measured", f"\n\n{text}\n\n")
     write_json_atomic(DOCS / "results" / "paper" / "results.json", result.to_json())
 
 

@@ -194,12 +194,12 @@ def searched(method: str, f: ms.Objective, theta: Tensor) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def summed(rows: list[dict[str, Any]]) -> dict[str, Any]:
+def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
     """Several starts as one row: mean costs, and from how many starts the end was reached."""
-    reached = [row for row in rows if row["reached"]]
+    reached = sum(row["reached"] for row in rows)
     means = {name: sum(row[name] for row in rows) / len(rows) for name in COSTS}
     problem = next((row["problem"] for row in rows if row["problem"]), "")
-    return {"reached": len(reached), "starts": len(rows), **means, "problem": problem}
+    return {"reached": reached, "starts": len(rows), **means, "problem": problem}
 
 
 def starts(name: str, options: Any) -> tuple[ms.Objective, list[Tensor]]:
@@ -221,7 +221,7 @@ def measure(name: str, options: Any) -> dict[str, Any]:
     f, thetas = starts(name, options)
     rows = {}
     for method in METHODS:
-        rows[method] = summed([searched(method, f, theta) for theta in thetas])
+        rows[method] = averaged([searched(method, f, theta) for theta in thetas])
         print(name, method, rows[method], file=sys.stderr, flush=True)
     return {
         "start": name, "dim": f.dim, "tol": TOL, "seed": options.seed,

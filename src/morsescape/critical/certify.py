@@ -80,8 +80,7 @@ def certify(
         gradient, error = _best_gradient(f, theta, gradient)
     blank = _blank(f, gradient)
     hessian = hessian or f.enclosed_hessian(theta)
-    matrix = hessian.matrix.clone()
-    matrix.diagonal().add_(2 * f.l2)
+    matrix = hessian.with_ridge(f.l2)
     if not (math.isfinite(value) and math.isfinite(blank.grad_norm) and _finite(matrix)):
         return blank
     guess = 64 * _U * (1.0 + blank.grad_norm + 2 * f.l2 * float(theta.norm()))

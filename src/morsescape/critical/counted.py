@@ -86,9 +86,7 @@ class Counted:
         self._kept = None
         enclosed = self.f.enclosed_hessian(theta)
         if self.dim <= FACTORED:  # two matrices at once fit
-            matrix = enclosed.matrix.clone()
-            matrix.diagonal().add_(2 * self.f.l2)
-            self._kept = (theta.clone(), matrix)
+            self._kept = (theta.clone(), enclosed.with_ridge(self.f.l2))
         return enclosed
 
     def handed_over(self, theta: Tensor) -> Tensor:

@@ -21,10 +21,10 @@ from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
+from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import RunFolder
 
-Progress = Callable[[str, int, int], None]
 # Steps between two counts, each of which costs some Hessians and factorisations: of trust-region,
 # L-BFGS, and L-BFGS in the metric of a factor or of all eigenpairs.
 _STEPS_BETWEEN, _GRADIENTS, _FACTORED, _SCALED = 10, 300, 100, 40
@@ -169,8 +169,9 @@ def escape(
 
     Each round counts the signs at the point; moves along directions v with vᵀ Hess f v < 0 proved,
     by a line search that accepts a lower f only; then goes down, each step accepted only if the
-    computed f falls: at most ten by trust-region, for networks 40 by L-BFGS in the metric |H| or,
-    above 1,500 variables, 300 by L-BFGS. It ends when the count is a certified 0.
+    computed f falls: at most ten by trust-region; for networks 40 by L-BFGS in the metric |H|,
+    above 1,500 variables 100 in that of H + shift·I, above 12,000 300 without. It ends when the
+    count is a certified 0.
 
     Args:
         f: the landscape.
@@ -262,9 +263,10 @@ class _Descent:
         if self.f.network is None:
             self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
             return self.loop.run(point)
-        down, most = (scaled_lbfgs, _SCALED if self.f.dim <= DENSE else _FACTORED)
         if self.f.dim > FACTORED:
             down, most = lbfgs, _GRADIENTS
+        else:
+            down, most = scaled_lbfgs, _SCALED if self.f.dim <= DENSE else _FACTORED
         return down(
             self.problem, point, tol=0.0, max_steps=most, strict=True,
             hook=lambda point: self._note(point, "descent"),

@@ -25,9 +25,9 @@ from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
+from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 
-Progress = Callable[[str, int, int], None]
 Callback = Callable[[Tensor, float, float], None]
 
 TARGETS = ("minimum", "nearest")

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import torch
 
 from morsescape.errors import ArgumentError, MorsescapeError
-from morsescape.experiments.point import Progress
 from morsescape.experiments.task import Outcome, Results, Task, TaskError, answer, outcome, packed
+from morsescape.progress import Progress
 
 if TYPE_CHECKING:
     from distributed import Client

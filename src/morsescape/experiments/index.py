@@ -19,15 +19,14 @@ from morsescape.errors import ArgumentError
 from morsescape.experiments.point import (
     Point,
     PointSettings,
-    Progress,
     accuracy,
     check_name,
     load_data,
     make_point,
-    stage,
 )
 from morsescape.experiments.user_code import takes_seed
 from morsescape.hessian.dense import Hessian
+from morsescape.progress import Progress, stage
 from morsescape.spectrum.inertia import METHODS, Inertia, inertia
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.store import RunFolder
@@ -276,9 +275,7 @@ def _naive(
     if not raw or point.f.network is None or not hessian.finite:
         return dict.fromkeys(RAW), eigenvalues
     _step(progress, "naive counts", 0, 1)
-    matrix = hessian.matrix.clone()
-    matrix.diagonal().add_(2 * point.f.l2)
-    by_type = raw_eigenvalues(point.f, point.theta, matrix)
+    by_type = raw_eigenvalues(point.f, point.theta, hessian.with_ridge(point.f.l2))
     _step(progress, "naive counts", 1, 1)
     return {name: count_negative(by_type[name]) for name in RAW}, by_type["float64"]
 

@@ -18,9 +18,9 @@ from torch import Tensor
 
 from morsescape.critical import Certificate, certify
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Progress
 from morsescape.experiments.task import Outcome
 from morsescape.objective import Objective
+from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 
 _MARGIN = 0.1  # of the separating line

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
@@ -28,15 +27,8 @@ from morsescape.nets import (
 )
 from morsescape.nets import NAMES as NETS
 from morsescape.objective import Objective
+from morsescape.progress import Progress, stage
 from morsescape.store import load_checkpoint
-
-Progress = Callable[[str, int, int], None]
-
-
-def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
-    """The progress of one stage, for what knows nothing of stages."""
-    return None if progress is None else lambda done, total: progress(name, done, total)
-
 
 AT = ("trained", "random")
 

@@ -13,14 +13,8 @@ from torch import Tensor
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import (
-    Point,
-    PointSettings,
-    Progress,
-    accuracy,
-    check_name,
-    make_point,
-)
+from morsescape.experiments.point import Point, PointSettings, accuracy, check_name, make_point
+from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder
 

@@ -17,8 +17,8 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Progress
 from morsescape.experiments.task import Results, Task, TaskError, answer, outcome, packed
+from morsescape.progress import Progress
 
 _TRIES = 3  # of a task whose process dies
 _SHORT = "if memory was short, fewer --workers or a smaller network"

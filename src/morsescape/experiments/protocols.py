@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import AT, PointSettings, Progress, check_name, stage
+from morsescape.experiments.point import AT, PointSettings, check_name
 from morsescape.experiments.protocol_counts import count_at
 from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol, Variant
 from morsescape.experiments.protocol_result import (
@@ -35,6 +35,7 @@ from morsescape.experiments.task import Task
 from morsescape.nets import NAMES as NETS
 from morsescape.nets import Training, TrainingStatus, build, train
 from morsescape.network import Network
+from morsescape.progress import Progress, stage
 from morsescape.spectrum.structure import structure_of
 from morsescape.store import Piece, RunFolder
 

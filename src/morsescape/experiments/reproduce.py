@@ -15,10 +15,11 @@ import torch
 from morsescape.data import NAMES as DATA
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments.parts import PARTS, Part, parts_of
-from morsescape.experiments.point import Progress, check_name
+from morsescape.experiments.point import check_name
 from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.nets import NAMES as NETS
+from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolders, read_json, write_json_atomic
 
 ASKED = "asked.json"  # the settings of the last command, whether it was interrupted or not
@@ -72,6 +73,18 @@ class ReproduceSettings:
                     f"--{option}", expected=f"{least} or more", got=getattr(self, option),
                     cure="pass a larger number",
                 )  # fmt: skip
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> ReproduceSettings:
+        """What asked.json and results.json say; the root is not in them."""
+        lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
+        return cls(**(values | lists))
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON values, without the root: the results are the same from any folder."""
+        values = asdict(self)
+        del values["root"]
+        return values
 
     def __str__(self) -> str:
         samples = "all images" if self.samples is None else f"the first {self.samples:,} images"
@@ -140,7 +153,7 @@ class ReproduceResult:
             spectrum.pop("eigenvalues", None)  # thousands of numbers, kept in the run folder
         return {
             **self.provenance,
-            "settings": _without_root(self.settings),
+            "settings": self.settings.to_json(),
             "complete": self.complete,
             "pieces": {"done": len(self.pieces), "expected": self.expected},
             "seconds": self.seconds,
@@ -176,7 +189,7 @@ def run_reproduce(
     folders = RunFolders(path, {part.folder: part.identity for part in parts}, notice)
     tasks = ordered_tasks(parts)
     if compute:
-        write_json_atomic(Path(path) / ASKED, _without_root(settings))
+        write_json_atomic(Path(path) / ASKED, settings.to_json())
         pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)
     else:
         found = ((task.key, folders.load(task.key)) for task in tasks)
@@ -201,9 +214,7 @@ def asked(path: str | os.PathLike[str]) -> ReproduceSettings:
             str(path), expected="a folder of `morsescape reproduce`", got=f"no {ASKED} in it",
             cure="give the command without --page-only first",
         )  # fmt: skip
-    kept: dict[str, Any] = read_json(file)
-    lists = {name: tuple(value) for name, value in kept.items() if isinstance(value, list)}
-    return ReproduceSettings(**(kept | lists))
+    return ReproduceSettings.from_json(read_json(file))
 
 
 def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
@@ -217,13 +228,6 @@ def ordered_tasks(parts: tuple[Part, ...]) -> list[Task]:
         for place, task in enumerate(part.tasks)
     ]
     return [task for _, task in sorted(named, key=lambda pair: pair[0])]
-
-
-def _without_root(settings: ReproduceSettings) -> dict[str, Any]:
-    """As JSON values; the results are the same from any folder of the data."""
-    values = asdict(settings)
-    del values["root"]
-    return values
 
 
 def _total(seconds: Any) -> float:

@@ -14,19 +14,14 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.cloud import Distances, Plane, quantiles
-from morsescape.experiments.point import (
-    PointSettings,
-    Progress,
-    check_name,
-    load_data,
-    recipe_of,
-)
+from morsescape.experiments.point import PointSettings, check_name, load_data, recipe_of
 from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.experiments.sweep import run_tasks
 from morsescape.experiments.task import Outcome, Task, one_thread
 from morsescape.nets import Recipe, build
 from morsescape.nets.ensemble import OPTIMIZERS, STACKS, train_ensemble
 from morsescape.nets.symmetry import Symmetries
+from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder
 
 _PIECE = 128  # the members that are trained at a time within a piece

@@ -7,9 +7,9 @@ from typing import Protocol, runtime_checkable
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.dask_cluster import DaskCluster
-from morsescape.experiments.point import Progress
 from morsescape.experiments.processes import Processes
 from morsescape.experiments.task import Results, Task, attempt
+from morsescape.progress import Progress
 
 
 @runtime_checkable

@@ -12,10 +12,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Point, PointSettings, Progress, accuracy, make_point, stage
+from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
 from morsescape.experiments.ridge import RidgeCurve
 from morsescape.experiments.task import Outcome
 from morsescape.network import Network
+from morsescape.progress import Progress, stage
 from morsescape.spectrum.gaps import Gap, top_gaps, typical_ratio, window
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.spectrum.split import Split, split_ends

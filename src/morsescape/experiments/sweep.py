@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from contextlib import closing
 
 from morsescape.errors import ArgumentError, MorsescapeError
-from morsescape.experiments.point import Progress
 from morsescape.experiments.processes import Processes
 from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.task import Outcome, Task, TaskError
+from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, RunFolders
 from morsescape.store.checkpoint import plain
 from morsescape.store.files import from_json, to_json

@@ -17,7 +17,7 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from morsescape.errors import ArgumentError, MorsescapeError
-from morsescape.experiments.point import Progress
+from morsescape.progress import Progress
 
 Outcome = tuple[dict[str, Any], dict[str, Tensor]]
 

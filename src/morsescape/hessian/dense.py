@@ -37,6 +37,12 @@ class Hessian:
         """Whether all entries are finite; strip by strip, for a mask would be as large."""
         return all(bool(rows.isfinite().all()) for rows in self.matrix.split(STRIP))
 
+    def with_ridge(self, l2: float) -> Tensor:
+        """A copy of the matrix plus 2λI: Hess f of f = L + λ‖θ‖²."""
+        matrix = self.matrix.clone()
+        matrix.diagonal().add_(2 * l2)
+        return matrix
+
 
 def exact_hessian(
     net: Network,

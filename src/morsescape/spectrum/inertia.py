@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
 from typing import Any
@@ -16,6 +15,7 @@ from torch import Tensor
 from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
+from morsescape.progress import Progress, stage
 from morsescape.spectrum.counts import count_by_eigh, count_by_ldl
 from morsescape.spectrum.kernel import Cause, null_causes
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
@@ -173,7 +173,7 @@ def inertia(
     raw: bool = False,
     hessian: Hessian | None = None,
     overwrite: bool = False,
-    progress: Callable[[str, int, int], None] | None = None,
+    progress: Progress | None = None,
 ) -> Inertia:
     """The inertia of Hess f(θ): how many eigenvalues are negative, zero, positive, with proof.
 
@@ -225,7 +225,7 @@ def inertia(
     value, gradient = f.value_and_gradient(theta)
     overwrite = overwrite or (hessian is None and not raw)
     if hessian is None:
-        hessian = f.enclosed_hessian(theta, progress=_stage(progress, "Hessian"))
+        hessian = f.enclosed_hessian(theta, progress=stage(progress, "Hessian"))
     structure = Structure(f.dim, "nothing is known of the structure", ())
     causes: tuple[Cause, ...] = ()
     if f.network is not None:
@@ -266,7 +266,7 @@ def _count(
     hessian: Hessian,
     causes: tuple[Cause, ...],
     overwrite: bool,
-    progress: Callable[[str, int, int], None] | None,
+    progress: Progress | None,
 ) -> Inertia:
     """Take the exact null vectors out, count the signs of what is left, put them back."""
     part = reduce(hessian.matrix, causes, overwrite=overwrite)
@@ -276,7 +276,7 @@ def _count(
     else:
         counts = count_by_ldl(
             part.matrix, radius, overwrite=True, center=center,
-            progress=_stage(progress, "inertia"),
+            progress=stage(progress, "inertia"),
         )  # fmt: skip
     known = part.exact_null
     # The lifted directions are counted as positive by now; what was cut out is not counted.
@@ -334,7 +334,7 @@ def _with_raw(
     f: Objective,
     theta: Tensor,
     hessian: Hessian,
-    progress: Callable[[str, int, int], None] | None,
+    progress: Progress | None,
 ) -> Inertia:
     if f.network is None:
         raise ArgumentError(
@@ -343,20 +343,10 @@ def _with_raw(
             got="a function",
             cure="leave raw out",
         )
-    matrix = hessian.matrix.clone()
-    matrix.diagonal().add_(2 * f.l2)
-    raw = raw_eigenvalues(f, theta, matrix)
+    raw = raw_eigenvalues(f, theta, hessian.with_ridge(f.l2))
     counts = {dtype: count_negative(values) for dtype, values in raw.items()}
     eigenvalues = result.eigenvalues or tuple(raw["float64"].tolist())
     return replace(result, raw_negative=counts, eigenvalues=eigenvalues)
-
-
-def _stage(
-    progress: Callable[[str, int, int], None] | None, name: str
-) -> Callable[[int, int], None] | None:
-    if progress is None:
-        return None
-    return lambda done, total: progress(name, done, total)
 
 
 def _shown(interval: Interval) -> str:

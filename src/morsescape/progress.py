@@ -1,0 +1,12 @@
+"""How long work tells how far it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+Progress = Callable[[str, int, int], None]  # of a stage: name, done, total
+
+
+def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+    """The progress of one stage, for what knows nothing of stages."""
+    return None if progress is None else lambda done, total: progress(name, done, total)
