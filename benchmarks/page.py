@@ -191,7 +191,8 @@ def equivalents(row: dict[str, Any] | None) -> str:
     if not row or not row["reached"]:
         return "–"
     every = row["reached"] == row["starts"]
-    return f"{row['equivalents']:,.0f}" + ("" if every else f" ({row['reached']})")
+    digits = 0 if row["starts"] == 1 else 1  # of a mean
+    return f"{row['equivalents']:,.{digits}f}" + ("" if every else f" ({row['reached']})")
 
 
 def killed(result: dict[str, Any]) -> Iterator[str]:
