@@ -1,15 +1,15 @@
 """From where the optimizer stopped to a certified critical point, over seeds.
 
-    python benchmarks/critical_points.py --root DIR [--out build/critical] [--escape] [--done]
+    python benchmarks/critical_points.py --root DIR [--out build/critical] [--escape]
         [--data mnist fashion-mnist] [--net cnn mlp2] [--seeds 10] [--samples 10000] [--l2 1e-4]
 
 For each data set, network (tanh; average pooling) and seed what `morsescape polish` does; with
 --escape also `escape` from the same point, whose f must fall at every accepted step. Each has a
-folder of its own in --out: what is finished is not repeated, an interrupted search goes on. The
-numbers are in OUT/points.json and OUT/escapes.json; critical_page.py writes docs/critical.md from
-them. On Linux the convolutions need much memory for a short time, which glibc returns to the system
-and asks for again: with MALLOC_MMAP_THRESHOLD_=4294967296 and MALLOC_TRIM_THRESHOLD_=8589934592
-they are four times as fast.
+folder of its own in --out; an interrupted search goes on. The numbers are in OUT/points.json and
+OUT/escapes.json, and what has a row there is not repeated (docs/results/critical/ has those of
+docs/critical.md, which critical_page.py writes from them). On Linux the convolutions need much
+memory for a short time, which glibc returns to the system and asks for again: with
+MALLOC_MMAP_THRESHOLD_=4294967296 and MALLOC_TRIM_THRESHOLD_=8589934592 they are four times as fast.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ import torch
 from morsescape.critical import Escape, escape
 from morsescape.experiments import PointSettings, PolishResult, PolishSettings, run_polish
 from morsescape.experiments.point import make_point
-from morsescape.store import RunFolder, write_json_atomic
+from morsescape.store import RunFolder, read_json, write_json_atomic
 
 
 def row(result: PolishResult) -> dict[str, Any]:
@@ -49,13 +49,13 @@ def row(result: PolishResult) -> dict[str, Any]:
 
 
 def escaped(settings: PolishSettings, folder: RunFolder, path: Path) -> Escape:
-    """The escape from the point that `folder` keeps; taken from `path` if it is there."""
+    """The escape from the point where the search started; taken from `path` if it is there."""
     if (path / "escape.json").exists():
         return Escape.load(path)
     start = folder.load("start")
-    assert start is not None, "run_polish has kept it"
-    f = make_point(replace(settings.point, at="random"), settings.seed).f
-    way = escape(f, start.tensors["theta"], seed=settings.seed)
+    point = replace(settings.point, at="random") if start else settings.point
+    made = make_point(point, settings.seed)
+    way = escape(made.f, start.tensors["theta"] if start else made.theta, seed=settings.seed)
     way.save(path)
     return way
 
@@ -91,7 +91,7 @@ def main() -> None:
     """Run what is missing and write the numbers."""
     args = _arguments()
     torch.set_num_threads(args.threads)
-    rows, ways = [], []
+    points, escapes = args.out / "points.json", args.out / "escapes.json"
     for data, net, seed in _order(args):
         point = PointSettings(
             net, data, samples=args.samples, activation="tanh", pool="avg", l2=args.l2,
@@ -100,18 +100,30 @@ def main() -> None:
         settings = PolishSettings(point, seed, tol=args.tol)
         key = f"{data}-{net}-{seed}"
         folder = RunFolder(args.out / key, settings.identity())
-        if args.done and not (folder.path / "found.json").exists():
-            continue
-        result = run_polish(settings, folder, shown(key))
-        print(f"{key}: {result.found}", file=sys.stderr, flush=True)
-        rows.append(row(result))
-        write_json_atomic(args.out / "points.json", {"rows": rows})
-        kept = args.out / f"{key}-escape"
-        if args.escape and not (args.done and not (kept / "escape.json").exists()):
-            way = escaped(settings, folder, kept)
+        if (data, net, seed) not in _rows(points):
+            result = run_polish(settings, folder, shown(key))
+            print(f"{key}: {result.found}", file=sys.stderr, flush=True)
+            _add(points, row(result))
+        if args.escape and (data, net, seed) not in _rows(escapes):
+            way = escaped(settings, folder, args.out / f"{key}-escape")
             print(f"{key}: {way}", file=sys.stderr, flush=True)
-            ways.append(escape_row(settings, way))
-            write_json_atomic(args.out / "escapes.json", {"rows": ways})
+            _add(escapes, escape_row(settings, way))
+
+
+def _rows(file: Path) -> dict[tuple[str, str, int], dict[str, Any]]:
+    """The finished rows by data set, network and seed."""
+    rows = read_json(file)["rows"] if file.exists() else []
+    return {(row["data"], row["net"], row["seed"]): row for row in rows}
+
+
+def _add(file: Path, new: dict[str, Any]) -> None:
+    """Read again first: another process may have added its own."""
+    rows = [row for row in _rows(file).values() if _order_of(row) != _order_of(new)]
+    write_json_atomic(file, {"rows": sorted([*rows, new], key=_order_of)})
+
+
+def _order_of(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["net"], row["data"], row["seed"]
 
 
 def _order(args: argparse.Namespace) -> Iterator[tuple[str, str, int]]:
@@ -129,7 +141,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", nargs="+", default=["mnist", "fashion-mnist"])
     parser.add_argument("--net", nargs="+", default=["cnn", "mlp2"])
     parser.add_argument("--escape", action="store_true")
-    parser.add_argument("--done", action="store_true", help="take only what is finished")
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--samples", type=int, default=10_000)
     parser.add_argument("--l2", type=float, default=1e-4)
