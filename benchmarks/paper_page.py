@@ -4,7 +4,9 @@
 
 Takes what is finished in DIR and computes nothing. Rewrites what stands between
 `<!-- measured -->` and `<!-- end of measured -->` in docs/paper.md, draws docs/pictures/paper/*.png
-and copies results.json to docs/results/paper/.
+and writes docs/results/paper/: results.json, and in pieces/ the finished pieces. A copy of pieces/
+is a folder from which `morsescape reproduce --out COPY` goes on; --page-only makes its page. The
+tensors of most pieces, which no page shows, are left out.
 """
 
 import argparse
@@ -13,18 +15,16 @@ from pathlib import Path
 
 from marked import rewrite
 
-from morsescape.experiments import ReproduceResult, ReproduceSettings, run_reproduce
+from morsescape.experiments import ReproduceResult, asked, run_reproduce
+from morsescape.experiments.reproduce import ASKED
 from morsescape.report import reproduce_page, save_figure
 from morsescape.report.page import Page, PageTable, Picture, Section
-from morsescape.store import read_json, write_json_atomic
+from morsescape.store import RunFolder, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results" / "paper"
 DOTS = 90  # per inch; small files
-
-
-def settings_of(folder: Path) -> ReproduceSettings:
-    """The settings that the folder's results.json says."""
-    return ReproduceSettings.from_json(read_json(folder / "results.json")["settings"])
+WITH_TENSORS = ("spectra", "scatter", "linear")  # parts whose figures are of their tensors
 
 
 def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
@@ -68,10 +68,22 @@ def main() -> None:
     )
     parser.add_argument("--folder", type=Path, required=True, help="--out of morsescape reproduce")
     folder = parser.parse_args().folder
-    result = run_reproduce(settings_of(folder), folder, compute=False)
+    result = run_reproduce(asked(folder), folder, compute=False)
     text = "\n\n".join(measured(reproduce_page(result), result))
     rewrite(DOCS / "paper.md", "measured", f"\n\n{text}\n\n")
-    write_json_atomic(DOCS / "results" / "paper" / "results.json", result.to_json())
+    write_json_atomic(RESULTS / "results.json", result.to_json())
+    keep(result)
+
+
+def keep(result: ReproduceResult) -> None:
+    """The pieces of `result` in docs/results/paper/pieces."""
+    write_json_atomic(RESULTS / "pieces" / ASKED, result.settings.to_json())
+    for part in result.parts:
+        folder = RunFolder(RESULTS / "pieces" / part.folder, part.identity)
+        for key, piece in part.own(result.pieces).items():
+            if folder.load(key) is None:
+                shown = piece.tensors if part.kind in WITH_TENSORS else None
+                folder.save(key, piece.payload, shown)
 
 
 if __name__ == "__main__":
