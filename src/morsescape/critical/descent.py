@@ -16,8 +16,8 @@ from morsescape.critical.models import Model
 from morsescape.critical.rules import RULES
 
 _ACCEPT, _POOR, _GOOD = 1e-4, 0.25, 0.75  # Conn, Gould & Toint 2000, section 17.1
-_NOISE = 64 * torch.finfo(torch.float64).eps  # relative rounding of a computed f, roughly
-_SMALLEST = 1e-15  # a step this small against θ changes nothing
+NOISE = 64 * torch.finfo(torch.float64).eps  # relative rounding of a computed f, roughly
+SMALLEST = 1e-15  # a step this small against θ changes nothing
 _FAR = 100.0  # the first step, against the size of θ
 _BOTTOM = 1e12  # f this far below its start, against its size there, has no lower bound in sight
 
@@ -54,6 +54,11 @@ class Point:
 Hook = Callable[[Point], None]
 
 
+def bottom_below(start: Point) -> float:
+    """Below this f has no lower bound in sight."""
+    return start.value - _BOTTOM * (1 + abs(start.value))
+
+
 @dataclass
 class Loop:
     """Lower f (or ‖∇f‖) by `rule` on the models of `curvature` until ‖∇f‖ ≤ tol.
@@ -82,7 +87,7 @@ class Loop:
         """Steps from `point` until something ends it."""
         if not math.isfinite(point.value):
             return point, Stop.UNBOUNDED if point.value == -math.inf else Stop.NOT_FINITE
-        bottom = point.value - _BOTTOM * (1 + abs(point.value))
+        bottom = bottom_below(point)
         while point.norm > self.tol:
             if self.steps >= self.max_steps:
                 return point, Stop.STEP_LIMIT
@@ -104,7 +109,7 @@ class Loop:
         """The next point; None where no step of any length is good enough."""
         if self.radius is None or self.curvature.changed:
             self.radius = self._first_radius(point, model)
-        shortest = _SMALLEST * max(float(point.theta.norm()), 1e-150)
+        shortest = SMALLEST * max(float(point.theta.norm()), 1e-150)
         refused = 0
         while True:
             y = RULES[self.rule](model, self.radius)
@@ -154,7 +159,7 @@ class Loop:
         fall, predicted = point.value - trial.value, model.decrease(y)
         if self.strict and not fall > 0:
             return -math.inf
-        noise = _NOISE * max(abs(point.value), abs(trial.value))
+        noise = NOISE * max(abs(point.value), abs(trial.value))
         if predicted < 100 * noise and abs(fall) < 1000 * noise:
             # f's own digits are spent: the trapezoidal rule has the fall up to third order.
             fall = -float((point.gradient + trial.gradient) @ step) / 2

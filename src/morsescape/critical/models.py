@@ -45,7 +45,13 @@ class Model:
 
 @runtime_checkable
 class Metric(Protocol):
-    """A change of variables s = L⁻ᵀ y that makes the Hessian better conditioned."""
+    """A change of variables s = L⁻ᵀ y that makes the Hessian better conditioned.
+
+    Attributes:
+        curved: whether it comes from a Hessian, so that -L⁻ᵀL⁻¹∇f has about the right length.
+    """
+
+    curved: bool
 
     def solve(self, v: Tensor) -> Tensor:
         """L⁻¹ v."""
@@ -56,6 +62,8 @@ class Metric(Protocol):
 
 class Euclidean:
     """L = I."""
+
+    curved = False
 
     def solve(self, v: Tensor) -> Tensor:
         """Unchanged."""
@@ -68,6 +76,8 @@ class Euclidean:
 
 class Absolute:
     """L⁻ᵀ = V |W|^-½ from all eigenpairs of H: negative curvature counts by its size."""
+
+    curved = True
 
     def __init__(self, hessian: Tensor, floor: float) -> None:
         """`floor` bounds the curvature from below, and so does a millionth of the largest."""
@@ -87,6 +97,8 @@ class Absolute:
 
 class Factored:
     """L from a Cholesky factorisation of H + shift·I; the matrix given is overwritten."""
+
+    curved = True
 
     def __init__(self, matrix: Tensor, floor: float) -> None:
         """Factor, raising the shift until the factorisation exists.

@@ -1,33 +1,35 @@
-"""L-BFGS by SciPy, plain or in the metric of a Hessian, with failures as values."""
+"""L-BFGS, plain or in the metric of a Hessian, with failures as values."""
 
 from __future__ import annotations
 
 import math
+from collections import deque
 
-import numpy as np
 import torch
-from scipy.optimize import minimize
 from torch import Tensor
 
 from morsescape.critical.counted import Counted
-from morsescape.critical.descent import Hook, Point, Stop
+from morsescape.critical.descent import NOISE, SMALLEST, Hook, Point, Stop, bottom_below
+from morsescape.critical.line_search import Sample, line_search
 from morsescape.critical.models import Absolute, Euclidean, Factored, Metric
 from morsescape.critical.sizes import DENSE
 
-_MEMORY = 50  # pairs kept: SciPy's default of 10 needs nearly twice as many gradients (digits)
+_MEMORY = 50  # pairs kept: 10 need nearly twice as many gradients (digits)
 _RENEW = 60  # gradients in one metric; then the Hessian is worth its price again
 _RENEW_FACTOR = 100  # where the Hessian and its factor cost more
+_EPS = torch.finfo(torch.float64).eps
 
 
 def lbfgs(
     problem: Counted, start: Point, *, tol: float, max_steps: int, hook: Hook | None = None,
     strict: bool = False,
 ) -> tuple[Point, Stop]:  # fmt: skip
-    """Lower f by L-BFGS until ‖∇f‖ ≤ tol, which SciPy's own tests cannot say in this norm.
+    """Lower f by L-BFGS until ‖∇f‖ ≤ tol.
 
-    With `strict` a step counts only if the computed f falls; otherwise also if ‖∇f‖ does.
+    With `strict` a step counts only if the computed f falls; otherwise, where the fall is below
+    the rounding of f, its slopes decide.
 
-    Source: Byrd, Lu, Nocedal & Zhu (1995), L-BFGS-B as in SciPy.
+    Source: Liu & Nocedal, Mathematical Programming 45 (1989).
     """
     return _run(problem, start, Euclidean(), tol, (max_steps, 20 * max_steps), hook, strict)
 
@@ -80,67 +82,77 @@ def _run(
     """At most `most` steps and evaluations in one metric."""
     if not math.isfinite(start.value):
         return start, Stop.UNBOUNDED if start.value == -math.inf else Stop.NOT_FINITE
-    if start.norm <= tol or most[0] <= 0:
-        return start, Stop.CONVERGED if start.norm <= tol else Stop.STEP_LIMIT
-    run = _Run(problem, start, metric, tol, most[1], hook, strict)
-    result = minimize(
-        run.value_and_gradient,
-        np.zeros(problem.dim),
-        jac=True,
-        method="L-BFGS-B",
-        callback=run.after_step,
-        options={
-            "maxcor": _MEMORY,
-            "maxiter": most[0],
-            "maxfun": 40 * most[1],  # the callback stops earlier, between two steps
-            "ftol": 0.0,
-            "gtol": 0.0,
-            "maxls": 40,
-        },
-    )
-    if run.best.norm <= tol:
-        return run.best, Stop.CONVERGED
-    if run.best.value < run.bottom:
-        return run.best, Stop.UNBOUNDED
-    limit = result.nit >= most[0] or run.evaluations >= most[1]
-    return run.best, Stop.STEP_LIMIT if limit else Stop.STALLED
+    run = _Run(problem, start, metric, strict)
+    bottom, steps = bottom_below(start), 0
+    while run.point.norm > tol:
+        if steps >= most[0] or run.evaluations >= most[1]:
+            return run.point, Stop.STEP_LIMIT
+        if not run.step():
+            return run.point, Stop.STALLED
+        steps += 1
+        if hook is not None:
+            hook(run.point)
+        if run.point.value < bottom:
+            return run.point, Stop.UNBOUNDED
+    return run.point, Stop.CONVERGED
 
 
 class _Run:
-    def __init__(
-        self, problem: Counted, start: Point, metric: Metric, tol: float, most: int,
-        hook: Hook | None, strict: bool,
-    ) -> None:  # fmt: skip
-        self.problem, self.metric, self.tol, self.hook = problem, metric, tol, hook
-        self.best = self.last = self.start = start
-        self.most, self.strict, self.evaluations = most, strict, 0
-        self.worst = start.value
-        self.bottom = start.value - 1e12 * (1 + abs(start.value))
+    """L-BFGS in the coordinates y with θ = θ₀ + L⁻ᵀ y, where the metric is LLᵀ.
 
-    def value_and_gradient(self, y: np.ndarray) -> tuple[float, np.ndarray]:
-        self.last = self._at(torch.from_numpy(y.copy()))
-        if math.isfinite(self.last.value):
-            self.worst = max(self.worst, self.last.value)
-            return self.last.value, self.metric.solve(self.last.gradient).numpy()
-        if self.last.value == -math.inf:
-            self.best = self.last
-            return -1e300, np.zeros_like(y)
-        # A wall that the line search can interpolate against: NaN would end it at once.
-        return self.worst + abs(self.worst) + 1.0, np.zeros_like(y)
+    Source: Nocedal & Wright, Numerical Optimization (2006), algorithms 7.4 and 7.5.
+    """
 
-    def _at(self, y: Tensor) -> Point:
-        if not bool(y.any()):
-            return self.start  # known already
-        self.evaluations += 1
-        return Point.at(self.problem, self.start.theta + self.metric.solve_transposed(y))
+    def __init__(self, problem: Counted, start: Point, metric: Metric, strict: bool) -> None:
+        self.problem, self.point, self.metric, self.strict = problem, start, metric, strict
+        self.slope = metric.solve(start.gradient)  # the gradient with respect to y
+        self.pairs: deque[tuple[Tensor, Tensor, float]] = deque(maxlen=_MEMORY)
+        self.evaluations = 0
 
-    def after_step(self, intermediate_result: object) -> None:
-        falls = self.last.value < self.best.value
-        if falls or not self.strict:
-            if self.last.value <= self.best.value or self.last.norm < self.best.norm:
-                self.best = self.last
-            if self.hook is not None:
-                self.hook(self.best)
-        spent = self.evaluations >= self.most
-        if self.best.norm <= self.tol or self.best.value < self.bottom or spent:
-            raise StopIteration
+    def step(self) -> bool:
+        """To the next point; False where no step is good enough, with or without the pairs."""
+        while True:
+            towards = self._towards()
+            found = self._search(self.metric.solve_transposed(towards))
+            if found is not None:
+                break
+            if not self.pairs:
+                return False
+            self.pairs.clear()  # perhaps they mislead
+        slope = self.metric.solve(found.point.gradient)
+        self._remember(found.t * towards, slope - self.slope)
+        self.point, self.slope = found.point, slope
+        return True
+
+    def _search(self, direction: Tensor) -> Sample | None:
+        def evaluate(t: float) -> Point:
+            self.evaluations += 1
+            return Point.at(self.problem, self.point.theta + t * direction)
+
+        start = Sample(0.0, self.point, float(self.point.gradient @ direction))
+        if not start.slope < 0:
+            return None
+        length = float(direction.norm())
+        known = bool(self.pairs) or self.metric.curved
+        first = 1.0 if known else min(1.0, 1.0 / length)
+        shortest = SMALLEST * max(float(self.point.theta.norm()), 1e-150) / length
+        noise = 0.0 if self.strict else NOISE * abs(self.point.value)
+        return line_search(evaluate, start, direction, first, shortest, noise)
+
+    def _towards(self) -> Tensor:
+        """-B⁻¹ times the slope, B being the quasi-Newton matrix of the pairs."""
+        q, shares = -self.slope, []
+        for s, y, product in reversed(self.pairs):
+            shares.append(float(s @ q) / product)
+            q = q - shares[-1] * y
+        if self.pairs:
+            _, y, product = self.pairs[-1]
+            q = q * (product / float(y @ y))
+        for s, y, product in self.pairs:
+            q = q + (shares.pop() - float(y @ q) / product) * s
+        return q
+
+    def _remember(self, s: Tensor, y: Tensor) -> None:
+        product = float(s @ y)
+        if product > _EPS * float(s.norm() * y.norm()):  # B stays positive definite
+            self.pairs.append((s, y, product))
