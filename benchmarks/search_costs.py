@@ -32,7 +32,7 @@ from zoo import ZOO  # the landscapes that the tests use
 
 TOL = 1e-6
 MOST = 3_000  # gradient-equivalents
-STARTS = 20  # on each landscape; networks have one
+STARTS = 200  # on each landscape; networks have one
 COSTS = (
     "equivalents", "values", "gradients", "products", "hessians", "seconds", "processor_seconds",
 )  # fmt: skip
@@ -199,7 +199,8 @@ def averaged(rows: list[dict[str, Any]]) -> dict[str, Any]:
     reached = sum(row["reached"] for row in rows)
     means = {name: sum(row[name] for row in rows) / len(rows) for name in COSTS}
     problem = next((row["problem"] for row in rows if row["problem"]), "")
-    return {"reached": reached, "starts": len(rows), **means, "problem": problem}
+    each = [row["equivalents"] for row in rows]
+    return {"reached": reached, "starts": len(rows), **means, "each": each, "problem": problem}
 
 
 def starts(name: str, options: Any) -> tuple[ms.Objective, list[Tensor]]:
@@ -222,7 +223,8 @@ def measure(name: str, options: Any) -> dict[str, Any]:
     rows = {}
     for method in METHODS:
         rows[method] = averaged([searched(method, f, theta) for theta in thetas])
-        print(name, method, rows[method], file=sys.stderr, flush=True)
+        mean, reached = rows[method]["equivalents"], rows[method]["reached"]
+        print(f"{name}, {method}: {mean:.1f}, reached {reached}", file=sys.stderr, flush=True)
     return {
         "start": name, "dim": f.dim, "tol": TOL, "seed": options.seed,
         "samples": 0 if f.network is None else f.network.samples, "l2": f.l2,

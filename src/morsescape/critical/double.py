@@ -25,7 +25,7 @@ from torch import Tensor
 from morsescape.hessian.balls import NoErrorRule, product
 
 _EPS = 2.0**-100
-_FUNCTION = 2.0**-84  # of exp, relative; of tanh, absolute; of log on [1, 2^20], absolute
+_FUNCTION = 2.0**-84  # of exp, relative; of the others, absolute; of log on [1, 2^40]
 _LOST = 1e-290
 _SPLITTER = 2.0**27 + 1
 _SLICES = 5
@@ -89,6 +89,12 @@ class Double:
 
     def _rows(self, start: int, stop: int) -> Double:
         return Double(self.hi[start:stop], self.lo[start:stop], self.rad[start:stop])
+
+
+def select(condition: Tensor, x: Double, y: Double) -> Double:
+    """Entries of x where the condition holds, of y elsewhere."""
+    pairs = ((x.hi, y.hi), (x.lo, y.lo), (x.rad, y.rad))
+    return Double(*(torch.where(condition, a, b) for a, b in pairs))
 
 
 def _join(parts: list[Double]) -> Double:
@@ -203,6 +209,8 @@ def _power_of_two(exponent: Tensor) -> Tensor:
 
 _LN2 = (0.6931471805599453, 2.3190468138462996e-17)  # its first 106 bits
 _HALVINGS, _TERMS = 9, 11
+_TWO_OVER_ROOT_PI = (1.1283791670955126, 1.533545961316588e-17)  # its first 106 bits
+_ERF_FAR = 8.6
 
 
 def _expm1_scaled(h: Tensor, lo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -248,12 +256,49 @@ def tanh(x: Double) -> Double:
     return Double(sign * out.hi, sign * out.lo, x.rad + _FUNCTION)
 
 
+def sigmoid(x: Double) -> Double:
+    """1 / (1 + exp(-|x|)), or its complement to 1 where x < 0."""
+    sign = torch.where(x.hi < 0, -1.0, 1.0).double()
+    e = exp(Double(-sign * x.hi, -sign * x.lo, torch.zeros_like(x.hi)))
+    one = Double.exact(torch.ones_like(x.hi))
+    out = select(x.hi < 0, e, one) / (one + e)
+    return Double(out.hi, out.lo, x.rad / 4 + _FUNCTION)
+
+
+def erf(x: Double) -> Double:
+    """2/√π x exp(-x²) Σ (2x²)^n / (2n+1)!!, whose terms are positive; ±1 beyond 8.6.
+
+    Source: NIST Digital Library of Mathematical Functions, equation 7.6.2.
+    """
+    far = x.hi.abs() > _ERF_FAR  # there 1 - |erf| < 2^-108
+    h, lo = torch.where(far, 0.0, x.hi), torch.where(far, 0.0, x.lo)
+    near = Double(h, lo, torch.zeros_like(h))
+    square, one = near * near, Double.exact(torch.ones_like(h))
+    total = one
+    for n in range(_erf_terms(float(h.abs().max())) if h.numel() else 0, 0, -1):
+        share = Double.exact(torch.tensor(2.0)) / Double.exact(torch.tensor(2.0 * n + 1))
+        total = one + total * (square * share)
+    front, rest = (torch.full_like(h, c) for c in _TWO_OVER_ROOT_PI)
+    out = Double(front, rest, torch.zeros_like(h)) * near * exp(-square) * total
+    hi = torch.where(far, x.hi.sign(), out.hi)
+    return Double(hi, torch.where(far, 0.0, out.lo), 1.13 * x.rad + _FUNCTION)
+
+
+def _erf_terms(largest: float) -> int:
+    """How many until what follows is below 2^-100 of the sum, which is 1 or more."""
+    term, n = 1.0, 0
+    while term > 2.0**-102 or 4 * largest**2 > 2 * n + 3:  # then each is below half of the last
+        n += 1
+        term *= 2 * largest**2 / (2 * n + 1)
+    return n
+
+
 def log_from_1(x: Double) -> Double:
-    """Log x for 1 <= x <= 2^20: a step of Newton from the float64 value."""
+    """Log x for 1 <= x <= 2^40: a step of Newton from the float64 value."""
     guess = Double.exact(torch.log(x.hi))
     z = x * exp(-guess) - Double.exact(torch.ones_like(x.hi))
     out = guess + z - z * z * Double.exact(torch.full_like(x.hi, 0.5))
-    inside = (z.hi.abs() < 2.0**-40) & (x.hi >= 1) & (x.hi <= 2.0**20) & (x.rad < 2.0**-21)
+    inside = (z.hi.abs() < 2.0**-40) & (x.hi >= 1) & (x.hi <= 2.0**40) & (x.rad < 2.0**-21)
     rad = x.rad * (1 + 2**-20) + _FUNCTION
     return Double(out.hi, out.lo, torch.where(inside, rad, torch.inf))
 

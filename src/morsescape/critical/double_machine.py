@@ -1,7 +1,8 @@
 """A machine that runs recorded programs on numbers of twice the precision.
 
-It knows what the gradients of fully connected and convolutional networks are made of, with tanh,
-average pooling and cross-entropy; anything else is refused by name (`NoErrorRule`).
+It knows what the gradients of fully connected and convolutional networks are made of: with tanh,
+sigmoid, softplus, GELU or SiLU, average pooling, cross-entropy or squared error. Anything else is
+refused by name (`NoErrorRule`).
 """
 
 from __future__ import annotations
@@ -13,7 +14,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.critical.double import Double, exp, logsumexp, tanh
+from morsescape.critical.double import (
+    Double,
+    erf,
+    exp,
+    log_from_1,
+    logsumexp,
+    select,
+    sigmoid,
+    tanh,
+)  # fmt: skip
 from morsescape.hessian.balls import NoErrorRule
 
 aten = torch.ops.aten
@@ -22,7 +32,9 @@ _MOVES = frozenset(
     """view _unsafe_view reshape t transpose permute slice select squeeze unsqueeze expand gather
     clone detach alias flip contiguous slice_scatter select_scatter cat constant_pad_nd""".split()
 )
-_FILLS = frozenset("new_zeros new_ones zeros_like ones_like full_like new_full".split())
+_FILLS = frozenset(
+    "new_zeros new_ones zeros_like ones_like full_like new_full empty_like fill".split()
+)
 
 
 class DoubleMachine:
@@ -109,6 +121,35 @@ def _logsumexp(x: Any, dims: Any, keepdim: bool = False) -> Double:
     return out.each(lambda t: t.unsqueeze(dims[0])) if keepdim else out
 
 
+def _log1p(x: Any) -> Double:
+    x = _double(x)
+    if bool((x.hi < 0).any()):
+        raise NoErrorRule("log1p of negative numbers")
+    return log_from_1(Double.exact(torch.ones_like(x.hi)) + x)
+
+
+def _power(x: Any, exponent: Any) -> Double:
+    if exponent not in (1, 2, 3):
+        raise NoErrorRule(f"pow {exponent}")
+    out = x = _double(x)
+    for _ in range(int(exponent) - 1):
+        out = out * x
+    return out
+
+
+def _compared(target: Any) -> Callable[..., Tensor]:
+    """Refused where rounding could turn the answer."""
+
+    def rule(a: Any, b: Any) -> Tensor:
+        off = _double(a) - _double(b)
+        if bool((off.hi.abs() <= 2 * (off.lo.abs() + off.rad)).any()):
+            raise NoErrorRule("a comparison of what is nearly equal")
+        answer: Tensor = target(off.hi, 0.0)
+        return answer
+
+    return rule
+
+
 def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
     start, source = _double(x), _double(source)
     hits = torch.zeros_like(start.hi).scatter_add(dim, index, torch.ones_like(source.hi))
@@ -148,7 +189,7 @@ def _average_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
     return share.each(spread)
 
 
-_RULES: dict[str, Callable[..., Double]] = {
+_RULES: dict[str, Callable[..., Any]] = {
     "add": _plus(1),
     "sub": _plus(-1),
     "neg": lambda x: -_double(x),
@@ -159,6 +200,15 @@ _RULES: dict[str, Callable[..., Double]] = {
     "sum": _sum,
     "exp": lambda x: exp(_double(x)),
     "tanh": lambda x: tanh(_double(x)),
+    "sigmoid": lambda x: sigmoid(_double(x)),
+    "erf": lambda x: erf(_double(x)),
+    "log1p": _log1p,
+    "pow": _power,
+    "gt": _compared(torch.gt),
+    "ge": _compared(torch.ge),
+    "lt": _compared(torch.lt),
+    "le": _compared(torch.le),
+    "where": lambda condition, a, b: select(condition, _double(a), _double(b)),
     "logsumexp": _logsumexp,
     "scatter_add": _scatter_add,
     "avg_pool2d": _average,

@@ -63,7 +63,7 @@ def find_critical_point(
     auto           networks: scaled-lbfgs, functions: lbfgs, to 1e-7 (above 12,000 variables lbfgs
                    to 1e-5), then Newton steps; where that is not enough, trust-region; for
                    "nearest" levenberg
-    lbfgs          quasi-Newton, strong Wolfe conditions (SciPy)
+    lbfgs          quasi-Newton, 50 pairs, weak Wolfe conditions
     scaled-lbfgs   the same in the metric of |H|, above 1,500 variables of H + shift·I, with H
                    dense and renewed every 60 or 100 gradients
     trust-region   minimiser of the quadratic model in a ball
