@@ -2,8 +2,9 @@
 
     python benchmarks/critical_page.py [--folders build/critical build/critical-60000]
 
-Rewrites what stands between `<!-- measured -->` and `<!-- end of measured -->` and keeps the
-numbers in docs/results/critical/. Computes nothing.
+Rewrites what stands between `<!-- measured -->` and `<!-- end of measured -->`, and the sentence
+between `<!-- critical -->` and `<!-- end of critical -->` in README.md, and keeps the numbers in
+docs/results/critical/. Computes nothing.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
 from statistics import median
+from textwrap import fill
 from typing import Any
 
 from marked import rewrite
@@ -96,6 +98,24 @@ def escapes(rows: list[Row]) -> Iterator[str]:
         )
 
 
+def finding(rows: list[Row]) -> str:
+    """The sentence of the README."""
+    proved = [row for row in rows if row["certificate"] == "proved"]
+    zero, every = sum(row["index"] == 0 for row in proved), len(rows)
+    negative = [row["negative_at_stop"] for row in proved]
+    least, most = min(n[0] for n in negative), max(n[1] for n in negative)
+    nets, data = (" and ".join(sorted({row[key] for row in rows})) for key in ("net", "data"))
+    images = " or ".join(f"{n:,}" for n in sorted({row["samples"] for row in rows}))
+    return (
+        "Where SGD and Adam stop the gradient is not zero, so these counts are no indices. "
+        f"{every} smooth networks ({nets} on {data}; tanh, average pooling, λ = {rows[0]['l2']:g}, "
+        f"{images} images) were taken on to where it is: {len(proved)} of {every} are proved to be "
+        f"at a critical point, **{zero} of {every} have index 0**, after {least} to {most} "
+        "certified negative eigenvalues where the optimizer stopped "
+        "([critical points](docs/critical.md))."
+    )
+
+
 def main() -> None:
     """Collect, write."""
     parser = argparse.ArgumentParser(
@@ -114,6 +134,8 @@ def main() -> None:
     lines = [*points(found["points"]), ""]
     lines += [*escapes(found["escapes"]), ""] if found["escapes"] else []
     rewrite(DOCS / "critical.md", "measured", "\n" + "\n".join(lines))
+    sentence = fill(finding(found["points"]), 110)
+    rewrite(DOCS.parent / "README.md", "critical", f"\n{sentence}\n")
 
 
 def _rows(file: Path) -> list[Row]:

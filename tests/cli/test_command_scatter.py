@@ -56,3 +56,11 @@ def test_wrong_usage_is_one_line(arguments, message):
     assert result.exit_code == 2
     (line,) = result.stderr.splitlines()
     assert message in line
+
+
+def test_more_samples_than_there_are_is_one_line_about_the_option():
+    result = run("scatter", "--samples", "5000", "--members", "300")
+    assert result.exit_code == 1
+    (line,) = result.stderr.splitlines()
+    assert "samples: expected 1 to 1,797, all that digits has; got 5,000" in line
+    assert "runs failed" not in line

@@ -68,6 +68,8 @@ def test_what_is_missing_is_said(result):
     alone = replace(result, before=None, after=None)
     assert "Fewer than two solutions are not dead" in scatter_sentences(alone)[0]
     assert len(scatter_section(alone).tables[0].rows) == 2
+    dead = replace(alone, dead=torch.ones(6, dtype=torch.bool))
+    assert scatter_section(dead).tables == ()
 
 
 def test_the_section_renders_with_its_picture_and_command(result):

@@ -96,6 +96,8 @@ def _print(console: Console, result: ScatterResult) -> None:
         f"{result.settings}: {result.theta.shape[1]:,} parameters, {result.samples:,} samples",
         soft_wrap=True,
     )
-    console.print(scatter_table(result))
+    table = scatter_table(result)
+    if table.row_count:
+        console.print(table)
     for sentence in scatter_sentences(result):
         console.print(sentence, soft_wrap=not console.is_terminal)

@@ -53,7 +53,7 @@ def scatter_section(result: ScatterResult) -> Section:
         f"{len(result.seeds):,} solutions in the plane: section 5.3, {point.net} on {point.data}",
         f"scatter-{point.net}-{point.data}",
         tuple(_lead(result)),
-        (table,),
+        (table,) if table.rows else (),
         (_picture(result),),
         scatter_command(result),
         tuple(_details(result)),
