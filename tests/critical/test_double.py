@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from morsescape.critical import CertificateStatus, double, find_critical_point
+from morsescape.critical import CertificateStatus, certify, double, find_critical_point
 from morsescape.critical.double import Double, erf, exp, log_from_1, logsumexp, sigmoid, tanh
 from morsescape.critical.double_machine import DoubleMachine
 from morsescape.critical.enclosure import gradient_error, sharp_gradient
@@ -180,3 +180,92 @@ def test_a_minimum_of_a_network_is_proved(case):
     assert certificate.status is CertificateStatus.PROVED
     assert certificate.index == (0, 0)
     assert certificate.distance < 1e-12
+
+
+@pytest.mark.parametrize("ceil", [False, True])
+def test_pooling_that_cuts_windows_is_refused(ceil):
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.rand(6, 1, 5, 5, generator=g).double(), torch.rand(6, 18, generator=g).double()
+    layers = nn.Conv2d(1, 2, 1), nn.Tanh(), nn.AvgPool2d(2, ceil_mode=ceil), nn.Flatten()
+    f = Objective(nn.Sequential(*layers).eval(), "mse", (x, y if ceil else y[:, :8]))
+    assert (sharp_gradient(f, f.theta) is None) == ceil
+
+
+def in_two(fn, *at):
+    """The gradient in twice the precision, and its bound."""
+    f = Objective.from_function(fn, len(at))
+    return sharp_gradient(f, torch.tensor(at).double())
+
+
+NAN = torch.full((1,), torch.nan, dtype=torch.float64)
+ROWS = torch.tensor([[torch.inf, 0.0], [1e8 / 7, 1e8 / 9]], dtype=torch.float64)
+WHOLE = torch.arange(2)
+HUGE = torch.tensor([1e200], dtype=torch.float64)
+REFUSED = {
+    "a comparison with NaN": (
+        lambda t: torch.where(1e305 * t > 20, t - 1, t - 2).square().sum(),
+        2.0,
+    ),
+    "a product with infinity": (lambda t: (ROWS @ (t[:, None] / 3))[1:].square().sum(), 1.0, 2.0),
+    "a fill with a number that is rounded": (
+        lambda t: (torch.zeros_like(t).fill_(t[0] / 3) * 3 * t[1] - t[0] * t[1]).sum(),
+        1.0,
+        2.0,
+    ),
+    "floats of integers": (lambda t: (t * (WHOLE / 3) + t.square()).sum(), 1.0, 2.0),
+    "an exponent that is a tensor": (lambda t: (t ** torch.tensor([2.0, 3.0])).sum(), 1.0, 2.0),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_would_be_wrong_is_refused(name):
+    fn, *at = REFUSED[name]
+    found = in_two(fn, *at)
+    assert found is None or found[1] == float("inf")
+
+
+def test_a_branch_that_nan_decides_is_no_proof():
+    fn, start = REFUSED["a comparison with NaN"]
+    f = Objective.from_function(fn, 1)
+    at = torch.tensor([start]).double()
+    assert float(f.gradient(at)) == 2.0
+    assert certify(f, at).status is not CertificateStatus.PROVED
+
+
+def test_erf_beside_nan():
+    found = in_two(lambda t: torch.erf(torch.cat([NAN, t]))[1:].square().sum(), 0.5)
+    assert found is not None
+    p = arb(0.5)
+    true = 4 * p.erf() * (-p * p).exp() / arb.pi().sqrt()
+    assert abs(float(found[0]) - float(true)) <= found[1]
+
+
+def test_rounded_fractions_of_integers_are_an_estimate():
+    f = Objective.from_function(REFUSED["floats of integers"][0], 2)
+    assert gradient_error(f, torch.ones(2).double(), f.gradient(torch.ones(2).double())) is None
+    whole = Objective.from_function(lambda t: (t * WHOLE + t.square() * WHOLE.double()).sum(), 2)
+    assert gradient_error(whole, torch.ones(2).double(), torch.ones(2).double()) is not None
+
+
+def test_division_carries_its_own_underflow():
+    tiny, huge = Double.exact(torch.tensor([1e-150]).double()), Double.exact(HUGE)
+    assert float((tiny / huge).rad) > 0
+
+
+@pytest.mark.parametrize(
+    ("fn", "at", "gradient"),
+    [
+        (lambda t: t.sum(), (1.0, 2.0), (1.0, 1.0)),
+        (lambda t: (t[0] ** 2).sum(0), (1.5, 2.0), (3.0, 0.0)),
+        (lambda t: t[:0].sum() + t.square().sum(), (1.0, 2.0), (2.0, 4.0)),
+    ],
+)
+def test_constant_and_empty_parts(fn, at, gradient):
+    found = in_two(fn, *at)
+    assert found is not None
+    assert found[0].tolist() == list(gradient)
+
+
+def test_a_sum_that_comes_out_below_one_has_a_logarithm():
+    hi, lo = torch.tensor([[0.0, -40.0]]).double(), torch.tensor([[-1e-17, 0.0]]).double()
+    assert float(logsumexp(Double(hi, lo, torch.zeros_like(hi)), 1).rad) < 1e-20

@@ -153,3 +153,22 @@ def test_the_metric_of_a_quadratic_makes_one_step_enough():
     _, stop = lbfgs(problem, start, tol=1e-10, max_steps=100)
     assert stop is Stop.CONVERGED
     assert problem.evaluations.gradient < 60
+
+
+def test_numbers_near_the_ends_of_the_range_end_with_a_status():
+    w = torch.tensor([1.0, 2.0]).double()
+    huge = Counted(Objective.from_function(lambda t: 1e170 * (t * t * w).sum(), 2))
+    _, stop = lbfgs(huge, Point.at(huge, torch.ones(2).double()), tol=1e-9, max_steps=50)
+    assert stop is Stop.STALLED
+    run = _Run(huge, Point.at(huge, torch.ones(2).double()), Euclidean(), strict=True)
+    run._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([1e-170, 0.0]).double())
+    assert not run.pairs
+
+
+def test_a_gradient_that_is_tiny_beside_the_point_still_leads_down():
+    w = torch.tensor([1.0, 2.0]).double()
+    flat = Counted(Objective.from_function(lambda t: 1e-20 * ((t - 3).square() * w).sum(), 2))
+    start = Point.at(flat, torch.tensor([1e3, -1e3]).double())
+    found, stop = lbfgs(flat, start, tol=1e-27, max_steps=200)
+    assert stop is Stop.CONVERGED
+    assert float((found.theta - 3).norm()) < 1e-6

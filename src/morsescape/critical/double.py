@@ -73,7 +73,7 @@ class Double:
         hi, lo = _over(self.hi, self.lo, other.hi, other.lo)
         least = other.mag - 2 * other.lo.abs() - other.rad
         rad = (self.rad + (hi.abs() + lo.abs()) * other.rad + _LOST) / least + _EPS * hi.abs()
-        return Double(hi, lo, torch.where(least > 0, rad, torch.inf))
+        return Double(hi, lo, torch.where(least > 0, rad + _LOST, torch.inf))
 
     def __matmul__(self, other: Double) -> Double:
         return _matrix_product(self, other)
@@ -81,6 +81,8 @@ class Double:
     def sum(self, dim: int) -> Double:
         """Over one dimension, by halves."""
         x = self.each(lambda t: t.movedim(dim, 0))
+        if len(x.hi) == 0:
+            return x.each(lambda t: t.new_zeros(t.shape[1:]))
         while (n := len(x.hi)) > 1:
             half = n // 2
             added = x._rows(0, half) + x._rows(half, 2 * half)
@@ -186,9 +188,10 @@ def _slices(x: Double, bits: int) -> tuple[list[Tensor], float]:
     """
     hi, lo, parts = x.hi, x.lo, []
     single = not bool(lo.any())
-    _, exponent = math.frexp(float(hi.abs().max()))
-    if exponent > 900:
-        raise NoErrorRule("a product of numbers near the largest")
+    largest = float(hi.abs().max()) if hi.numel() else 0.0
+    _, exponent = math.frexp(largest)
+    if not math.isfinite(largest) or exponent > 900:
+        raise NoErrorRule("a product of numbers near the largest, or not finite")
     first = 2.0 ** max(exponent, -850)  # below, everything is lost in `_LOST`
     for k in range(1, _SLICES + 1):
         unit = first * 2.0 ** (-bits * k)
@@ -270,7 +273,7 @@ def erf(x: Double) -> Double:
 
     Source: NIST Digital Library of Mathematical Functions, equation 7.6.2.
     """
-    far = x.hi.abs() > _ERF_FAR  # there 1 - |erf| < 2^-108
+    far = ~(x.hi.abs() <= _ERF_FAR)  # there 1 - |erf| < 2^-108
     h, lo = torch.where(far, 0.0, x.hi), torch.where(far, 0.0, x.lo)
     near = Double(h, lo, torch.zeros_like(h))
     square, one = near * near, Double.exact(torch.ones_like(h))
@@ -280,8 +283,9 @@ def erf(x: Double) -> Double:
         total = one + total * (square * share)
     front, rest = (torch.full_like(h, c) for c in _TWO_OVER_ROOT_PI)
     out = Double(front, rest, torch.zeros_like(h)) * near * exp(-square) * total
-    hi = torch.where(far, x.hi.sign(), out.hi)
-    return Double(hi, torch.where(far, 0.0, out.lo), 1.13 * x.rad + _FUNCTION)
+    hi = torch.where(far, x.hi.clamp(-1, 1), out.hi)
+    rad = torch.where(x.hi.isnan(), torch.inf, 1.13 * x.rad + _FUNCTION)
+    return Double(hi, torch.where(far, 0.0, out.lo), rad)
 
 
 def _erf_terms(largest: float) -> int:
@@ -294,11 +298,13 @@ def _erf_terms(largest: float) -> int:
 
 
 def log_from_1(x: Double) -> Double:
-    """Log x for 1 <= x <= 2^40: a step of Newton from the float64 value."""
+    """Log x for 1 <= x <= 2^40, by a step of Newton from the float64 value."""
     guess = Double.exact(torch.log(x.hi))
     z = x * exp(-guess) - Double.exact(torch.ones_like(x.hi))
     out = guess + z - z * z * Double.exact(torch.full_like(x.hi, 0.5))
-    inside = (z.hi.abs() < 2.0**-40) & (x.hi >= 1) & (x.hi <= 2.0**40) & (x.rad < 2.0**-21)
+    inside = (
+        (z.hi.abs() < 2.0**-40) & (x.hi >= 1 - 2.0**-30) & (x.hi <= 2.0**40) & (x.rad < 2.0**-21)
+    )
     rad = x.rad * (1 + 2**-20) + _FUNCTION
     return Double(out.hi, out.lo, torch.where(inside, rad, torch.inf))
 

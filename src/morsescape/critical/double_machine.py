@@ -24,7 +24,7 @@ from morsescape.critical.double import (
     sigmoid,
     tanh,
 )  # fmt: skip
-from morsescape.hessian.balls import NoErrorRule
+from morsescape.hessian.balls import NoErrorRule, of_integers
 
 aten = torch.ops.aten
 
@@ -45,12 +45,12 @@ class DoubleMachine:
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, a `Double` wherever something may be rounded."""
         name = target.overloadpacket.__name__
-        if name in _FILLS:
+        if name in _FILLS and not _has_double(args[1:]):
             return target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
         if name in _MOVES:
             return _move(target, args, kwargs)
         if not _floats(args):
-            return target(*args, **kwargs)
+            return of_integers(target, target(*args, **kwargs), args)
         if name not in _RULES:
             raise NoErrorRule(name)
         try:
@@ -107,6 +107,8 @@ def _plus(sign: int) -> Callable[..., Double]:
 
 def _sum(x: Any, dims: Any = None, keepdim: bool = False) -> Double:
     x = _double(x)
+    if x.hi.ndim == 0:
+        return x
     dims = dims or range(x.hi.ndim)
     for dim in sorted((d % x.hi.ndim for d in dims), reverse=True):
         x = x.sum(dim)
@@ -129,7 +131,7 @@ def _log1p(x: Any) -> Double:
 
 
 def _power(x: Any, exponent: Any) -> Double:
-    if exponent not in (1, 2, 3):
+    if not isinstance(exponent, int | float) or exponent not in (1, 2, 3):
         raise NoErrorRule(f"pow {exponent}")
     out = x = _double(x)
     for _ in range(int(exponent) - 1):
@@ -142,7 +144,7 @@ def _compared(target: Any) -> Callable[..., Tensor]:
 
     def rule(a: Any, b: Any) -> Tensor:
         off = _double(a) - _double(b)
-        if bool((off.hi.abs() <= 2 * (off.lo.abs() + off.rad)).any()):
+        if not bool((off.hi.abs() > 2 * (off.lo.abs() + off.rad)).all()):  # nor NaN
             raise NoErrorRule("a comparison of what is nearly equal")
         answer: Tensor = target(off.hi, 0.0)
         return answer
@@ -159,15 +161,18 @@ def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
     return source.each(lambda t: zero.scatter_add(dim, index, t))
 
 
-def _check_pooling(x: Any, kernel: list[int], stride: Any = (), *more: Any) -> None:
-    rest = [m for m in more if m is not None and m is not True]
-    padded = any(any(m) if isinstance(m, list | tuple) else m for m in rest)
-    if (stride and list(stride) != list(kernel)) or padded:
-        raise NoErrorRule("pooling with windows that meet, or padding")
+def _check_pooling(
+    kernel: list[int], stride: Any = (), padding: Any = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: Any = None,
+) -> None:  # fmt: skip
+    padded = any(padding) if isinstance(padding, list | tuple) else padding
+    meet = stride and list(stride) * (2 // len(stride)) != list(kernel) * (2 // len(kernel))
+    if meet or padded or ceil_mode or divisor_override is not None:
+        raise NoErrorRule("pooling with windows that meet, are cut, padding or another divisor")
 
 
 def _average(x: Any, kernel: list[int], *more: Any) -> Double:
-    _check_pooling(x, kernel, *more)
+    _check_pooling(kernel, *more)
     (kh, kw), x = kernel * (2 // len(kernel)), _double(x)
     h, w = x.hi.shape[-2] // kh, x.hi.shape[-1] // kw
     windows = x.each(
@@ -177,7 +182,7 @@ def _average(x: Any, kernel: list[int], *more: Any) -> Double:
 
 
 def _average_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
-    _check_pooling(x, kernel, *more)
+    _check_pooling(kernel, *more)
     (kh, kw), share = kernel * (2 // len(kernel)), _double(grad)
     share = share / _double(float(kernel[0] * kernel[-1]))
     size = (x.hi if isinstance(x, Double) else x).shape

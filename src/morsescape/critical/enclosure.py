@@ -60,7 +60,7 @@ def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
         return None
     gradient = Double.exact(torch.tensor(2 * f.l2, dtype=torch.float64)) * Double.exact(theta)
     for part in parts:
-        gradient = gradient + part
+        gradient = gradient + (part if isinstance(part, Double) else Double.exact(part))
     bound = (float((gradient.lo.abs() + gradient.rad).norm()) + LOST) * _UP
     return (gradient.hi, bound) if bound < float("inf") else None
 

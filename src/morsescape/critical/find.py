@@ -231,7 +231,10 @@ class _Search:
         if point.norm > self.tol or self.f.network is None:
             return point
         sharp = sharp_gradient(self.f, point.theta)
-        return point if sharp is None else Point.at(self.problem, point.theta - solve(sharp[0]))
+        if sharp is None:
+            return point
+        following = Point.at(self.problem, point.theta - solve(sharp[0]))
+        return following if following.norm <= max(self.tol, 2 * point.norm) else point
 
     def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
         """The signs of the curvatures, and the certificate, from one enclosed Hessian."""

@@ -64,7 +64,8 @@ def line_search(
         else:
             return here
         following = _beyond(before, low) if high is None else _between(low, high)
-        if abs(following - t) <= max(_EPS * t, shortest):
+        narrow = high is not None and high.t - low.t <= shortest
+        if narrow or abs(following - t) <= _EPS * t:
             break
         t = following
     return low if low.t > shortest else None

@@ -130,12 +130,13 @@ class _Run:
             return Point.at(self.problem, self.point.theta + t * direction)
 
         start = Sample(0.0, self.point, float(self.point.gradient @ direction))
-        if not start.slope < 0:
-            return None
         length = float(direction.norm())
+        if not (-math.inf < start.slope < 0 and 0 < length < math.inf):
+            return None
         known = bool(self.pairs) or self.metric.curved
         first = 1.0 if known else min(1.0, 1.0 / length)
         shortest = SMALLEST * max(float(self.point.theta.norm()), 1e-150) / length
+        first = max(first, 1e3 * shortest)  # f may be flat, and θ large
         noise = 0.0 if self.strict else NOISE * abs(self.point.value)
         return line_search(evaluate, start, direction, first, shortest, noise)
 
@@ -153,6 +154,8 @@ class _Run:
         return q
 
     def _remember(self, s: Tensor, y: Tensor) -> None:
-        product = float(s @ y)
+        product, size = float(s @ y), float(y @ y)
+        if not 0 < size < math.inf:
+            return
         if product > _EPS * float(s.norm() * y.norm()):  # B stays positive definite
             self.pairs.append((s, y, product))

@@ -102,7 +102,7 @@ def _logsumexp(run: Any, operation: Any, x: Any, dim: Any, keepdim: bool = False
 @rule("relu")
 def _relu(run: Any, operation: Any, x: Any) -> Ball:
     x = as_ball(x)
-    run.kinks += int((x.mag <= x.radius()).sum())
+    run.kinks += int((~(x.mag > x.radius())).sum())  # NaN too
     return Ball(operation(x.mid), x.radius() * (x.mid > 0))
 
 
@@ -112,7 +112,7 @@ def _compare(run: Any, operation: Any, a: Any, b: Any) -> Tensor:
     if isinstance(a, Ball) or isinstance(b, Ball):
         a, b = as_ball(a), as_ball(b)
         doubt = a.radius() + b.radius()
-        run.kinks += int((((a.mid - b.mid).abs() <= doubt) & (doubt > 0)).sum())
+        run.kinks += int((~((a.mid - b.mid).abs() > doubt) & (doubt != 0)).sum())  # NaN too
     return out
 
 

@@ -122,6 +122,44 @@ def as_ball(value: Ball | Tensor | float | int, dtype: torch.dtype = torch.float
     return Ball(held, (held - value).abs())
 
 
+@no_type_check
+def has_float(part: Any) -> bool:
+    """Whether there is a ball or a floating-point tensor in an operation's arguments."""
+    if isinstance(part, Ball):
+        return True
+    if isinstance(part, Tensor):
+        return part.is_floating_point()
+    return isinstance(part, list | tuple) and any(has_float(p) for p in part)
+
+
+@no_type_check
+def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
+    """`result`, unless it is floating though the arguments are integers, and perhaps rounded.
+
+    torch divides integers in float32, for example; conversions and fills are exact.
+
+    Raises:
+        NoErrorRule: it may be rounded.
+    """
+    floating = isinstance(result, Tensor) and result.is_floating_point()
+    if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
+        return result
+    name = target.overloadpacket.__name__
+    if name in _CONVERSIONS:
+        (source,) = (a for a in args if isinstance(a, Tensor))
+        if source.numel() and float(source.double().abs().max()) > 1 / unit_roundoff(result.dtype):
+            raise NoErrorRule(f"{name} of integers beyond {1 / unit_roundoff(result.dtype):.0f}")
+    elif name not in _FILLS:
+        raise NoErrorRule(f"{name} of integers")
+    return result
+
+
+_CONVERSIONS = frozenset(("_to_copy", "convert_element_type"))
+_FILLS = frozenset(
+    """new_zeros new_ones new_full new_empty zeros_like ones_like full_like empty_like where
+    masked_fill scatter fill""".split()
+)
+
 LONG = 256  # sums up to here are left to one matrix product
 
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any, no_type_check
+from typing import Any
 
 import torch
-from torch import Tensor
 
 from morsescape.hessian import ball_functions  # noqa: F401  registers its rules
 from morsescape.hessian.ball_rules import RULES
-from morsescape.hessian.balls import Ball, NoErrorRule, product, total
+from morsescape.hessian.balls import NoErrorRule, has_float, of_integers, product, total
 
 aten = torch.ops.aten
 
@@ -51,16 +50,7 @@ class Enclosure:
         name = target.overloadpacket.__name__
         rule = RULES.get(name)
         if rule is not None:
-            return rule(self, target, *args, **kwargs)
-        if _has_float(args) or _has_float(list(kwargs.values())):
+            return of_integers(target, rule(self, target, *args, **kwargs), args)
+        if has_float(args) or has_float(list(kwargs.values())):
             raise NoErrorRule(name)
-        return target(*args, **kwargs)  # integers: no rounding
-
-
-@no_type_check
-def _has_float(part: Any) -> bool:
-    if isinstance(part, Ball):
-        return True
-    if isinstance(part, Tensor):
-        return part.is_floating_point()
-    return isinstance(part, list | tuple) and any(_has_float(p) for p in part)
+        return of_integers(target, target(*args, **kwargs), args)
