@@ -15,11 +15,11 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacfwd
 
-from morsescape.critical.double import Double
-from morsescape.critical.double_machine import DoubleMachine
 from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
 from morsescape.hessian.bound import LOST as _LOST
 from morsescape.hessian.dense import Hessian, hessian_on_box
+from morsescape.hessian.double import Double
+from morsescape.hessian.double_machine import DoubleMachine
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.program import Machine, NotTraceable, Program, record

@@ -98,18 +98,19 @@ class Assembly:
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
         known: Known = {}
-        primal = Shared(self.machine(), known, keep=True)
+        machine = self.machine()
+        primal = Shared(machine, known, keep=True)
         program = self._program("primal", self.responses.primal, x, y)
         deltas, inputs, _ = program.run(primal, self.point, x, y)
         chunk = Chunk(deltas, inputs)
         kinks = [primal.kinks]
         for group in range(len(self.groups)):
-            kinks.append(self._add_group(group, x, y, chunk, known))
+            kinks.append(self._add_group(group, x, y, chunk, Shared(machine, known)))
         for layer in self.plan.outputs:
             program = self._program(layer.weight, self.responses.from_layer(layer), x, y)
-            machine = Shared(self.machine(), known)
-            deltas, changes = program.run(machine, self.point, x, y)
-            kinks.append(machine.kinks)
+            shared = Shared(machine, known)
+            deltas, changes = program.run(shared, self.point, x, y)
+            kinks.append(shared.kinks)
             self._add_layer(layer, _each(deltas), _each(changes), chunk)
         self.bound.kinks += max(kinks)  # all programs meet the decisions of the primal one again
         for name in self.places:
@@ -158,7 +159,7 @@ class Assembly:
         tangents = range(unit, source.output_tangents, source.units)  # (a, this unit)
         return torch.cat([_terms(target, t, deltas, changes, chunk) for t in tangents])
 
-    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk, known: Known) -> int:
+    def _add_group(self, group: int, x: Tensor, y: Tensor, chunk: Chunk, shared: Shared) -> int:
         """Rows of the parameters that are studied one by one; returns the kinks on the way."""
         own = len(self.groups[group])
         basis = torch.eye(own, dtype=self.theta.dtype)
@@ -168,9 +169,8 @@ class Assembly:
         step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
-            shared = Shared(self.machine(), known)
-            machine = Families(shared)
-            result = program.run(machine, self.point, x, y, Family(directions))
+            shared.kinks = 0
+            result = program.run(Families(shared), self.point, x, y, Family(directions))
             deltas, changes = (_each(part, len(directions)) for part in result[:2])
             gradient = moved(result[2], len(directions))
             chunk.note(None, deltas, changes)

@@ -14,6 +14,7 @@ from morsescape.hessian.balls import NoErrorRule
 from morsescape.hessian.enclose import Enclosure, Values
 from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.program import NotTraceable
+from morsescape.hessian.sharp import Sharp
 from morsescape.hessian.tangents import Plan, choose
 from morsescape.network import Network
 
@@ -98,7 +99,8 @@ def _assembled(
     plan = choose(net, linear_layers(net, theta))
     if not bounded:
         return _estimated(net, theta, plan, budget, progress, triangle, "rounding was not followed")
-    assembly = Assembly(net, theta, plan, Enclosure, budget)
+    machine = Sharp if theta.dtype == torch.float64 else Enclosure
+    assembly = Assembly(net, theta, plan, machine, budget)
     try:
         assembly.run(progress, triangle)
     except NoErrorRule as missing:

@@ -5,7 +5,8 @@ result, here counted as 2^-100; products of matrices are cut into slices whose p
 in float64, in any order of summation (Ozaki et al. 2012); exp, tanh and log are reduced to these.
 Every operation carries a radius: rad bounds |hi + lo - what real arithmetic gives|.
 
-Underflow: a product whose low half falls below the normal range loses at most `_LOST`.
+Underflow: a product whose low half falls below the normal range loses at most `_LOST`. What is
+exactly zero stays so: the zeros of a Hessian that hold whatever the rounding depend on it.
 
 Source:
     Joldes, Muller & Popescu, ACM TOMS 44 (2017), for the bounds of the basic operations;
@@ -15,7 +16,7 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +29,6 @@ _EPS = 2.0**-100
 _FUNCTION = 2.0**-84  # of exp, relative; of the others, absolute; of log on [1, 2^40]
 _LOST = 1e-290
 _SPLITTER = 2.0**27 + 1
-_SLICES = 5
 
 
 @dataclass(frozen=True)
@@ -50,6 +50,16 @@ class Double:
         """A bound on |hi + lo|, to rounding."""
         return self.hi.abs() + self.lo.abs()
 
+    @property
+    def upper(self) -> Tensor:
+        """A bound on |x|, to rounding; 0 only where x is exactly 0."""
+        return self.mag + self.rad
+
+    @property
+    def shape(self) -> torch.Size:
+        """Of the tensor."""
+        return self.hi.shape
+
     def each(self, move: Callable[[Tensor], Any]) -> Double:
         """What only moves entries, or fetches some."""
         return Double(move(self.hi), move(self.lo), move(self.rad))
@@ -67,16 +77,18 @@ class Double:
     def __mul__(self, other: Double) -> Double:
         hi, lo = _times(self.hi, self.lo, other.hi, other.lo)
         carried = self.rad * (other.mag + other.rad) + self.mag * other.rad
-        return Double(hi, lo, carried + _EPS * hi.abs() + _LOST)
+        lost = _LOST * ((self.upper != 0) & (other.upper != 0)).double()
+        return Double(hi, lo, carried + _EPS * hi.abs() + lost)
 
     def __truediv__(self, other: Double) -> Double:
         hi, lo = _over(self.hi, self.lo, other.hi, other.lo)
         least = other.mag - 2 * other.lo.abs() - other.rad
         rad = (self.rad + (hi.abs() + lo.abs()) * other.rad + _LOST) / least + _EPS * hi.abs()
-        return Double(hi, lo, torch.where(least > 0, rad + _LOST, torch.inf))
+        rad = torch.where(least > 0, rad + _LOST, torch.inf)
+        return Double(hi, lo, torch.where((self.upper == 0) & (least > 0), 0.0, rad))
 
     def __matmul__(self, other: Double) -> Double:
-        return _matrix_product(self, other)
+        return matrix_product(self, other)
 
     def sum(self, dim: int) -> Double:
         """Over one dimension, by halves."""
@@ -161,46 +173,88 @@ def _over(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
 # -- products of matrices -------------------------------------------------------------------------
 
 
-def _matrix_product(a: Double, b: Double) -> Double:
-    k = a.hi.shape[-1]
+def matrix_product(a: Double | Tensor, b: Double | Tensor, digits: int = 100) -> Double:
+    """A @ b, off by about 2^-digits of the largest products; tensors are exact."""
+    k = a.shape[-1]
     bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
-    left, top = _slices(a, bits)
-    right, side = _slices(b, bits)
+    slices = -(-digits // bits)
+    left, top = _slices(a, bits, slices)
+    right, side = _slices(b, bits, slices)
     hi = lo = torch.zeros((), dtype=torch.float64)
-    for total in reversed(range(_SLICES)):  # small ones first
-        for i in range(total + 1):
-            if i >= len(left) or total - i >= len(right):
-                continue
-            # Integers below 2^(2 bits), times a power of two: k of them add up exactly.
-            part = left[i] @ right[total - i]
-            hi, lo = _plus(hi, lo, part, torch.zeros_like(part))
-    cut = k * (_SLICES**2 + 2 * _SLICES + 2) * 2.0 ** (-_SLICES * bits) * (top * side)
-    rad = cut + k * _LOST + product(a.mag, b.rad + 15 * _EPS * b.mag)
-    if bool(a.rad.any()):
-        rad = rad + product(a.rad, b.mag + b.rad)
-    return Double(hi, lo, rad)
+    for part in _exact_products(left, right, slices):
+        hi, lo = _plus(hi, lo, part, torch.zeros_like(part))
+    cut = k * (slices**2 + 2 * slices + 2) * 2.0 ** (-slices * bits) * (top * side)
+    (size, size_rad), (other, other_rad) = _sizes(a), _sizes(b)
+    rad = (
+        cut + k * _LOST + product(size, 15 * _EPS * other + (0 if other_rad is None else other_rad))
+    )
+    if other_rad is not None:
+        other = other + other_rad
+    if size_rad is not None:
+        rad = rad + product(size_rad, other)
+        size = size + size_rad
+    zero = (size.amax(-1, keepdim=True) == 0) | (other.amax(-2, keepdim=True) == 0)
+    return Double(hi, lo, rad.masked_fill(zero, 0.0))
 
 
-def _slices(x: Double, bits: int) -> tuple[list[Tensor], float]:
+def _sizes(x: Double | Tensor) -> tuple[Tensor, Tensor | None]:
+    """Bounds on the magnitude and the radius; None where that is 0 everywhere."""
+    if isinstance(x, Tensor):
+        return x.double().abs(), None
+    return x.mag, x.rad if bool(x.rad.any()) else None
+
+
+def _exact_products(left: list[Tensor], right: list[Tensor], slices: int) -> Iterator[Tensor]:
+    """Products of slice i and slice j with i + j < slices, small ones first.
+
+    Integers below 2^(2 bits), times a power of two: k of them add up exactly. The slices of the
+    smaller factor are set side by side, so that the larger one is read once each.
+    """
+    parts: dict[tuple[int, int], Tensor] = {}
+    if left[0].numel() >= right[0].numel():
+        for i, one in enumerate(left[:slices]):
+            wide = one @ torch.cat(right[: slices - i], -1)
+            found = wide.split(right[0].shape[-1], -1)
+            parts |= {(i, j): part for j, part in enumerate(found)}
+    else:
+        for j, one in enumerate(right[:slices]):
+            tall = torch.cat(left[: slices - j], -2) @ one
+            found = tall.split(left[0].shape[-2], -2)
+            parts |= {(i, j): part for i, part in enumerate(found)}
+    for place in sorted(parts, key=lambda ij: (-sum(ij), ij)):
+        yield parts[place]
+
+
+def _slices(x: Double | Tensor, bits: int, most: int = 5) -> tuple[list[Tensor], float]:
     """Leading parts of hi + lo, each integers up to 2^bits times one power of two.
 
     What is left is at most 2^(-bits · slices) of the largest entry, whose bound is returned too.
     """
-    hi, lo, parts = x.hi, x.lo, []
-    single = not bool(lo.any())
-    largest = float(hi.abs().max()) if hi.numel() else 0.0
+    rest = x.double() if isinstance(x, Tensor) else x.hi
+    low = x.lo if isinstance(x, Double) and bool(x.lo.any()) else None
+    largest = float(torch.maximum(rest.max(), -rest.min())) if rest.numel() else 0.0
     _, exponent = math.frexp(largest)
     if not math.isfinite(largest) or exponent > 900:
         raise NoErrorRule("a product of numbers near the largest, or not finite")
-    first = 2.0 ** max(exponent, -850)  # below, everything is lost in `_LOST`
-    for k in range(1, _SLICES + 1):
+    first, parts = 2.0 ** max(exponent, -850), []  # below, everything is lost in `_LOST`
+    for k in range(1, most + 1):
         unit = first * 2.0 ** (-bits * k)
-        part = torch.round(hi / unit).mul_(unit)
+        part = (rest * (1 / unit)).round_().mul_(unit)  # powers of two: exact
         parts.append(part)
-        hi, lo = (hi - part, lo) if single else _two_sum(hi - part, lo)
-        if not bool(hi.any()):  # as with data of few bits
+        if k == most:
+            break
+        if low is not None:
+            rest, low = _two_sum(rest - part, low)
+        else:
+            rest = rest - part if k == 1 else rest.sub_(part)
+        if _vanishes(rest):  # as with data of few bits
             break
     return parts, first
+
+
+def _vanishes(x: Tensor) -> bool:
+    few = x.reshape(-1)[:1024] if x.is_contiguous() else x
+    return not bool(few.any()) and not bool(x.any())
 
 
 def _power_of_two(exponent: Tensor) -> Tensor:
@@ -248,6 +302,11 @@ def exp(x: Double) -> Double:
     return Double(sh, sl, torch.where(x.hi > 700, torch.inf, rad))
 
 
+def _zero_at_zero(x: Double, rad: Tensor) -> Tensor:
+    """The radius of a function whose value at 0 is 0."""
+    return torch.where(x.upper == 0, 0.0, rad)
+
+
 def tanh(x: Double) -> Double:
     """Tanh |x| = -s / (2 + s), s = exp(-2|x|) - 1."""
     sign = torch.where(x.hi < 0, -1.0, 1.0).double()
@@ -256,7 +315,7 @@ def tanh(x: Double) -> Double:
     e = exp(Double(h, lo, torch.zeros_like(h)))
     one = Double.exact(torch.ones_like(h))
     out = (one - e) / (one + e)
-    return Double(sign * out.hi, sign * out.lo, x.rad + _FUNCTION)
+    return Double(sign * out.hi, sign * out.lo, _zero_at_zero(x, x.rad + _FUNCTION))
 
 
 def sigmoid(x: Double) -> Double:
@@ -285,7 +344,7 @@ def erf(x: Double) -> Double:
     out = Double(front, rest, torch.zeros_like(h)) * near * exp(-square) * total
     hi = torch.where(far, x.hi.clamp(-1, 1), out.hi)
     rad = torch.where(x.hi.isnan(), torch.inf, 1.13 * x.rad + _FUNCTION)
-    return Double(hi, torch.where(far, 0.0, out.lo), rad)
+    return Double(hi, torch.where(far, 0.0, out.lo), _zero_at_zero(x, rad))
 
 
 def _erf_terms(largest: float) -> int:

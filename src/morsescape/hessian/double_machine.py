@@ -1,8 +1,8 @@
 """A machine that runs recorded programs on numbers of twice the precision.
 
-It knows what the gradients of fully connected and convolutional networks are made of: with tanh,
-sigmoid, softplus, GELU or SiLU, average pooling, cross-entropy or squared error. Anything else is
-refused by name (`NoErrorRule`).
+It knows what the gradients of fully connected and convolutional networks are made of: with ReLU,
+tanh, sigmoid, softplus, GELU or SiLU, pooling, cross-entropy or squared error. Anything else is
+refused by name (`NoErrorRule`), and so is a comparison that rounding could turn.
 """
 
 from __future__ import annotations
@@ -14,17 +14,18 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.critical.double import (
+from morsescape.hessian.balls import NoErrorRule, of_integers
+from morsescape.hessian.double import (
     Double,
     erf,
     exp,
     log_from_1,
     logsumexp,
+    matrix_product,
     select,
     sigmoid,
     tanh,
 )  # fmt: skip
-from morsescape.hessian.balls import NoErrorRule, of_integers
 
 aten = torch.ops.aten
 
@@ -33,7 +34,8 @@ _MOVES = frozenset(
     clone detach alias flip contiguous slice_scatter select_scatter cat constant_pad_nd""".split()
 )
 _FILLS = frozenset(
-    "new_zeros new_ones zeros_like ones_like full_like new_full empty_like fill".split()
+    """new_zeros new_ones zeros_like ones_like full_like new_full empty_like fill
+    _new_zeros_with_same_feature_meta""".split()
 )
 
 
@@ -42,15 +44,21 @@ class DoubleMachine:
 
     bounded = False
 
+    def __init__(self, digits: int = 100) -> None:
+        """Products of matrices are off by about 2^-digits of their largest terms."""
+        self.digits = digits
+
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, a `Double` wherever something may be rounded."""
         name = target.overloadpacket.__name__
-        if name in _FILLS and not _has_double(args[1:]):
+        if name in _FILLS and not (name == "fill" and _has_double(args[1:])):
             return target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
         if name in _MOVES:
             return _move(target, args, kwargs)
         if not _floats(args):
             return of_integers(target, target(*args, **kwargs), args)
+        if name in ("mm", "bmm"):
+            return matrix_product(args[0], args[1], self.digits)
         if name not in _RULES:
             raise NoErrorRule(name)
         try:
@@ -144,7 +152,8 @@ def _compared(target: Any) -> Callable[..., Tensor]:
 
     def rule(a: Any, b: Any) -> Tensor:
         off = _double(a) - _double(b)
-        if not bool((off.hi.abs() > 2 * (off.lo.abs() + off.rad)).all()):  # nor NaN
+        apart = off.hi.abs() > 2 * (off.lo.abs() + off.rad)  # not so for NaN
+        if not bool((apart | (off.upper == 0)).all()):
             raise NoErrorRule("a comparison of what is nearly equal")
         answer: Tensor = target(off.hi, 0.0)
         return answer
@@ -159,6 +168,66 @@ def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
         raise NoErrorRule("scatter_add of entries that meet")
     zero = torch.zeros_like(start.hi)
     return source.each(lambda t: zero.scatter_add(dim, index, t))
+
+
+def _relu(x: Any) -> Double:
+    """Where the sign is in doubt the radius covers both."""
+    x = _double(x)
+    above, zero, off = x.hi > 0, torch.zeros_like(x.hi), x.lo.abs() + x.rad
+    below = -x.hi > 2 * off
+    rad = torch.where(above, x.rad, torch.where(below | (off == 0), 0.0, 2 * off))
+    return Double(torch.where(above, x.hi, zero), torch.where(above, x.lo, zero), rad)
+
+
+def _cast(x: Any, dtype: Any = torch.float64, **kwargs: Any) -> Double:
+    if dtype != torch.float64:
+        raise NoErrorRule(f"conversion to {dtype}")
+    return _double(x)
+
+
+def _copy(x: Any, source: Any, *more: Any) -> Double:
+    shape = (x.hi if isinstance(x, Double) else x).shape
+    return _double(source).each(lambda t: t.expand(shape).clone())
+
+
+def _largest(x: Any, dims: Any = (), keepdim: bool = False) -> Double:
+    """To rounding: which entry is the largest may be in doubt."""
+    x = _double(x)
+    off = (x.lo.abs() + x.rad).amax(dims, keepdim) * (1 + 2.0**-50)
+    top = x.hi.amax(dims, keepdim)
+    return Double(top, torch.zeros_like(top), off)
+
+
+def _maxima(x: Any, kernel: list[int], *more: Any) -> tuple[Double, Tensor]:
+    """The entry with the largest float64 value; the radius covers others that might be larger."""
+    _check_windows(kernel, *more)
+    x = _double(x)
+    top, places = aten.max_pool2d_with_indices(x.hi, kernel)
+    flat = places.flatten(-2)
+    rest = x.hi.flatten(-2).scatter(-1, flat, -torch.inf).view(x.hi.shape)
+    second, _ = aten.max_pool2d_with_indices(rest, kernel)
+    off, _ = aten.max_pool2d_with_indices(x.lo.abs() + x.rad, kernel)
+    found = x.each(lambda t: t.flatten(-2).gather(-1, flat).view(places.shape))
+    sure = top - second > 4 * off + 2.0**-50 * top.abs()
+    return Double(top, found.lo, torch.where(sure, found.rad, found.rad + 3 * off)), places
+
+
+def _maxima_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
+    *options, places = more
+    _check_windows(kernel, *options)
+    size, flat = (x.hi if isinstance(x, Double) else x).shape, places.flatten(-2)
+    zero = torch.zeros(size, dtype=torch.float64).flatten(-2)
+    return _double(grad).each(lambda t: zero.scatter(-1, flat, t.flatten(-2)).view(size))
+
+
+def _check_windows(
+    kernel: list[int], stride: Any = (), padding: Any = 0, dilation: Any = 1,
+    ceil_mode: bool = False,
+) -> None:  # fmt: skip
+    spread = any(d != 1 for d in dilation) if isinstance(dilation, list | tuple) else dilation != 1
+    if spread:
+        raise NoErrorRule("pooling with dilation")
+    _check_pooling(kernel, stride, padding, ceil_mode)
 
 
 def _check_pooling(
@@ -200,8 +269,6 @@ _RULES: dict[str, Callable[..., Any]] = {
     "neg": lambda x: -_double(x),
     "mul": lambda a, b: _double(a) * _double(b),
     "div": lambda a, b: _double(a) / _double(b),
-    "mm": lambda a, b: _double(a) @ _double(b),
-    "bmm": lambda a, b: _double(a) @ _double(b),
     "sum": _sum,
     "exp": lambda x: exp(_double(x)),
     "tanh": lambda x: tanh(_double(x)),
@@ -216,6 +283,12 @@ _RULES: dict[str, Callable[..., Any]] = {
     "where": lambda condition, a, b: select(condition, _double(a), _double(b)),
     "logsumexp": _logsumexp,
     "scatter_add": _scatter_add,
+    "relu": _relu,
+    "_to_copy": _cast,
+    "copy": _copy,
+    "amax": _largest,
+    "max_pool2d_with_indices": _maxima,
+    "max_pool2d_with_indices_backward": _maxima_back,
     "avg_pool2d": _average,
     "avg_pool2d_backward": _average_back,
 }
