@@ -252,7 +252,7 @@ def test_rounded_fractions_of_integers_are_an_estimate():
 
 
 def test_division_carries_its_own_underflow():
-    tiny, huge = Double.exact(torch.tensor([1e-150]).double()), Double.exact(HUGE)
+    tiny, huge = Double.exact(HUGE.reciprocal()), Double.exact(HUGE)
     assert float((tiny / huge).rad) > 0
 
 
