@@ -39,6 +39,7 @@ $(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
 # Half an hour on two cores that do nothing else. What is in build/bench is not measured again.
 bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/hessian_scaling.py $(FROM)
+	$(BENCH)/python benchmarks/radii.py $(FROM)
 	$(BENCH)/python benchmarks/sign_counts.py $(FROM)
 	$(BENCH)/python benchmarks/hessian_peers.py $(FROM)
 	$(BENCH)/python benchmarks/ensemble.py $(FROM) --samples 10000

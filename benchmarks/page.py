@@ -219,6 +219,25 @@ def standard_error(values: list[float]) -> float:
     return stdev(values) / len(values) ** 0.5
 
 
+def radii(results: list[dict[str, Any]]) -> Iterator[str]:
+    """One line a network: the radius by both machines, and what the smaller one costs."""
+    yield "## Radii of Hessians at trained networks, MNIST\n"
+    yield (
+        "With balls of float64, and with balls one rounding wide ([proof](proof.md)); seconds of "
+        "the processor, proof included.\n"
+    )
+    yield "| network | images | radius, float64 | one rounding | smaller by | seconds | seconds |"
+    yield "|---|---|---|---|---|---|---|"
+    for result in results:
+        plain, sharp = result["rows"]["float64"], result["rows"]["one rounding"]
+        yield (
+            f"| {result['net']} | {result['samples']:,} | {plain['radius']:.1e} | "
+            f"{sharp['radius']:.1e} | {plain['radius'] / sharp['radius']:.0f} | "
+            f"{plain['seconds']:.1f} | {sharp['seconds']:.1f} |"
+        )
+    yield f"\n{setting(results[0])}\n"
+
+
 def killed(result: dict[str, Any]) -> Iterator[str]:
     """How often it was killed, and when."""
     times = ", ".join(f"{kill['seconds']:.0f}" for kill in result["kills"])
@@ -243,6 +262,8 @@ def page(folder: Path) -> str:
         parts += peers(result)
     for result in each("scaling.json"):
         parts += scaling(result)
+    found = each("radii-*.json")
+    parts += radii(found) if found else []
     found = each("signs-*.json")
     parts += ["## Counting signs without eigenvalues\n"] if found else []
     for result in found:
