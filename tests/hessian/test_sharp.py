@@ -9,7 +9,8 @@ import torch
 from torch import nn
 
 from morsescape.hessian import dense
-from morsescape.hessian.double import Double
+from morsescape.hessian.balls import NoErrorRule
+from morsescape.hessian.double import Double, log_from_1
 from morsescape.hessian.double_machine import DoubleMachine
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.sharp import Sharp
@@ -141,3 +142,77 @@ def test_pooling_backward_undoes_the_choice():
     backward = aten.max_pool2d_with_indices_backward.default
     found = machine(backward, (Double.exact(grad), x, *arguments), {})
     assert torch.equal(found.hi, backward(grad, x, *arguments))
+
+
+class Joined(nn.Module):
+    """A hidden layer beside numbers of another type."""
+
+    def __init__(self, beside) -> None:
+        super().__init__()
+        self.hidden, self.out, self.beside = nn.Linear(3, 4), nn.Linear(5, 2), beside
+
+    def forward(self, x):
+        """Logits."""
+        h = torch.tanh(self.hidden(x))
+        return self.out(torch.cat([h, self.beside(h)], 1))
+
+
+@pytest.mark.parametrize(
+    "beside",
+    [
+        lambda h: -torch.ones(len(h), 1, dtype=torch.long),
+        lambda h: torch.full((len(h), 1), 3),
+        lambda h: h[:, :1] > 0,
+        lambda h: -torch.ones(len(h), 1, dtype=torch.float64),
+        lambda h: torch.full((len(h), 1), 0.1, dtype=torch.float32),
+    ],
+)
+def test_integers_and_float32_beside_values(beside, monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(7, 3, generator=g).double(), torch.randn(7, 2, generator=g).double()
+    sharp, plain = both(Objective(Joined(beside).eval(), "mse", (x, y)), monkeypatch)
+    assert 0 < sharp.radius < 1e-11
+    assert float((sharp.matrix - plain.matrix).norm()) <= sharp.radius + plain.radius
+
+
+class Truncated(nn.Module):
+    """Writes into integers: a step that no bound can follow."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(3, 2)
+
+    def forward(self, x):
+        """Outputs times what is left of them."""
+        h = self.hidden(x)
+        return torch.zeros(h.shape, dtype=torch.long).copy_(3 * h.exp()) * h**3
+
+
+def test_writing_into_integers_is_an_estimate():
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(5, 3, generator=g).double(), torch.randn(5, 2, generator=g).double()
+    f = Objective(Truncated().eval(), "mse", (x, y))
+    assert "rounding to integers" in f.enclosed_hessian(f.theta).estimate
+
+
+@pytest.mark.parametrize("kind", [DoubleMachine, Enclosure])
+def test_integers_that_float64_cannot_hold_are_refused(kind):
+    whole = torch.tensor([2**53 + 1])
+    with pytest.raises(NoErrorRule, match=r"beyond|not float64"):
+        kind()(aten._to_copy.default, (whole,), {"dtype": torch.float64})
+
+
+def test_products_with_numbers_of_other_types_are_refused():
+    machine, ones = DoubleMachine(), torch.ones(1, dtype=torch.float64)
+    for other in (torch.ones(1, dtype=torch.float32), torch.tensor([2**60 + 127])):
+        with pytest.raises(NoErrorRule, match="not float64"):
+            machine(aten.mul.Tensor, (ones, other), {})
+    empty = torch.ones(2, 0, dtype=torch.float64)
+    with pytest.raises(NoErrorRule, match="no terms"):
+        machine(aten.mm.default, (empty, empty.t()), {})
+
+
+def test_the_logarithm_of_a_large_number_is_flat():
+    x = Double.exact(torch.tensor([1e8], dtype=torch.float64))
+    found = log_from_1(Double(x.hi, x.lo, torch.full_like(x.hi, 1e-8)))
+    assert 0.9e-16 < float(found.rad) < 1.1e-16

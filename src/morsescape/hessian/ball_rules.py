@@ -159,6 +159,8 @@ def _index(run: Any, operation: Any, x: Any, indices: list[Any]) -> Any:
 def _overwrite(run: Any, operation: Any, x: Any, y: Any, *args: Any, **kwargs: Any) -> Ball:
     x, y = as_ball(x), as_ball(y)
     mid = operation(x.mid, y.mid, *args, **kwargs)
+    if y.mid.is_floating_point() and not mid.is_floating_point():
+        raise NoErrorRule("rounding to integers")  # a step, which no radius can follow
     return Ball(mid, operation(x.radius(), y.radius(), *args, **kwargs))
 
 

@@ -147,7 +147,7 @@ def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     name = target.overloadpacket.__name__
     if name in _CONVERSIONS:
         (source,) = (a for a in args if isinstance(a, Tensor))
-        if source.numel() and float(source.double().abs().max()) > 1 / unit_roundoff(result.dtype):
+        if source.numel() and int(source.long().abs().max()) > 1 / unit_roundoff(result.dtype):
             raise NoErrorRule(f"{name} of integers beyond {1 / unit_roundoff(result.dtype):.0f}")
     elif name not in _FILLS:
         raise NoErrorRule(f"{name} of integers")

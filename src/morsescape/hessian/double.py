@@ -176,6 +176,8 @@ def _over(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
 def matrix_product(a: Double | Tensor, b: Double | Tensor, digits: int = 100) -> Double:
     """A @ b, off by about 2^-digits of the largest products; tensors are exact."""
     k = a.shape[-1]
+    if k == 0:
+        raise NoErrorRule("a product over no terms")
     bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
     slices = -(-digits // bits)
     left, top = _slices(a, bits, slices)
@@ -364,7 +366,7 @@ def log_from_1(x: Double) -> Double:
     inside = (
         (z.hi.abs() < 2.0**-40) & (x.hi >= 1 - 2.0**-30) & (x.hi <= 2.0**40) & (x.rad < 2.0**-21)
     )
-    rad = x.rad * (1 + 2**-20) + _FUNCTION
+    rad = x.rad / (x.hi - x.rad) * (1 + 2**-20) + _FUNCTION
     return Double(out.hi, out.lo, torch.where(inside, rad, torch.inf))
 
 

@@ -33,6 +33,7 @@ _MOVES = frozenset(
     """view _unsafe_view reshape t transpose permute slice select squeeze unsqueeze expand gather
     clone detach alias flip contiguous slice_scatter select_scatter cat constant_pad_nd""".split()
 )
+_JOINS = frozenset(("cat", "slice_scatter", "select_scatter"))
 _FILLS = frozenset(
     """new_zeros new_ones zeros_like ones_like full_like new_full empty_like fill
     _new_zeros_with_same_feature_meta""".split()
@@ -50,7 +51,9 @@ class DoubleMachine:
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, a `Double` wherever something may be rounded."""
-        name = target.overloadpacket.__name__
+        name = name_of(target)
+        if _rounded_before(args):
+            raise NoErrorRule(f"{name} of numbers that are not float64")
         if name in _FILLS and not (name == "fill" and _has_double(args[1:])):
             return target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
         if name in _MOVES:
@@ -74,6 +77,17 @@ def _floats(part: Any) -> bool:
     return isinstance(part, Double) or (isinstance(part, Tensor) and part.is_floating_point())
 
 
+def _rounded_before(part: Any) -> bool:
+    """Whether there is a tensor of another floating type, or of integers beyond 2^53."""
+    if isinstance(part, list | tuple):
+        return any(_rounded_before(p) for p in part)
+    if not isinstance(part, Tensor):
+        return False
+    if part.is_floating_point():
+        return part.dtype != torch.float64
+    return part.dtype == torch.int64 and part.numel() > 0 and int(part.abs().max()) > 2**53
+
+
 def _has_double(part: Any) -> bool:
     if isinstance(part, list | tuple):
         return any(_has_double(p) for p in part)
@@ -86,6 +100,8 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         target = aten.reshape.default
     if not _has_double(args):
         return target(*args, **kwargs)
+    if name_of(target) in _JOINS:  # integers among the values are numbers, not places
+        args = tuple(_values(a, k) for k, a in enumerate(args))
     if target is aten.constant_pad_nd.default and any(args[2:]):
         raise NoErrorRule("padding by a number that is not 0")
 
@@ -99,9 +115,24 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     return Double(*(target(*part_of(args, name), **kwargs) for name in ("hi", "lo", "rad")))
 
 
+def name_of(target: Any) -> str:
+    """Of an aten operation, whatever its variant."""
+    name: str = target.overloadpacket.__name__
+    return name
+
+
+def _values(part: Any, place: int) -> Any:
+    """The tensors among the first two arguments as numbers."""
+    if isinstance(part, list | tuple) and place == 0:
+        return type(part)(_double(p) for p in part)
+    return _double(part) if isinstance(part, Tensor) and place < 2 else part
+
+
 def _double(x: Any) -> Double:
     if isinstance(x, Double):
         return x
+    if isinstance(x, int) and abs(x) > 2**53:
+        raise NoErrorRule(f"the number {x}, which float64 cannot hold")
     return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64))
 
 
@@ -186,6 +217,8 @@ def _cast(x: Any, dtype: Any = torch.float64, **kwargs: Any) -> Double:
 
 
 def _copy(x: Any, source: Any, *more: Any) -> Double:
+    if isinstance(x, Tensor) and x.dtype != torch.float64:
+        raise NoErrorRule("rounding to integers")
     shape = (x.hi if isinstance(x, Double) else x).shape
     return _double(source).each(lambda t: t.expand(shape).clone())
 
