@@ -79,6 +79,16 @@ def test_a_sampled_constant_is_an_estimate_and_says_so():
     assert not proof.lipschitz_bounded
 
 
+def test_what_would_be_far_away_is_not_estimated():
+    def fn(t):  # nearly flat, and with an operation that has no error rule
+        return (1e-5 * t + 5e-12 * t * t + 1e-30 * torch.special.i0(1e-9 * t)).sum()
+
+    f = Objective.from_function(fn, 2)
+    proof = certify(f, torch.zeros(2).double())
+    assert proof.eta > 1e5
+    assert proof.status not in (CertificateStatus.ESTIMATE, CertificateStatus.PROVED)
+
+
 def test_a_small_network_is_proved():
     generator = torch.Generator().manual_seed(0)
     x = torch.randn(8, 2, generator=generator, dtype=torch.float64)

@@ -157,6 +157,16 @@ def test_bad_functions_end_with_their_status(what, method):
     assert found.status.value in str(found)
 
 
+def test_what_fell_out_of_sight_has_no_index():
+    """The Hessian is constant, so the saddle at 0 is proved from anywhere: not what was found."""
+    f = Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2, 2)
+    found = find_critical_point(f, torch.tensor([1.0, 0.5]).double())
+    assert found.status is SearchStatus.UNBOUNDED
+    assert found.index is None
+    assert "index unknown" in str(found)
+    assert "proved" not in str(found)
+
+
 def test_step_limit_is_said():
     f = next(z for z in ZOO if z.name == "Rosenbrock").objective()
     found = find_critical_point(f, torch.tensor([-1.2, 1.0]).double(), max_steps=3)

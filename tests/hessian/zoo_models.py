@@ -105,6 +105,8 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Tensor | None]] = {
     ),
     "gelu": (lambda: nn.Sequential(nn.Linear(5, 4), nn.GELU(), nn.Linear(4, 3)), None),
     "softplus": (lambda: nn.Sequential(nn.Linear(5, 4), nn.Softplus(), nn.Linear(4, 3)), None),
+    "elu": (lambda: nn.Sequential(nn.Linear(5, 4), nn.ELU(), nn.Linear(4, 3)), None),
+    "selu": (lambda: nn.Sequential(nn.Linear(5, 4), nn.SELU(), nn.Linear(4, 3)), None),
     "silu": (lambda: nn.Sequential(nn.Linear(5, 4), nn.SiLU(), nn.Linear(4, 3)), None),
     "layer norm": (
         lambda: nn.Sequential(nn.Linear(5, 4), nn.LayerNorm(4), nn.Tanh(), nn.Linear(4, 3)),

@@ -33,6 +33,7 @@ from morsescape.spectrum.structure import structure_of
 
 _U = torch.finfo(torch.float64).eps / 2
 _FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)
+_FAR = 1e-2  # of the size of θ: a critical point farther than this is not estimated
 _ROUNDS = 4  # of power iteration on the difference of two Hessians
 _DIRECTIONS = 3
 
@@ -136,6 +137,9 @@ def _conclude(
             status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
             distance = known.eta / (1 - share) * (1 + 4 * _U)
             return replace(known, status=status, distance=distance, reason="; ".join(missing))
+    if known.eta > _FAR * max(1.0, float(theta.norm())):
+        # What is sampled that far away says nothing: where tanh is flat, K is 0.
+        return replace(known, status=_open(known, matrix, tol), index=(0, f.dim))
     sampled = _sampled_lipschitz(f, theta, radius, newton, seed)
     h = known.beta * known.eta * sampled
     if variation is None:

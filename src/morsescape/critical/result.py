@@ -22,13 +22,13 @@ class SearchStatus(Enum):
     MINIMUM = "at a nondegenerate critical point of index 0: a strict local minimum"
     SADDLE = "at a nondegenerate critical point of index 1 or more"
     DEGENERATE = (
-        "at a degenerate critical point: the gradient is below tol, but some eigenvalues of the "
-        "Hessian cannot be told from zero"
+        "at or near a degenerate critical point, perhaps: the gradient is below tol, but some "
+        "eigenvalues of the Hessian cannot be told from zero, so that none is proved to be there"
     )
     FLAT = "f is flat here: the gradient and the Hessian are zero"
     UNDECIDED = (
-        "the gradient is below tol, but the curvature is so small that no critical point could be "
-        "shown to be near"
+        "the gradient is below tol, but no critical point could be shown to be near: the curvature "
+        "is too small, or varies too much, for a bound"
     )
     GRADIENT_FLAT = (
         "stopped where the gradient is nearly in the kernel of the Hessian: not a critical point"
@@ -81,15 +81,21 @@ class CriticalPoint:
 
     @property
     def index(self) -> int | None:
-        """The index of the critical point nearby, where it is a single number."""
+        """The index of the critical point nearby, where it is a single number.
+
+        None too where f fell out of sight: a critical point near there is not what was looked for.
+        """
         low, high = self.certificate.index
-        return low if self.certificate.holds and low == high else None
+        fell = self.status is SearchStatus.UNBOUNDED
+        return low if self.certificate.holds and low == high and not fell else None
 
     def __str__(self) -> str:
         index = f"index {self.index}" if self.index is not None else "index unknown"
+        fell = self.status is SearchStatus.UNBOUNDED
+        proof = "" if fell else f"[{self.certificate.status.name.lower()}] "
         return (
             f"f = {self.value:.10g}, |grad f| = {self.grad_norm:.2g}, {index}: "
-            f"{self.status.value} [{self.certificate.status.name.lower()}] "
+            f"{self.status.value} {proof}"
             f"({self.method}, {self.steps} steps, {self.seconds:.1f} s)"
         )
 
