@@ -16,10 +16,11 @@ def folder_of(path, settings):
     return RunFolder(path, settings.identity())
 
 
-def test_an_interrupted_search_goes_on_and_ends_at_the_same_point(tmp_path, monkeypatch):
+@pytest.mark.parametrize("every", [0.0, 1e9])  # every step; only the last one, at the interrupt
+def test_an_interrupted_search_goes_on_and_ends_at_the_same_point(tmp_path, monkeypatch, every):
     settings = PolishSettings(SMOOTH)
     whole = run_polish(settings)
-    monkeypatch.setattr(polish, "_KEEP_EVERY", 0.0)
+    monkeypatch.setattr(polish, "_KEEP_EVERY", every)
     calls = 0
 
     def interrupt(stage, done, total):
@@ -30,7 +31,7 @@ def test_an_interrupted_search_goes_on_and_ends_at_the_same_point(tmp_path, monk
 
     with pytest.raises(KeyboardInterrupt):
         run_polish(settings, folder_of(tmp_path, settings), interrupt)
-    assert (tmp_path / "search-0.json").exists()
+    assert list(tmp_path.glob("search-*.json"))
     said = []
     rest = run_polish(settings, folder_of(tmp_path, settings), notice=said.append)
     assert "the search goes on after" in said[0]

@@ -119,7 +119,7 @@ def run_polish(
 ) -> PolishResult:
     """Make the point, count there, search, certify; take from `folder` what is there already.
 
-    The search is kept every 20 seconds, and goes on from there.
+    The search is kept every 20 seconds and at an interrupt, and goes on from there.
 
     Args:
         settings: from where to what.
@@ -149,11 +149,16 @@ def run_polish(
     theta, spent = _so_far(folder, point.theta)
     if spent:
         _tell(notice, f"resumed: the search goes on after {spent:.0f} s")
-    found = find_critical_point(
-        point.f, theta, target=settings.target, method=settings.method, tol=settings.tol,
-        max_steps=settings.max_steps, seed=settings.seed, progress=progress,
-        callback=None if folder is None else _Keeper(folder, spent),
-    )  # fmt: skip
+    keeper = None if folder is None else _Keeper(folder, spent)
+    try:
+        found = find_critical_point(
+            point.f, theta, target=settings.target, method=settings.method, tol=settings.tol,
+            max_steps=settings.max_steps, seed=settings.seed, progress=progress, callback=keeper,
+        )  # fmt: skip
+    except KeyboardInterrupt:
+        if keeper is not None:
+            keeper.keep()
+        raise
     total = spent + found.seconds
     if folder is not None:
         folder.save("found", found.to_json() | {"total": total}, {"theta": found.theta})
@@ -206,16 +211,22 @@ class _Keeper:
 
     def __init__(self, folder: RunFolder, spent: float) -> None:
         self.folder, self.spent, self.number = folder, spent, 0
+        self.latest: tuple[Tensor, float, float] | None = None
         self.began = self.last = time.perf_counter()
 
     def __call__(self, theta: Tensor, value: float, norm: float) -> None:
-        now = time.perf_counter()
-        if now - self.last < _KEEP_EVERY:
+        self.latest = theta, value, norm
+        if time.perf_counter() - self.last >= _KEEP_EVERY:
+            self.keep()
+
+    def keep(self) -> None:
+        """Write the latest step, if there is one."""
+        if self.latest is None:
             return
-        self.last, self.number = now, self.number + 1
-        payload = {
-            "value": value, "grad_norm": norm, "seconds": self.spent + now - self.began
-        }  # fmt: skip
+        theta, value, norm = self.latest
+        self.last, self.number = time.perf_counter(), self.number + 1
+        spent = self.spent + self.last - self.began
+        payload = {"value": value, "grad_norm": norm, "seconds": spent}
         self.folder.save(_KEYS[self.number % 2], payload, {"theta": theta})
 
 
