@@ -41,7 +41,9 @@ def check_claims(z: Landscape, found: CriticalPoint) -> None:
             for point, signs in z.critical
             if math.dist(point, found.theta.tolist()) <= found.certificate.distance + 1e-6
         ]
-        assert near == [(found.index, 0)]
+        low, high = found.certificate.index
+        assert low == high
+        assert near == [(low, 0)]
 
 
 def check_minimum(z: Landscape, method: str, start: torch.Tensor) -> None:
