@@ -114,7 +114,10 @@ def _protocols(settings: ReproduceSettings) -> Iterator[Part]:
         root=settings.root,
     )  # fmt: skip
     tasks = tuple(protocol_tasks(own))
-    collect = partial(assemble_protocols, own)
+
+    def collect(pieces: Pieces) -> Any:
+        return assemble_protocols(own, pieces) if pieces else None
+
     yield Part("protocols", "protocols", own.identity(), tasks, collect)
 
 
