@@ -154,6 +154,14 @@ def test_when_all_diverge_the_cure_is_named():
         run_scatter(ScatterSettings(wild, members=2))
 
 
+def test_a_finished_ensemble_needs_no_data(tmp_path, monkeypatch):
+    settings = ScatterSettings(PointSettings("cnn", samples=20, at="random"), members=3)
+    folder = RunFolder(tmp_path, settings.identity())
+    first = run_scatter(settings, folder)
+    monkeypatch.setattr("morsescape.experiments.scatter.load_data", None)
+    assert run_scatter(settings, folder).to_json() == first.to_json()
+
+
 def test_a_random_point_is_not_trained():
     point = PointSettings("cnn", samples=20, at="random")
     result = run_scatter(ScatterSettings(point, members=3))

@@ -17,7 +17,7 @@ from morsescape.critical.rules import RULES
 
 _ACCEPT, _POOR, _GOOD = 1e-4, 0.25, 0.75  # Conn, Gould & Toint 2000, section 17.1
 NOISE = 64 * torch.finfo(torch.float64).eps  # relative rounding of a computed f, roughly
-SMALLEST = 1e-15  # a step this small against θ changes nothing
+_SMALLEST = 1e-15  # a step this small against θ changes nothing
 _FAR = 100.0  # the first step, against the size of θ
 _BOTTOM = 1e12  # f this far below its start, against its size there, has no lower bound in sight
 
@@ -57,6 +57,11 @@ Hook = Callable[[Point], None]
 def bottom_below(start: Point) -> float:
     """Below this f has no lower bound in sight."""
     return start.value - _BOTTOM * (1 + abs(start.value))
+
+
+def shortest_step(point: Point) -> float:
+    """A step of this length changes nothing."""
+    return _SMALLEST * max(float(point.theta.norm()), 1e-150)
 
 
 @dataclass
@@ -109,7 +114,7 @@ class Loop:
         """The next point; None where no step of any length is good enough."""
         if self.radius is None or self.curvature.changed:
             self.radius = self._first_radius(point, model)
-        shortest = SMALLEST * max(float(point.theta.norm()), 1e-150)
+        shortest = shortest_step(point)
         refused = 0
         while True:
             y = RULES[self.rule](model, self.radius)

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from morsescape.critical.counted import Counted
-from morsescape.critical.descent import NOISE, SMALLEST, Hook, Point, Stop, bottom_below
+from morsescape.critical.descent import NOISE, Hook, Point, Stop, bottom_below, shortest_step
 from morsescape.critical.line_search import Sample, line_search
 from morsescape.critical.models import Absolute, Euclidean, Factored, Metric
 from morsescape.critical.sizes import DENSE
@@ -135,7 +135,7 @@ class _Run:
             return None
         known = bool(self.pairs) or self.metric.curved
         first = 1.0 if known else min(1.0, 1.0 / length)
-        shortest = SMALLEST * max(float(self.point.theta.norm()), 1e-150) / length
+        shortest = shortest_step(self.point) / length
         first = max(first, 1e3 * shortest)  # f may be flat, and θ large
         noise = 0.0 if self.strict else NOISE * abs(self.point.value)
         return line_search(evaluate, start, direction, first, shortest, noise)

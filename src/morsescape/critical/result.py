@@ -86,13 +86,15 @@ class CriticalPoint:
         None too where f fell out of sight: a critical point near there is not what was looked for.
         """
         low, high = self.certificate.index
-        fell = self.status is SearchStatus.UNBOUNDED
-        return low if self.certificate.holds and low == high and not fell else None
+        return low if self.certificate.holds and low == high and not self._fell else None
+
+    @property
+    def _fell(self) -> bool:
+        return self.status is SearchStatus.UNBOUNDED
 
     def __str__(self) -> str:
         index = f"index {self.index}" if self.index is not None else "index unknown"
-        fell = self.status is SearchStatus.UNBOUNDED
-        proof = "" if fell else f"[{self.certificate.status.name.lower()}] "
+        proof = "" if self._fell else f"[{self.certificate.status.name.lower()}] "
         return (
             f"f = {self.value:.10g}, |grad f| = {self.grad_norm:.2g}, {index}: "
             f"{self.status.value} {proof}"

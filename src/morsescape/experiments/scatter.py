@@ -230,9 +230,11 @@ def run_scatter(
         >>> result.theta.shape, result.plane.coordinates.shape
         (torch.Size([8, 102]), (8, 2))
     """
-    load_data(settings.point)  # so that bad data is one error, not one of every piece
+    tasks = scatter_tasks(settings)
+    if folder is None or not all(folder.load(task.key) for task in tasks):
+        load_data(settings.point)  # so that bad data is one error, not one of every piece
     pieces = run_tasks(
-        scatter_tasks(settings), folder, scheduler=scheduler or Here(), progress=progress,
+        tasks, folder, scheduler=scheduler or Here(), progress=progress,
         notice=notice,
     )  # fmt: skip
     result = assemble_scatter(settings, pieces)
