@@ -83,7 +83,7 @@ def keep(result: ReproduceResult) -> None:
         for key, piece in part.own(result.pieces).items():
             if folder.load(key) is None:
                 shown = piece.tensors if part.kind in WITH_TENSORS else None
-                folder.save(key, piece.payload, shown)
+                folder.save(key, piece.payload, shown, made_with=piece.made_with)
 
 
 if __name__ == "__main__":

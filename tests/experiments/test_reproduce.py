@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import ReproduceSettings, asked, run_reproduce
@@ -15,6 +16,7 @@ from morsescape.experiments.parts import PARTS, parts_of
 from morsescape.experiments.reproduce import ordered_tasks
 from morsescape.experiments.schedulers import Here
 from morsescape.report import render, reproduce_page
+from morsescape.store import versions
 
 SMALL = ReproduceSettings(
     nets=("cnn",), parts=("tables", "scatter", "linear"), runs=2, members=3, samples=40
@@ -64,6 +66,18 @@ def test_interrupted_and_resumed_it_is_the_same_and_does_nothing_twice(whole, tm
         done += scheduler.done
     assert timeless(result.to_json()) == whole[1]
     assert sorted(done) == sorted(task.key for task in ordered_tasks(parts_of(SMALL)))
+
+
+def test_the_versions_of_every_piece_are_reported(whole, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "1.0.0")
+    with contextlib.suppress(Interrupted):
+        run_reproduce(SMALL, tmp_path, scheduler=Until(2))
+    monkeypatch.undo()
+    result = run_reproduce(SMALL, tmp_path, scheduler=Here())
+    rest = result.expected - 2
+    old = versions() | {"torch": "1.0.0"}
+    assert result.to_json()["made_with"] == [versions() | {"pieces": rest}, old | {"pieces": 2}]
+    assert "2 runs by python" in reproduce_page(result).footer[0]
 
 
 def test_a_folder_can_be_extended(whole):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from faults import fail_at_call, names
 from morsescape.errors import ArgumentError, DataError
-from morsescape.store import RunFolder
+from morsescape.store import RunFolder, versions
 
 SETTINGS = {"net": "cnn", "samples": 600, "l2": 1e-4, "seeds": (0, 1)}
 PAYLOAD = {"seed": 3, "negative": [51, 52], "loss": 0.1 + 0.2, "why": "‖∇f‖ = 0.3", "done": True}
@@ -42,6 +42,15 @@ def test_a_piece_comes_back_as_it_was_in_a_new_process_too(folder):
     assert same(again.load("run-3"))
     assert again.damaged == []
     assert names(folder.path) == {"settings.json", "run-3.json", "run-3.safetensors"}
+
+
+def test_a_piece_says_what_made_it_also_after_an_upgrade_and_in_a_copy(folder, monkeypatch):
+    monkeypatch.setattr(torch, "__version__", "1.0.0")
+    folder.save("run-3", PAYLOAD)
+    monkeypatch.undo()
+    assert folder.load("run-3").made_with == versions() | {"torch": "1.0.0"} != versions()
+    folder.save("copy", PAYLOAD, made_with=folder.load("run-3").made_with)
+    assert folder.load("copy").made_with["torch"] == "1.0.0"
 
 
 def test_a_piece_that_was_never_saved_is_none_and_no_damage(folder):

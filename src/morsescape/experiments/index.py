@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import platform
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field
@@ -29,7 +28,7 @@ from morsescape.hessian.dense import Hessian
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.inertia import METHODS, Inertia, inertia
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
-from morsescape.store import RunFolder
+from morsescape.store import RunFolder, versions
 
 RAW = ("float32", "float64")
 
@@ -145,7 +144,7 @@ class IndexResult:
             "not_smooth": first.get("not_smooth"),
             "complete": self.complete,
             "settings": settings,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "versions": versions(),
             "runs": [_shown(run) for run in self.runs],
         }
 

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-import platform
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from morsescape.data import NAMES as DATA
 from morsescape.errors import ArgumentError, DataError
@@ -143,8 +141,14 @@ class ReproduceResult:
             "source": "Akhtiamov & Thomson 2022, Connectedness of loss landscapes via the lens of "
             "Morse theory",
             "morsescape": morsescape.__version__,
-            "versions": {"python": platform.python_version(), "torch": torch.__version__},
+            "made_with": self.made_with,
         }
+
+    @property
+    def made_with(self) -> list[dict[str, Any]]:
+        """The versions of Python and torch that made the pieces, and how many, most first."""
+        made = Counter(tuple(sorted(piece.made_with.items())) for piece in self.pieces.values())
+        return [{**dict(versions), "pieces": count} for versions, count in made.most_common()]
 
     def to_json(self) -> dict[str, Any]:
         """The object that is written to results.json."""

@@ -11,7 +11,7 @@ from morsescape.experiments.processes import Processes
 from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.task import Outcome, Task, TaskError
 from morsescape.progress import Progress
-from morsescape.store import Piece, RunFolder, RunFolders
+from morsescape.store import Piece, RunFolder, RunFolders, versions
 from morsescape.store.checkpoint import plain
 from morsescape.store.files import from_json, to_json
 
@@ -108,7 +108,7 @@ def _keep(key: str, result: Outcome, folder: RunFolder | RunFolders | None) -> P
         except KeyboardInterrupt:
             folder.save(key, payload, tensors)  # perhaps the work of hours: first this, then stop
             raise
-    return Piece(key, from_json(to_json(payload, "payload")), plain(tensors))
+    return Piece(key, from_json(to_json(payload, "payload")), plain(tensors), versions())
 
 
 def _count(progress: Progress | None, pieces: dict[str, Piece], tasks: Sequence[Task]) -> None:

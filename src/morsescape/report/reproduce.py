@@ -55,11 +55,16 @@ def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterato
 
 def _footer(result: ReproduceResult) -> Iterator[str]:
     made = result.provenance
-    versions = ", ".join(f"{name} {version}" for name, version in made["versions"].items())
-    yield f"morsescape {made['morsescape']}, {versions}."
+    yield f"morsescape {made['morsescape']}; {'; '.join(map(_made_with, made['made_with']))}."
     yield f"Settings: {result.settings}; seed {result.settings.seed}."
     yield f"The runs took {duration(result.seconds)} together, each on one thread."
     yield f"Source: {made['source']}."
+
+
+def _made_with(made: dict[str, Any]) -> str:
+    """The versions behind so many runs."""
+    versions = [f"{name} {version}" for name, version in made.items() if name != "pieces"]
+    return f"{made['pieces']} runs by {', '.join(versions) or 'versions not recorded'}"
 
 
 def _each(make: Callable[[Any], Section]) -> Callable[[list[Any]], list[Section]]:

@@ -7,7 +7,7 @@ damage is found when they are read.
 
 from morsescape.store.checkpoint import load_checkpoint, save_checkpoint
 from morsescape.store.files import read_json, write_bytes_atomic, write_json_atomic
-from morsescape.store.run_folder import Piece, RunFolder
+from morsescape.store.run_folder import Piece, RunFolder, versions
 from morsescape.store.run_folders import RunFolders
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "load_checkpoint",
     "read_json",
     "save_checkpoint",
+    "versions",
     "write_bytes_atomic",
     "write_json_atomic",
 ]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import platform
 import re
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import safetensors.torch
+import torch
 from torch import Tensor
 
 from morsescape.errors import ArgumentError, DataError
@@ -24,11 +26,30 @@ _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 
 @dataclass(frozen=True, eq=False)
 class Piece:
-    """A finished piece of a sweep as it was saved: its payload and its tensors, by name."""
+    """A finished piece of a sweep as it was saved.
+
+    Attributes:
+        key: its name in the folder.
+        payload: its results, JSON values.
+        tensors: its tensors, by name.
+        made_with: the versions of Python and torch that saved it; empty where none are recorded.
+            A sweep that is resumed after an upgrade has pieces of both.
+    """
 
     key: str
     payload: dict[str, Any]
     tensors: dict[str, Tensor]
+    made_with: dict[str, str] = field(default_factory=dict)
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and torch that run here.
+
+    Example:
+        >>> sorted(versions())
+        ['python', 'torch']
+    """
+    return {"python": platform.python_version(), "torch": torch.__version__}
 
 
 class RunFolder:
@@ -96,7 +117,12 @@ class RunFolder:
             )
 
     def save(
-        self, key: str, payload: Mapping[str, Any], tensors: Mapping[str, Tensor] | None = None
+        self,
+        key: str,
+        payload: Mapping[str, Any],
+        tensors: Mapping[str, Tensor] | None = None,
+        *,
+        made_with: Mapping[str, str] | None = None,
     ) -> None:
         """Save a finished piece, replacing an older one of this key.
 
@@ -104,6 +130,7 @@ class RunFolder:
             key: letters, digits, dots, dashes and underscores; the name of the files.
             payload: JSON values as for `write_json_atomic`.
             tensors: tensors by name; saved from the CPU, as they are.
+            made_with: the versions that made the piece; `versions()` if None.
 
         Raises:
             ArgumentError: a key or a value that cannot be saved.
@@ -117,6 +144,7 @@ class RunFolder:
             "key": key,
             "settings_sha256": self._settings_digest,
             "tensors_sha256": None,
+            "made_with": versions() if made_with is None else dict(made_with),
             "payload": to_json(payload, "payload"),
         }
         if tensors:
@@ -149,7 +177,8 @@ class RunFolder:
         except (DataError, OSError) as error:
             self._set_aside(key, str(error))
             return None
-        return Piece(key, from_json(content["payload"]), tensors)
+        made_with = content.get("made_with", {})
+        return Piece(key, from_json(content["payload"]), tensors, made_with)
 
     def _files(self, key: str) -> tuple[Path, Path]:
         if not _KEY.fullmatch(key) or key == "settings":

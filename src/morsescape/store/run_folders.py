@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ class RunFolders:
         """The piece of this key, as `RunFolder.load`; its `key` is this one."""
         folder, own = self._at(key)
         piece = folder.load(own)
-        return None if piece is None else Piece(key, piece.payload, piece.tensors)
+        return None if piece is None else replace(piece, key=key)
 
     def _at(self, key: str) -> tuple[RunFolder, str]:
         name, _, own = key.rpartition(BETWEEN)
