@@ -162,6 +162,10 @@ def test_version():
         (["--device", "abacus"], "--device: expected a device of this machine"),
         (["--objective", "own.py"], "--objective: expected FILE.py:FUNCTION; got 'own.py'"),
         (["--objective", "a.py:f", "--net", "cnn"], "--objective: expected no --net beside it"),
+        (["--objective", "a.py:f", "--at", "random"], "--objective: expected no --at beside it"),
+        (["--pool", "avg"], "--pool: expected --net cnn beside it; got mlp2"),
+        (["--at", "random", "--lr", "1"], "--at: expected trained, with --lr; got random"),
+        (["--epochs", "0"], "--epochs: expected 1 or more; got 0; cure: --at random"),
     ],
 )
 def test_wrong_usage_of_index(arguments, message):

@@ -103,8 +103,8 @@ def test_bad_arguments_are_refused(make, message):
 
 
 @pytest.mark.usefixtures("unchecked")
-def test_a_point_of_another_shape_or_dtype_is_refused():
+def test_a_point_of_another_shape_dtype_or_place_is_refused():
     f = classifier()
-    for theta in (f.theta[1:], f.theta.float()):
+    for theta in (f.theta[1:], f.theta.float(), f.theta.to("meta")):
         with pytest.raises(ArgumentError, match="theta: expected a float64 vector of shape"):
             f.value(theta)

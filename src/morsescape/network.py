@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Float
@@ -38,12 +38,13 @@ class Network:
     ) -> None:
         _refuse_training_mode(model)
         x, y = _check_data(data)
-        # A copy: the caller's model keeps its dtype and is never written to.
-        self.model = copy.deepcopy(model).to(dtype)
+        # A copy: the caller's model keeps its dtype and place and is never written to. On the CPU,
+        # for which the rounding of every operation is known.
+        self.model = _here(copy.deepcopy(model), dtype)
         self.dtype = dtype
         self.loss = loss
-        self.x = x.to(dtype) if x.is_floating_point() else x
-        self.y = y.to(dtype) if y.is_floating_point() else y
+        self.x = _here(x, dtype) if x.is_floating_point() else x.cpu()
+        self.y = _here(y, dtype) if y.is_floating_point() else y.cpu()
         trainable = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         if not trainable:
             raise ArgumentError(
@@ -116,6 +117,14 @@ class Network:
             _check_targets(self.loss, output, self.y)
             _check_deterministic(self, parameters, x, output)
             _check_mean(self, output, y)
+
+
+_T = TypeVar("_T", nn.Module, Tensor)
+
+
+def _here(what: _T, dtype: torch.dtype) -> _T:
+    """On the CPU, then cast: some accelerators have no float64."""
+    return what.to("cpu").to(dtype)
 
 
 def _slices(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, slice]:

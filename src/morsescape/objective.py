@@ -28,8 +28,9 @@ class Objective:
     """A loss landscape f(θ) = L(θ) + λ‖θ‖² on flat float64 vectors θ of shape (D,).
 
     L is the mean of a loss over all samples. ∇f = ∇L + 2λθ and Hess f = Hess L + 2λI.
-    θ lists the parameters that require a gradient in the order of `model.parameters()`. The model
-    is copied and cast to float64; the caller's is never changed.
+    θ lists the parameters that require a gradient in the order of `model.parameters()`. Model and
+    data are copied to the CPU, wherever they are, and cast to float64; the caller's are never
+    changed.
 
     Args:
         model: a network whose output is a function of its parameters and of one input at a time.
@@ -246,11 +247,12 @@ class Objective:
         return self.l2 * float(theta @ theta)
 
     def _check(self, vector: Tensor, name: str = "theta") -> None:
-        if vector.shape != (self.dim,) or vector.dtype != torch.float64:
+        fits = vector.shape == (self.dim,) and vector.dtype == torch.float64
+        if not (fits and vector.device.type == "cpu"):
             raise ArgumentError(
                 name,
-                expected=f"a float64 vector of shape ({self.dim},)",
-                got=f"{vector.dtype} of shape {tuple(vector.shape)}",
+                expected=f"a float64 vector of shape ({self.dim},) on the CPU",
+                got=f"{vector.dtype} of shape {tuple(vector.shape)} on {vector.device}",
                 cure="start from f.theta, or flatten the parameters in the order of the model",
             )
 

@@ -4,8 +4,10 @@ import pytest
 from typer.testing import CliRunner
 
 from morsescape.cli import app
+from morsescape.store import read_json
 
-FEW = ["reproduce", "--net", "cnn", "--parts", "tables,linear", "--runs", "1", "--samples", "60"]
+SIZE = ["reproduce", "--net", "cnn", "--runs", "1", "--samples", "60"]
+FEW = [*SIZE, "--parts", "tables,linear"]
 
 
 @pytest.fixture(scope="module")
@@ -28,10 +30,17 @@ def test_the_page_needs_no_options_again(folder):
 
 
 def test_options_say_what_the_page_shows(folder):
-    tables = [*FEW, "--parts", "linear", "--page-only", "--out", str(folder)]
+    tables = [*SIZE, "--parts", "linear", "--page-only", "--out", str(folder)]
     shown = CliRunner().invoke(app, tables)
     assert shown.exit_code == 0, shown.output
     assert "Tables 5.2" not in (folder / "index.html").read_text()
+
+
+def test_an_option_of_names_may_be_given_again(folder):
+    again = [*SIZE, "--parts", "tables", "--parts", "linear,tables", "--page-only"]
+    shown = CliRunner().invoke(app, [*again, "--out", str(folder)])
+    assert shown.exit_code == 0, shown.output
+    assert read_json(folder / "results.json")["settings"]["parts"] == ["tables", "linear"]
 
 
 def test_no_page_of_a_folder_that_is_none(tmp_path):

@@ -50,7 +50,7 @@ def reproduce(
     root: options.Root = None,
     samples: options.Samples = None,
     net: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help=f"Networks, separated by commas. \\[default: {','.join(NETS)}]",
             metavar="NAMES",
@@ -58,7 +58,7 @@ def reproduce(
         ),
     ] = None,
     parts: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help=f"Experiments, separated by commas: {', '.join(PARTS)}. \\[default: all]",
             metavar="NAMES",
@@ -88,7 +88,7 @@ def reproduce(
         ),
     ] = None,
     optimizer: Annotated[
-        str | None,
+        list[str] | None,
         typer.Option(
             help="Further optimizers for the tables, separated by commas: lbfgs gives them the "
             "rows that the paper's reviewer asked for.",
@@ -170,8 +170,9 @@ def _write(result: ReproduceResult, out: Path) -> None:
     say(f"page in {out / 'index.html'}, numbers in {out / 'results.json'}")
 
 
-def _names(listed: str | None) -> tuple[str, ...] | None:
-    """The names between commas."""
-    if listed is None:
+def _names(listed: list[str] | None) -> tuple[str, ...] | None:
+    """The names between commas, of an option that may be given more than once."""
+    if not listed:
         return None
-    return tuple(name.strip() for name in listed.split(",") if name.strip())
+    names = (name.strip() for name in ",".join(listed).split(","))
+    return tuple(dict.fromkeys(name for name in names if name))

@@ -161,6 +161,15 @@ _POINT: dict[str, tuple[Any, Any]] = {  # option, default; in the order of --hel
 }
 
 
+_TRAINS = ("epochs", "lr", "optimizer", "device")
+_ALONE = {  # options that would go unused beside another
+    "objective": (
+        "net", "data", "samples", "activation", "pool", "at", "checkpoint", *_TRAINS
+    ),
+    "checkpoint": ("at", *_TRAINS),
+}  # fmt: skip
+
+
 def takes_point(*, checkpoint: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options that say at which point to look, as its argument `point`.
 
@@ -194,16 +203,26 @@ def takes_point(*, checkpoint: bool = True) -> Callable[[Callable[..., None]], C
 def _make_point(options: dict[str, Any]) -> PointSettings:
     """The settings of the options that were given; wrong values and clashes are refused."""
     given = {name: value for name, value in options.items() if value is not None}
-    for alone, others in (
-        ("objective", ("net", "data", "samples", "checkpoint", "epochs", "lr", "optimizer")),
-        ("checkpoint", ("epochs", "lr", "optimizer")),
-    ):
-        clash = [f"--{name}" for name in others if name in given]
-        if alone in given and clash:
+    settings = PointSettings(**given)
+    # Those with a default are given where they differ from it.
+    said = {name for name in given if given[name] != _POINT[name][1]}
+    for alone, others in _ALONE.items():
+        clash = [f"--{name}" for name in others if name in said]
+        if alone in said and clash:
             raise ArgumentError(
                 f"--{alone}",
                 expected=f"no {', '.join(clash)} beside it",
                 got="both",
                 cure="leave one of them out",
             )
-    return PointSettings(**given)
+    if "pool" in said and settings.objective is None and settings.net != "cnn":
+        raise ArgumentError(
+            "--pool", expected="--net cnn beside it", got=f"{settings.net}, which does not pool",
+            cure="leave it out",
+        )  # fmt: skip
+    if settings.at == "random" and (unused := said & {"epochs", "lr", "optimizer"}):
+        raise ArgumentError(
+            "--at", expected=f"trained, with {', '.join(f'--{name}' for name in sorted(unused))}",
+            got="random, which trains nothing", cure="leave one of them out",
+        )  # fmt: skip
+    return settings

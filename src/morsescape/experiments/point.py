@@ -99,6 +99,10 @@ class PointSettings:
                 got="none",
                 cure="pass --lr too, for instance 0.003 for adam or 0.1 for sgd",
             )
+        if self.epochs == 0:
+            raise ArgumentError(
+                "--epochs", expected="1 or more", got=0, cure="--at random trains nothing"
+            )
         # A recipe checks its values itself.
         lr, epochs = (1.0 if self.lr is None else self.lr), (self.epochs or 0)
         Recipe(self.optimizer or usual, lr, epochs)
