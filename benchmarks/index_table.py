@@ -1,14 +1,17 @@
-"""The table and the picture of the README, from JSON files of `morsescape index --json`.
+"""The table and the picture of the README, from the paper's results and `morsescape index --json`.
 
-    python benchmarks/index_table.py docs/results/*.json
+    python benchmarks/index_table.py
 
-Rewrites what stands between `<!-- table -->` and `<!-- end of table -->` in README.md, and draws
+Takes the tables of docs/results/paper/results.json (paper_page.py writes it) and the files of
+docs/results/*.json. Rewrites what stands between `<!-- table -->` and `<!-- end of table -->`, and
+`<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and draws
 docs/pictures/index.png.
 """
 
 import argparse
 from collections.abc import Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 from marked import rewrite
@@ -20,9 +23,10 @@ from morsescape.report import index_rows, save_figure
 from morsescape.store import read_json
 
 ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
 HEAD = (
-    "| network, data, point; seeds | published | naive float32 | naive float64 | **certified** "
-    "| at most |\n|---|---|---|---|---|---|"
+    "| network, data, point | runs | published | naive float32 | naive float64 | **certified** "
+    "| one number | at most |\n|---|---:|---|---|---|---|---|---:|"
 )
 SHARED = ("n_params", "n_samples", "l2", "structural_upper_bound", "structural_reason")
 NETS, DATA = ("cnn", "mlp2", "mlp3"), ("mnist", "fashion-mnist", "digits")
@@ -38,21 +42,33 @@ def result_of(values: dict[str, Any]) -> IndexResult:
 
 
 def label(result: IndexResult) -> str:
-    """The setting and its seeds."""
+    """The setting."""
     point = result.settings.point
     smooth = "" if point.activation == "relu" else f", {point.activation}"
-    seeds = ", ".join(str(run["seed"]) for run in result.runs)
-    return f"{point.net}, {point.data}, {point.at}{smooth}; {seeds}"
+    return f"{point.net}, {point.data}, {point.at}{smooth}"
 
 
 def row(result: IndexResult) -> str:
-    """Published, naive (mean ± standard deviation) and, seed by seed, certified."""
+    """Published, naive (mean ± standard deviation) and what is certified over all runs."""
     paper = published(result.settings.point)
     naive = [spread(result.spread("raw_negative", kind)) for kind in ("float32", "float64")]
-    certified = "; ".join(interval(*run["negative"]) for run in result.runs)
+    counts = [run["negative"] for run in result.runs]
     bound = result.runs[0]["structural_upper_bound"]
     shown = "–" if paper is None else str(paper)
-    return f"| {label(result)} | {shown} | {naive[0]} | {naive[1]} | **{certified}** | {bound:,} |"
+    proved = sum(low == high for low, high in counts)
+    cells = (
+        label(result), len(counts), shown, *naive, f"**{certified(counts)}**",
+        f"{proved} of {len(counts)}", f"{bound:,}",
+    )  # fmt: skip
+    return f"| {' | '.join(map(str, cells))} |"
+
+
+def certified(counts: Sequence[Sequence[int]]) -> str:
+    """The interval that holds those of all runs; "to" where each of them is one number."""
+    low, high = min(low for low, _ in counts), max(high for _, high in counts)
+    if low == high or any(low != high for low, high in counts):
+        return interval(low, high)
+    return f"{low} to {high}"
 
 
 def spread(value: tuple[float, float | None] | None) -> str:
@@ -71,19 +87,24 @@ def order(result: IndexResult) -> tuple[Any, ...]:
     return point.activation != "relu", NETS.index(point.net), DATA.index(point.data), point.at
 
 
-def write_table(results: Sequence[IndexResult]) -> None:
-    rows = "\n".join(row(result) for result in results)
-    rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
+def protocols(results: dict[str, Any]) -> str:
+    """What the study of protocols concluded, if it is there."""
+    return " ".join(study["conclusion"] for study in results["protocols"])
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=main.__doc__)
-    parser.add_argument("files", nargs="+", type=Path)
-    results = sorted((result_of(read_json(f)) for f in parser.parse_args().files), key=order)
-    write_table(results)
-    papers = [result for result in results if published(result.settings.point) is not None]
-    rows = [line for result in papers for line in index_rows(result)]
-    save_figure(index_bars(rows), ROOT / "docs" / "pictures" / "index", ("png",))
+    argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    ).parse_args()
+    paper = read_json(RESULTS / "paper" / "results.json")
+    files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
+    results = sorted((result_of(x) for x in (*paper["tables"], *files)), key=order)
+    rows = "\n".join(row(result) for result in results)
+    rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
+    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(paper), 108)}\n")
+    known = [result for result in results if published(result.settings.point) is not None]
+    bars = [line for result in known for line in index_rows(result)]
+    save_figure(index_bars(bars), ROOT / "docs" / "pictures" / "index", ("png",))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,15 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
-RESULTS = sorted((ROOT / "docs" / "results").glob("*.json"))
+PAPER = json.loads((ROOT / "docs" / "results" / "paper" / "results.json").read_text())
+FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
+RESULTS = [*PAPER["tables"], *(json.loads(file.read_text()) for file in FILES)]
+
+
+def setting(result):
+    activation = result["settings"]["point"]["activation"]
+    smooth = "" if activation == "relu" else f", {activation}"
+    return f"{result['net']}, {result['data']}, {result['at']}{smooth}"
 
 
 def test_there_is_something_to_run():
@@ -23,18 +31,20 @@ def test_python_blocks_run(block):
     subprocess.run([sys.executable, "-c", block], check=True, timeout=120)
 
 
-@pytest.mark.parametrize("file", RESULTS, ids=lambda file: file.stem)
-def test_results_are_what_the_table_says_and_keep_the_bound(file):
-    result = json.loads(file.read_text())
-    activation = result["settings"]["point"]["activation"]
-    smooth = "" if activation == "relu" else f", {activation}"
-    row = next(
-        line
-        for line in (ROOT / "README.md").read_text().splitlines()
-        if line.startswith(f"| {result['net']}, {result['data']}, {result['at']}{smooth};")
-    )
+@pytest.mark.parametrize("result", RESULTS, ids=setting)
+def test_results_are_what_the_table_says_and_keep_the_bound(result):
+    lines = (ROOT / "README.md").read_text().splitlines()
+    row = next(line for line in lines if line.startswith(f"| {setting(result)} |"))
+    counts = [run["negative"] for run in result["runs"]]
+    exact = sum(low == high for low, high in counts)
+    low, high = min(low for low, _ in counts), max(high for _, high in counts)
+    word = f"{low} to {high}" if exact == len(counts) else f"[{low}, {high}]"
+    assert f"| **{low if low == high else word}** | {exact} of {len(counts)} |" in row
     for run in result["runs"]:
-        low, high = run["negative"]
-        assert (str(low) if low == high else f"[{low}, {high}]") in row
-        assert high <= result["structural_upper_bound"]
+        assert run["negative"][1] <= result["structural_upper_bound"]
         assert run["null"][0] >= run["null_explained"]["softmax shift"]
+
+
+def test_the_protocols_are_concluded_in_the_readme_as_in_the_results():
+    said = " ".join((ROOT / "README.md").read_text().split())
+    assert all(study["conclusion"] in said for study in PAPER["protocols"])
