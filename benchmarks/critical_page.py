@@ -10,6 +10,7 @@ docs/results/critical/. Computes nothing.
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Iterator
 from itertools import groupby
 from pathlib import Path
@@ -105,13 +106,15 @@ def finding(rows: list[Row]) -> str:
     negative = [row["negative_at_stop"] for row in proved]
     least, most = min(n[0] for n in negative), max(n[1] for n in negative)
     nets, data = (" and ".join(sorted({row[key] for row in rows})) for key in ("net", "data"))
-    images = " or ".join(f"{n:,}" for n in sorted({row["samples"] for row in rows}))
+    sizes = Counter(row["samples"] for row in rows)
+    images = ", ".join(f"{count} on {n:,} images" for n, count in sorted(sizes.items()))
     return (
         "Where SGD and Adam stop the gradient is not zero, so these counts are no indices. "
-        f"{every} smooth networks ({nets} on {data}; tanh, average pooling, λ = {rows[0]['l2']:g}, "
-        f"{images} images) were taken on to where it is: {len(proved)} of {every} are proved to be "
-        f"at a critical point, **{zero} of {every} have index 0**, after {least} to {most} "
-        "certified negative eigenvalues where the optimizer stopped "
+        f"{every} smooth networks ({nets} on {data}; tanh, average pooling, λ = {rows[0]['l2']:g}; "
+        f"{images}) were taken on by a search that descends and leaves saddles: {len(proved)} of "
+        f"{every} ended where a critical point is proved, **{zero} of index 0**, after {least} to "
+        f"{most} certified negative eigenvalues where the optimizer stopped. Index 0 is what the "
+        "search looks for: such minima are reached, which does not say that saddles are rare "
         "([critical points](docs/critical.md))."
     )
 

@@ -5,6 +5,7 @@ import math
 from dataclasses import replace
 from functools import partial
 
+import numpy
 import pytest
 import torch
 
@@ -102,7 +103,8 @@ def planted(settings, counts, missing=None, seed=0, **changes):
     for setting, count in counts.items():
         payload = {
             **setting._asdict(), "inputs": "unit", "double_softmax": False, "seed": seed,
-            "structural_upper_bound": 52, "n_params": 552, "training": None, "training_done": True,
+            "structural_upper_bound": 52, "n_params": 552, "accuracy": 0.9, "training": None,
+            "training_done": True,
             "counts": {protocol.name: count}, "rows": {protocol.name: 552},
             "missing": {} if missing is None else {protocol.name: missing},
         }  # fmt: skip
@@ -118,7 +120,7 @@ def table(*rows, runs=1):
         ProtocolCounts(Protocol(name), dict(zip((CNN, MLP), counts, strict=False)), {}, paper)
         for name, *counts in rows
     )
-    return ProtocolTable(made, (CNN, MLP), paper, {CNN: 52}, {CNN: 552}, runs)
+    return ProtocolTable(made, (CNN, MLP), paper, {CNN: 52}, {CNN: 552, MLP: 7960}, runs)
 
 
 def test_the_distance_is_that_of_the_logarithms():
@@ -140,19 +142,56 @@ def test_the_closest_is_found_and_called_a_selection():
     compared = table(("far", (300,), (3000,)), ("near", (150,), (1010,)))
     assert [row.protocol.name for row in compared.ranked] == ["near", "far"]
     said = compared.conclusion
-    assert "Of 2 ways to count, none explains the 2 published numbers. Closest is “near”" in said
-    assert "1 of its 2 counts are within 2 published standard deviations" in said
+    assert "Of 2 ways to count none is within 2 published standard deviations in all 2" in said
+    assert "Closest is “near”: within them in 1 of 2, of which 0 accept every way" in said
     assert "off by a factor of 1.33" in said  # exp of the root mean square of log 1.5, log 1.01
     assert "chosen after the fact, from one network a setting" in said
-    assert "no evidence that the paper counted so" in said
+    assert "weak evidence that the paper counted so" in said
     assert compared.closest.worst == CNN
 
 
 def test_even_a_full_agreement_is_no_proof():
     said = table(("same", (110, 90), (1000, 1002)), ("far", (1,), (9,)), runs=2).conclusion
-    assert "Of 2 ways to count, 1 could explain the 2 published numbers" in said
-    assert "no evidence that the paper counted so" in said
+    assert "Of 2 ways to count 1 is within 2 published standard deviations in all 2" in said
+    assert "weak evidence that the paper counted so" in said
     assert "from 2 networks a setting" in said
+
+
+def test_a_protocol_must_beat_one_fitted_share_of_the_parameters():
+    compared = table(("near", (104,), (990,)), ("far", (300,), (3000,)))
+    share, off = compared.constant
+    assert share == pytest.approx(math.sqrt(100 / 552 * 1000 / 7960))
+    assert off == pytest.approx(math.sqrt(100 / 552 / (1000 / 7960)))  # either is off by as much
+    assert "To say 15% of the parameters everywhere is off by 1.20; 1 of the ways" in (
+        compared.conclusion
+    )
+
+
+def test_how_often_the_right_way_would_be_within():
+    """As often as runs of one normal distribution are, by simulation."""
+    draws = numpy.random.default_rng(0).normal(size=(100_000, 13))
+    paper, own = draws[:, :10], draws[:, 10:]
+    for runs in (1, 3):
+        off = abs(own[:, :runs].mean(1) - paper.mean(1))
+        share = (off <= 2 * paper.std(1, ddof=1)).mean()
+        assert table(("a", (1,), (2,)), runs=runs).likely == pytest.approx(share, abs=0.004)
+
+
+def test_a_published_number_may_be_so_uncertain_that_every_way_agrees():
+    compared = table(("a", (90,), (1000,)), ("b", (120,), (9000,)))
+    assert compared.easy == 1
+    assert "within them in 2 of 2, of which 1 accept every way" in compared.conclusion
+
+
+def test_families_are_told_apart_by_the_softmax():
+    paper = {CNN: Published(100.0, 10.0)}
+    made = [
+        ProtocolCounts(Protocol(name, double_softmax=twice), {CNN: counts}, {}, paper)
+        for name, twice, counts in (("a", False, (1, 9)), ("b", False, (5,)), ("c", True, (40,)))
+    ]
+    compared = ProtocolTable(tuple(made), (CNN,), paper, {CNN: 52}, {CNN: 552}, 1)
+    assert compared.families("cnn") == {False: (1, 9), True: (40, 40)}
+    assert compared.families("mlp2") == {}
 
 
 def test_different_protocols_may_be_closest_for_different_networks():
@@ -184,6 +223,7 @@ def test_pieces_become_counts_by_setting():
     assert row.counts == {CNN: (30, 40)}
     assert result.table.published == {CNN: Published(232.9, 2.88)}
     assert result.table.bounds == {CNN: 52}
+    assert result.accuracy == {(CNN, Variant()): pytest.approx(0.9)}
     lost = pieces | planted(settings, {CNN: None}, "did not converge", seed=1)
     (row,) = assemble_protocols(settings, lost).table.rows
     assert row.counts == {}

@@ -76,8 +76,11 @@ def test_the_versions_of_every_piece_are_reported(whole, tmp_path, monkeypatch):
     result = run_reproduce(SMALL, tmp_path, scheduler=Here())
     rest = result.expected - 2
     old = versions() | {"torch": "1.0.0"}
-    assert result.to_json()["made_with"] == [versions() | {"pieces": rest}, old | {"pieces": 2}]
-    assert "2 runs by python" in reproduce_page(result).footer[0]
+    first, second = result.to_json()["made_with"]
+    assert first == versions() | {"pieces": rest, "parts": first["parts"]}
+    assert {*first["parts"], *second["parts"]} == set(SMALL.parts)
+    assert second == old | {"pieces": 2, "parts": second["parts"]}
+    assert "; 2 pieces (" in reproduce_page(result).footer[0]
 
 
 def test_a_folder_can_be_extended(whole):

@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.protocol_kinds import Protocol
+from morsescape.experiments.protocol_kinds import Protocol, Variant
 from morsescape.experiments.protocol_result import ProtocolCounts, ProtocolTable, Setting
 from morsescape.experiments.protocols import ProtocolsResult, ProtocolsSettings
 from morsescape.experiments.published import Published
@@ -33,7 +33,8 @@ def result(paper=PAPER, runs=1, complete=True, remarks=()):
     bounds, sizes = {CNN: 52, MLP: 110}, {CNN: 552, MLP: 7960}
     table = ProtocolTable(rows, (CNN, MLP), paper, bounds, sizes, runs)
     settings = ProtocolsSettings(("cnn", "mlp2"), ("mnist",), runs=runs, root="here")
-    return ProtocolsResult(settings, table, complete, remarks)
+    accuracy = {(CNN, Variant()): 0.95, (CNN, Variant(double_softmax=True)): 0.75}
+    return ProtocolsResult(settings, table, complete, accuracy, remarks)
 
 
 def printed(table):
@@ -66,9 +67,12 @@ def test_a_spread_is_shown_where_there_is_one():
 
 def test_the_section_says_what_follows_and_what_does_not():
     section = protocols_section(result())
-    first, closest, nets, proof, above = section.lead
-    assert "none explains the 2 published numbers. Closest is “twice”" in first
-    assert "no evidence" in first
+    first, closest, cnn, mlp, nets, proof, above = section.lead
+    assert "none is within 2 published standard deviations in all 2 settings" in first
+    assert "Closest is “twice”" in first
+    assert "weak evidence" in first
+    assert cnn.startswith("cnn: all ways with one softmax count ")
+    assert mlp.startswith("mlp2: all ways with one softmax count ")
     assert "farthest off for cnn, mnist, trained: 200 against 232.9 ± 2.88" in closest
     assert "“twice” is closest for mlp2" in nets
     assert "552 − 500 = 52" in proof
@@ -92,7 +96,7 @@ def test_without_published_numbers_nothing_is_compared():
 
 def test_what_is_not_finished_or_went_wrong_is_said():
     sentences = protocols_sentences(result(complete=False, remarks=("cnn on mnist: died",)))
-    assert sentences[0].startswith("2 of 4 settings so far. Of 2 ways to count")
+    assert sentences[0].startswith("Not finished: some networks are missing. Of 2 ways to count")
     assert "Training: cnn on mnist: died." in sentences
 
 

@@ -15,7 +15,8 @@ RECIPE = {"optimizer": "adam", "lr": 0.003, "epochs": 15, "batch_size": 64, "mom
 
 def a_run(seed, negative, null=(50, 50), naive=(36, 24), **other):
     return {
-        "seed": seed, "n_params": 552, "n_samples": 60_000, "l2": 0.0, "grad_norm": 0.25,
+        "seed": seed, "n_params": 552, "n_samples": 60_000, "l2": 0.0, "value": 0.2,
+        "grad_norm": 0.25,
         "negative": list(negative), "null": list(null), "null_explained": {"softmax shift": 50},
         "structural_upper_bound": 52, "structural_reason": "it is affine", "not_smooth": ["relu"],
         "status": "PROVED", "conclusion": "it is proved", "training": "all epochs done",
@@ -65,20 +66,34 @@ def test_the_null_space_is_that_of_all_runs(section):
     assert table.columns[1:] == (
         "certified nullity", "softmax shift", "dead units", "left unexplained",
     )  # fmt: skip
-    assert table.rows[0][1:] == ("[50, 51]", "[47, 50]", "[0, 3]", "[0, 1]")
+    assert table.rows[0][1:] == ("[50, 51]", "47 to 50", "0 to 3", "0 to 1")
     assert table.rows[1][1:] == ("50", "50", "0", "0")
 
 
 def test_it_says_what_was_found_first(section):
     assert section.lead == (
-        "1 of 1 published means are above the largest index that the structure of the network "
-        "allows, so they do not come from indices of this Hessian. Farthest is cnn, mnist, "
-        "trained: published 232.9 ± 2.88, at most 52, certified [10, 14].",
-        "The number of negative eigenvalues is proved exactly in 3 of 4 runs; the widest interval "
-        "is [10, 11]. The naive count in float64 is outside the interval in 3 of 4.",
-        "The gradient norm is 0.25: these points are not proved critical, so the numbers "
-        "are negative curvature counts, not Morse indices.",
+        "1 of 1 published means is above the largest index that the structure of the network "
+        "allows: no mean of indices of this Hessian. Farthest is cnn, mnist, trained: published "
+        "232.9 ± 2.88, at most 52, certified [10, 14].",
+        "The number of negative eigenvalues is proved exactly in 3 of 4 runs, to an interval in 1; "
+        "in 0 of these its upper end is the bound from structure. The naive count in float64 is "
+        "outside the interval in 3 of 4.",
+        "The gradient norm is 0.25, far above rounding: these are not critical points, and the "
+        "numbers are negative curvature counts, not Morse indices.",
     )
+
+
+def test_runs_that_are_proved_exactly_and_differ_are_no_interval():
+    section = index_section([result(*RUNS[1:])])
+    assert section.tables[0].rows[0][2] == "10 to 14"
+    wide = index_section([result(a_run(0, (9, 52)), a_run(1, (12, 12)))])
+    assert wide.tables[0].rows[0][2] == "[9, 52]"
+    assert "in 1 of these its upper end is the bound from structure" in wide.lead[1]
+
+
+def test_a_small_gradient_may_be_rounding():
+    (*_, said) = index_section([result(a_run(0, (9, 9), grad_norm=1e-9))]).lead
+    assert "1e-09: these points are not proved critical" in said
 
 
 def test_details_are_said_once(section):

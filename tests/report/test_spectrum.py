@@ -58,7 +58,7 @@ def test_a_function_says_that_it_is_not_split(function):
 def test_the_section_counts_trained_and_random_apart(trained, random):
     nine, three = with_outliers(trained, 9), with_outliers(random, 3)
     lead = spectra_section([nine, three]).lead[0]
-    assert "classes minus one in 1 of 1 trained network and 0 of 1 random network" in lead
+    assert "end of the spectrum in 1 of 1 trained network and 0 of 1 random network; " in lead
 
 
 def test_the_section_says_where_the_rest_is_small_and_where_not(trained, random):
@@ -126,7 +126,7 @@ def test_the_ridge_section_has_a_row_for_each_curve(trained, random, function):
     gap = trained.ridge.widest_gap()
     assert section.tables[0].rows[0][4:6] == (f"{gap.l2:.1e}", f"{gap.index:,}")
     assert section.tables[0].rows[2][2:6] == ("from 0 to 1.0e+00", "∞", "0", "1")
-    assert "one proved number in each of 3 settings" in section.lead[0]
+    assert section.lead[0].startswith("A ridge makes the index of L + λ‖θ‖² one proved number: ")
     assert len(section.pictures) == 1
 
 

@@ -11,8 +11,10 @@ import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from functools import cached_property
-from statistics import mean, stdev
+from statistics import mean, pstdev, stdev
 from typing import Any, NamedTuple
+
+from scipy.stats import t as student_t
 
 from morsescape.experiments.protocol_kinds import Protocol
 from morsescape.experiments.published import Published
@@ -97,8 +99,7 @@ class ProtocolCounts:
 
     def within(self, net: str | None = None) -> int:
         """How many settings have a mean at most 2 published standard deviations off."""
-        pairs = ((self.spread(s), self.published[s]) for s in self._settings(net))
-        return sum(c is not None and abs(c[0] - p.mean) <= 2 * p.sd for c, p in pairs)
+        return sum(_near(self, setting) for setting in self._settings(net))
 
     @property
     def worst(self) -> Setting:
@@ -165,22 +166,61 @@ class ProtocolTable:
         return _closest(self.rows, net)
 
     @property
+    def likely(self) -> float:
+        """P(|m - M| ≤ 2S): m of `runs` runs, M and S the mean and deviation of the paper's 10.
+
+        All are taken to be of one normal distribution: (m - M) / (S √(1/runs + 1/10)) is Student's
+        t with 9 degrees of freedom. It is how often the paper's own way would be "within 2 sd".
+        """
+        return float(1 - 2 * student_t.sf(2 / math.sqrt(1 / self.runs + 1 / 10), 9))
+
+    @property
+    def constant(self) -> tuple[float, float]:
+        """The share of the parameters nearest to all published numbers, and its factor.
+
+        What a protocol must beat: one fitted number, and no network at all.
+        """
+        logs = [math.log(p.mean / self.sizes[s]) for s, p in self.published.items()]
+        return math.exp(mean(logs)), math.exp(pstdev(logs))
+
+    @property
+    def easy(self) -> int:
+        """How many published numbers are so uncertain that every protocol is within 2 sd."""
+        return sum(all(_near(row, setting) for row in self.compared) for setting in self.published)
+
+    @property
+    def compared(self) -> tuple[ProtocolCounts, ...]:
+        """The protocols with a count for every setting with a published number."""
+        return tuple(row for row in self.rows if row.distance() is not None)
+
+    def families(self, net: str) -> dict[bool, tuple[int, int]]:
+        """Least and most that is counted for this network, by whether softmax is applied twice."""
+        counts: dict[bool, list[int]] = {False: [], True: []}
+        for row in self.rows:
+            for setting in (s for s in row.counts if s.net == net):
+                counts[row.protocol.double_softmax] += row.counts[setting]
+        return {twice: (min(own), max(own)) for twice, own in counts.items() if own}
+
+    @property
     def conclusion(self) -> str:
-        """Whether a protocol explains the published numbers, and what being closest is worth."""
+        """How near the protocols come to the published numbers, and what being closest is worth."""
         closest, total = self.closest, len(self.published)
         if closest is None:
             return self._nothing()
-        tried = [row for row in self.rows if row.distance() is not None]
-        right = sum(row.within() == total for row in tried)
-        numbers = "the published number" if total == 1 else f"the {total} published numbers"
-        ways = f"Of {len(tried)} ways to count, " if len(tried) > 1 else "The way to count "
+        right = sum(row.within() == total for row in self.compared)
+        ways = f"Of {len(self.compared)} ways" if len(self.compared) > 1 else "Of one way"
+        share, off = self.constant
+        better = sum((row.factor() or math.inf) < off for row in self.compared)
+        everywhere = f"in all {total} settings" if total > 1 else "in the one setting"
         networks = "one network" if self.runs == 1 else f"{self.runs} networks"
         return (
-            f"{ways}{f'{right} could explain' if right else 'none explains'} {numbers}. Closest is "
-            f"“{closest.protocol.name}”: {closest.within()} of its {total} counts are within 2 "
-            f"published standard deviations, and it is typically off by a factor of "
-            f"{closest.factor():.2f}. It was chosen after the fact, from {networks} a setting: "
-            "being closest is no evidence that the paper counted so."
+            f"{ways} to count {right or 'none'} {'are' if right > 1 else 'is'} within 2 published "
+            f"standard deviations {everywhere}; the paper's own would be with probability "
+            f"{self.likely**total:.0%}. Closest is “{closest.protocol.name}”: within them in "
+            f"{closest.within()} of {total}, of which {self.easy} accept every way, and off by a "
+            f"factor of {closest.factor():.2f}. To say {share:.0%} of the parameters everywhere is "
+            f"off by {off:.2f}; {better} of the ways are closer than that. It was chosen after the "
+            f"fact, from {networks} a setting: weak evidence that the paper counted so."
         )
 
     @property
@@ -208,6 +248,12 @@ class ProtocolTable:
             f"Nothing is concluded: {why}. On one and the same setting ({setting}) "
             f"{len(self.rows)} ways to count give {low:,} to {high:,}."
         )
+
+
+def _near(row: ProtocolCounts, setting: Setting) -> bool:
+    """Whether the mean count is within 2 published standard deviations; False without one."""
+    count, paper = row.spread(setting), row.published[setting]
+    return count is not None and abs(count[0] - paper.mean) <= 2 * paper.sd
 
 
 def _closest(rows: Iterable[ProtocolCounts], net: str | None) -> ProtocolCounts | None:

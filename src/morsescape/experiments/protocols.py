@@ -10,6 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
+from statistics import mean
 from typing import Any
 
 import torch
@@ -123,6 +124,8 @@ class ProtocolsResult:
         settings: what was asked for.
         table: the counts beside the published numbers.
         complete: whether every piece is there.
+        accuracy: of the trained networks, mean over the runs, by setting and by what they were
+            trained with.
         remarks: a sentence for each training that did not end as it should.
 
     Example:
@@ -139,6 +142,7 @@ class ProtocolsResult:
     settings: ProtocolsSettings
     table: ProtocolTable
     complete: bool
+    accuracy: Mapping[tuple[Setting, Variant], float]
     remarks: tuple[str, ...]
 
     def to_json(self) -> dict[str, Any]:
@@ -154,6 +158,7 @@ class ProtocolsResult:
             "protocols": [row.to_json() for row in table.rows],
             "closest": closest and closest.protocol.name,
             "closest_by_net": {net: row and row.protocol.name for net, row in nearest.items()},
+            "accuracy": {f"{s.key}-{variant}": x for (s, variant), x in self.accuracy.items()},
             "conclusion": table.conclusion,
             "remarks": list(self.remarks),
         }
@@ -280,8 +285,8 @@ def assemble_protocols(settings: ProtocolsSettings, pieces: Mapping[str, Piece])
     rows = tuple(_row(protocol, payloads, paper) for protocol in settings.protocols)
     sizes = {_setting(payload): payload["n_params"] for payload in payloads}
     table = ProtocolTable(rows, own, paper, _bounds(payloads), sizes, settings.runs)
-    remarks = tuple(_remarks(payloads))
-    return ProtocolsResult(settings, table, len(payloads) == len(tasks), remarks)
+    remarks, complete = tuple(_remarks(payloads)), len(payloads) == len(tasks)
+    return ProtocolsResult(settings, table, complete, _accuracy(payloads), remarks)
 
 
 def _setting(payload: dict[str, Any]) -> Setting:
@@ -313,6 +318,16 @@ def _bounds(payloads: Iterable[dict[str, Any]]) -> dict[Setting, int]:
         for payload in payloads
         if not payload["double_softmax"]
     }
+
+
+def _accuracy(payloads: Iterable[dict[str, Any]]) -> dict[tuple[Setting, Variant], float]:
+    """Mean over the runs, of the trained networks."""
+    shares: dict[tuple[Setting, Variant], list[float]] = {}
+    for p in payloads:
+        if p["accuracy"] is not None:
+            key = _setting(p), Variant(p["inputs"], p["double_softmax"])
+            shares.setdefault(key, []).append(p["accuracy"])
+    return {key: mean(own) for key, own in shares.items()}
 
 
 def _remarks(payloads: Iterable[dict[str, Any]]) -> Iterable[str]:

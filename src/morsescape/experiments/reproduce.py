@@ -87,7 +87,10 @@ class ReproduceSettings:
     def __str__(self) -> str:
         samples = "all images" if self.samples is None else f"the first {self.samples:,} images"
         runs = "1 run" if self.runs == 1 else f"{self.runs} runs"
-        return f"{', '.join(self.nets)} on {', '.join(self.data)}, {samples}, {runs} a setting"
+        tables = " in the tables, one elsewhere" if self.runs > 1 and len(self.parts) > 1 else ""
+        return (
+            f"{', '.join(self.nets)} on {', '.join(self.data)}, {samples}, {runs} a setting{tables}"
+        )
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,9 +149,18 @@ class ReproduceResult:
 
     @property
     def made_with(self) -> list[dict[str, Any]]:
-        """The versions of Python and torch that made the pieces, and how many, most first."""
-        made = Counter(tuple(sorted(piece.made_with.items())) for piece in self.pieces.values())
-        return [{**dict(versions), "pieces": count} for versions, count in made.most_common()]
+        """Versions of Python and torch, how many pieces they made, of which parts; most first."""
+        made: Counter[tuple[tuple[str, str], ...]] = Counter()
+        kinds: dict[tuple[tuple[str, str], ...], dict[str, None]] = {}
+        for part in self.parts:
+            for piece in part.own(self.pieces).values():
+                versions = tuple(sorted(piece.made_with.items()))
+                made[versions] += 1
+                kinds.setdefault(versions, {})[part.kind] = None
+        return [
+            {**dict(versions), "pieces": count, "parts": list(kinds[versions])}
+            for versions, count in made.most_common()
+        ]
 
     def to_json(self) -> dict[str, Any]:
         """The object that is written to results.json."""

@@ -1,4 +1,4 @@
-"""The index of f = L + λ‖θ‖² as a function of λ, and where to put λ so that f is Morse there."""
+"""n₋(Hess f) of f = L + λ‖θ‖² as a function of λ, and for which λ no eigenvalue is zero."""
 
 from __future__ import annotations
 

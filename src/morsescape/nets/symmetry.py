@@ -26,6 +26,7 @@ from torch import Tensor
 from morsescape.errors import ArgumentError
 from morsescape.nets.ensemble import STACKS
 
+RESCALING = "positive rescaling"
 _TAPS = 25  # of a kernel
 _ROUNDS = 200  # of Newton's method, which takes about ten unless sizes differ by many orders
 
@@ -81,7 +82,7 @@ class Symmetries:
     def names(self) -> tuple[str, ...]:
         """The kinds of symmetries that this network has."""
         kinds = {
-            "positive rescaling": self.rescaling,
+            RESCALING: self.rescaling,
             "sign flips": self.flips,
             "permutation of hidden units": self.net == "mlp2",
             "softmax shift": True,

@@ -47,16 +47,22 @@ def linear_section(result: LinearResult) -> Section:
 
 def _lead(result: LinearResult) -> Iterator[str]:
     certificate, settings = result.certificate, result.settings
-    yield (
-        f"Linear regression on {settings.points} separable points has one critical point: its "
-        f"Hessian is constant, of index {interval(result.inertia.negative)}, and gradient descent "
-        f"from {settings.starts} starts up to {_most(result.distances[:, 0]):.0f} away ends within "
-        f"{rounded_up(_most(result.distances[:, -1]))} of the least-squares solution from each."
+    one = (
+        f"has one critical point: its Hessian is constant, of index "
+        f"{interval(result.inertia.negative)}, and proved positive definite;"
+        if _definite(result)
+        else f"has a constant Hessian, of index {interval(result.inertia.negative)};"
     )
     yield (
+        f"Linear regression on {settings.points} separable points {one} gradient descent from "
+        f"{settings.starts} starts up to {_most(result.distances[:, 0]):.0f} away ends within "
+        f"{rounded_up(_most(result.distances[:, -1]))} of the least-squares solution from each."
+    )
+    earlier, last = (_most(result.sgd_distances[:, place]) for place in (-2, -1))
+    yield (
         "Stochastic gradient descent, a point a step in an order of its own for each start, is "
-        f"within {rounded_up(_most(result.sgd_distances[:, -1]))} after "
-        f"{int(result.sgd_steps[-1]):,} steps, and still approaching. {result.accuracy:.0%} of the "
+        f"within {rounded_up(last)} after {int(result.sgd_steps[-1]):,} steps"
+        f"{', and still approaching' if last < earlier else ''}. {result.accuracy:.0%} of the "
         "points are on their side of the line."
     )
     if certificate.status.name == "PROVED":
@@ -73,8 +79,9 @@ def _details(result: LinearResult) -> Iterator[str]:
         "The loss is the mean of (wᵀx + b - y)² with y = ±1, a quadratic in θ = (w, b): "
         "Hess L = (2/N) Σ (x, 1)(x, 1)ᵀ does not depend on θ. Computed at the solution and at "
         f"{result.places} of the starts, its entries differ by {result.hessian_difference:.1g} at "
-        "most. A positive definite constant Hessian means that L is strictly convex, so every "
-        "descent has the same limit and every sublevel set is one ellipsoid or empty."
+        "most. A positive definite constant Hessian means that L is strictly convex: it has one "
+        "critical point, to which every descent goes that converges to a critical point, and "
+        "every sublevel set is one ellipsoid or empty."
     )
     smallest, radius = result.eigenvalues[0], result.inertia.radius
     yield (
@@ -161,6 +168,11 @@ def _descents(result: LinearResult) -> Picture:
         "from every start; stochastic gradient descent falls steadily with the steps.",
         "Distance from the least-squares solution, one curve for each start.",
     )
+
+
+def _definite(result: LinearResult) -> bool:
+    """Whether all eigenvalues are proved positive."""
+    return result.inertia.positive[0] == result.inertia.dim
 
 
 def _most(distances: Tensor) -> float:

@@ -65,7 +65,7 @@ def protocols_section(result: ProtocolsResult) -> Section:
         "What happened to the published counts",
         "protocols",
         tuple(_lead(result)),
-        (_counts(table), _legend(table)),
+        (_counts(table), *_trained(result), _legend(table)),
         (_picture(table),) if table.settings else (),
         _command(result),
         tuple(_details(result)),
@@ -91,6 +91,25 @@ def _counts(table: ProtocolTable) -> PageTable:
         (*marks, *rows),
         f"Estimates, not proved{_runs(table)}. Published: {CITATION}, mean ± standard deviation of "
         "10 runs. Structural bound: of cross-entropy on logits; it holds for the exact Hessian.",
+    )
+
+
+def _trained(result: ProtocolsResult) -> Iterator[PageTable]:
+    """How well the networks are trained whose eigenvalues are counted."""
+    accuracy = result.accuracy
+    if not accuracy:
+        return
+    settings = dict.fromkeys(setting for setting, _ in accuracy)
+    variants = tuple(dict.fromkeys(variant for _, variant in accuracy))
+    rows = (
+        (str(s), *(number(accuracy.get((s, variant)), ".1%") for variant in variants))
+        for s in settings
+    )
+    yield PageTable(
+        "Accuracy of the trained networks, by what they were trained with",
+        ("network, data, point", *(str(variant).replace("-", " ") for variant in variants)),
+        tuple(rows),
+        "On the images that they were trained with.",
     )
 
 
@@ -128,8 +147,8 @@ def _picture(table: ProtocolTable) -> Picture:
         "For each setting, on one logarithmic axis: a dot for the count of each protocol, the "
         "structural bound, and the published number. The numbers are in the table.",
         "One setting, counted in many ways. Dots: protocols; ring: the one that is closest over "
-        "all settings. What lies beyond the structural bound is rounding noise of the null space, "
-        "or another loss.",
+        "all settings. What lies beyond the structural bound is rounding noise of eigenvalues near "
+        "zero, or another loss.",
     )
 
 
@@ -157,11 +176,11 @@ def _kind(row: ProtocolCounts) -> str:
 
 def _lead(result: ProtocolsResult) -> Iterator[str]:
     table = result.table
-    there, asked = len(table.settings), len(result.settings.settings)
-    so_far = "" if result.complete else f"{there} of {asked} settings so far. "
+    so_far = "" if result.complete else "Not finished: some networks are missing. "
     yield f"{so_far}{table.conclusion}"
     if table.closest is not None:
         yield _closest(table.closest)
+    yield from _families(table)
     nets = [(net, table.closest_for(net)) for net in table.nets]
     if len(nets) > 1:
         yield (
@@ -189,6 +208,21 @@ def _one(net: str, row: ProtocolCounts | None) -> str:
     )
 
 
+def _families(table: ProtocolTable) -> Iterator[str]:
+    """What does not depend on a choice: one softmax against two, network by network."""
+    for net in table.nets:
+        ends = table.families(net)
+        papers = [paper.mean for setting, paper in table.published.items() if setting.net == net]
+        if len(ends) < 2:
+            continue
+        (one, two), between = (ends[twice] for twice in (False, True)), (min(papers), max(papers))
+        apart = "; the two do not overlap" if one[1] < two[0] or two[1] < one[0] else ""
+        yield (
+            f"{net}: all ways with one softmax count {one[0]:,} to {one[1]:,}, those with two "
+            f"{two[0]:,} to {two[1]:,}{apart}; published are {between[0]:g} to {between[1]:g}."
+        )
+
+
 def _bound(table: ProtocolTable) -> Iterator[str]:
     """The structural bound, its proof, and the published numbers above it."""
     known = {setting: bound for setting, bound in table.bounds.items() if bound is not None}
@@ -208,10 +242,14 @@ def _bound(table: ProtocolTable) -> Iterator[str]:
     papers = {s: p for s, p in table.published.items() if s in known}
     if papers:
         above = sum(paper.mean > known[setting] for setting, paper in papers.items())
+        those = (
+            f"; {'it is no number' if above == 1 else 'those are no numbers'} of negative "
+            "eigenvalues of that Hessian"
+        )
         yield (
-            f"{above} of {len(papers)} published numbers are above this bound, so they are not "
-            "numbers of negative eigenvalues of that Hessian. Where softmax is applied twice, the "
-            "loss is another one, and the bound does not hold."
+            f"{above or 'None'} of {len(papers)} published numbers {'is' if above < 2 else 'are'} "
+            f"above this bound{those if above else ''}. Where softmax is applied twice, the loss "
+            "is another one, and the bound does not hold."
         )
 
 
@@ -221,7 +259,12 @@ def _details(result: ProtocolsResult) -> Iterator[str]:
         yield (
             "Off by factor: exp of the root mean square, over the settings, of "
             "log(mean count / published), a mean below 1/2 taken as 1/2. Within 2 sd: settings "
-            "whose mean count is at most 2 published standard deviations off."
+            "whose mean count is at most 2 published standard deviations off. The probability that "
+            f"the paper's own way is within them, {table.likely:.0%} in each setting, is that of "
+            "Student's t with 9 degrees of freedom: of normal counts, and of our training being "
+            "the paper's. The share of the parameters is one number fitted to all settings. The "
+            "list of ways is no full grid: it was drawn up with the published numbers in view, and "
+            "ways that looked promising have more neighbours in it."
         )
     yield (
         "Every count is an estimate: the sign of a computed eigenvalue near zero is decided by "
@@ -231,8 +274,8 @@ def _details(result: ProtocolsResult) -> Iterator[str]:
         "Standardised inputs: minus the mean, over the standard deviation, of all pixels of the "
         "images used. A mini-batch holds the first images that the training saw; with fewer images "
         "than that it holds them all. Networks of standardised inputs or of a second softmax were "
-        "trained so. Rows by double backward are computed on mini-batches only: on 60,000 images "
-        "each of thousands of rows is a pass over all of them."
+        "trained so, with the recipe of the plain loss. Rows by double backward are computed on "
+        "mini-batches only: on 60,000 images each of thousands of rows is a pass over all of them."
     )
     yield from _missing(table)
     yield from (f"Training: {remark}." for remark in result.remarks)

@@ -45,8 +45,8 @@ def _sections(result: ReproduceResult) -> Iterator[Section]:
 def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterator[str]:
     if not result.complete:
         yield (
-            f"Not finished: {len(result.pieces)} of {result.expected} runs are there; what follows "
-            "is of those."
+            f"Not finished: {len(result.pieces)} of {result.expected} pieces are there; what "
+            "follows is of those."
         )
     for section in sections:
         if section.lead:
@@ -56,15 +56,18 @@ def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterato
 def _footer(result: ReproduceResult) -> Iterator[str]:
     made = result.provenance
     yield f"morsescape {made['morsescape']}; {'; '.join(map(_made_with, made['made_with']))}."
+    if len(made["made_with"]) > 1:
+        yield "Naive counts of one network may differ between parts that other versions made."
     yield f"Settings: {result.settings}; seed {result.settings.seed}."
     yield f"The runs took {duration(result.seconds)} together, each on one thread."
     yield f"Source: {made['source']}."
 
 
 def _made_with(made: dict[str, Any]) -> str:
-    """The versions behind so many runs."""
-    versions = [f"{name} {version}" for name, version in made.items() if name != "pieces"]
-    return f"{made['pieces']} runs by {', '.join(versions) or 'versions not recorded'}"
+    """The versions behind so many pieces."""
+    names = [name for name in made if name not in ("pieces", "parts")]
+    versions = ", ".join(f"{name} {made[name]}" for name in names) or "versions not recorded"
+    return f"{made['pieces']} pieces ({', '.join(made['parts'])}) by {versions}"
 
 
 def _each(make: Callable[[Any], Section]) -> Callable[[list[Any]], list[Section]]:

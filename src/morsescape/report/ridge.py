@@ -91,24 +91,32 @@ def _lead(curves: Curves) -> Iterator[str]:
     gaps = [curve.widest_gap() for _, curve in curves]
     undecided = sum(low < high for low, high in (curve.index(0.0) for _, curve in curves))
     places = [gap.l2 for gap in gaps if gap.l2 and not math.isinf(gap.above)]
-    text = (
-        f"With λ in the widest gap of its spectrum the index of L + λ‖θ‖² is one proved number in "
-        f"each of {len(curves)} settings"
-        if len(curves) > 1
-        else f"With λ in the widest gap of the spectrum the index of L + λ‖θ‖² is {gaps[0].index}, "
-        "proved"
-    )
-    if undecided:
-        text += f"; without a ridge the null space leaves it undecided in {undecided}"
+    proved = "estimated" if any(map(_is_estimate, (r for r, _ in curves))) else "proved"
+    text = f"A ridge makes the index of L + λ‖θ‖² one {proved} number"
     if places:
         between = dict.fromkeys((f"{min(places):.1e}", f"{max(places):.1e}"))
-        text += f". The λ to take is {' to '.join(between)}"
+        text += f": λ in the middle of the widest gap is {' to '.join(between)}"
+    if undecided:
+        text += (
+            f"; at λ = 0 it is undecided in {undecided} of {len(curves)} settings, because some "
+            "eigenvalues are within the radius of zero"
+        )
     yield text + "."
-    most = [curve.convex.below for _, curve in curves]
-    between = dict.fromkeys((f"{min(most):.1e}", f"{max(most):.1e}"))
+    limited = sum(_by_radius(gap, curve) for gap, (_, curve) in zip(gaps, curves, strict=True))
+    if limited:
+        yield (
+            f"In {limited} of {len(curves)} settings the lower end of the widest gap is the radius "
+            "of the proof, not an eigenvalue: its ratio says how sharp the proof is."
+        )
+    convex = [(curve.convex.below, point_name(r.settings.point)) for r, curve in curves]
+    (least, first), (most, last) = min(convex), max(convex)
     yield (
-        f"The index falls to 0, at these points, only for λ above {' to '.join(between)}: there "
-        "2λ exceeds the most negative curvature of L."
+        f"No negative eigenvalue is left for λ above {rounded_up(least)} ({first})"
+        + (
+            f", which takes least, and {rounded_up(most)} ({last}), which takes most"
+            * (most > least)
+        )
+        + ": there 2λ exceeds the most negative curvature of L."
     )
 
 
@@ -116,7 +124,9 @@ def _details() -> Iterator[str]:
     yield (
         "Hess f = Hess L + 2λI (the paper writes λ·Id), so the index is the number of eigenvalues "
         "of Hess L below -2λ. Each is known up to a proved radius, so each index is a proved "
-        "interval; it is one number wherever -2λ is farther than the radius from every eigenvalue."
+        "interval; it is one number wherever -2λ is farther than the radius from every eigenvalue. "
+        "Where the gradient is not zero, it is the index of the quadratic form Hess f, no Morse "
+        "index."
     )
     yield (
         "The widest gap is the one of the largest ratio of its ends, in which λ may change by the "
@@ -142,7 +152,7 @@ def _table(curves: Curves) -> PageTable:
 
 def _row(result: SpectrumResult, curve: RidgeCurve) -> Iterator[str]:
     gap, broad = curve.widest_gap(), curve.widest_by_difference()
-    estimate = " (est.)" if result.inertia.status.name == "ESTIMATE" else ""
+    estimate = " (est.)" if _is_estimate(result) else ""
     yield point_name(result.settings.point)
     yield interval(curve.index(0.0)) + estimate
     yield _range(gap)
@@ -153,6 +163,15 @@ def _row(result: SpectrumResult, curve: RidgeCurve) -> Iterator[str]:
     yield f"{broad.index:,}{estimate}"
     yield f"{curve.convex.below:.2e}"
     yield rounded_up(curve.radius)
+
+
+def _is_estimate(result: SpectrumResult) -> bool:
+    return result.inertia.status.name == "ESTIMATE"
+
+
+def _by_radius(gap: RidgeGap, curve: RidgeCurve) -> bool:
+    """Whether the gap begins where an eigenvalue that may be zero is proved to be passed."""
+    return 0 < gap.below <= curve.radius
 
 
 def _range(gap: RidgeGap) -> str:

@@ -10,6 +10,7 @@ from rich.table import Table
 from morsescape.experiments.cloud import QUANTILES, SAME, Distances, quantiles
 from morsescape.experiments.scatter import ScatterResult
 from morsescape.figures.scatter import scatter_figure
+from morsescape.nets.symmetry import RESCALING
 from morsescape.report.page import PageTable, Picture, Section
 from morsescape.report.points import point_options
 
@@ -111,14 +112,16 @@ def _apart(result: ScatterResult) -> str:
         return _NO_PAIR
     same, pairs = result.after.same, len(result.after.relative)
     least = float(result.after.relative.min())
+    most = "at most " if RESCALING in result.symmetries else ""
     if same == 0:
         return (
-            f"No two of the others are one solution: modulo symmetries the nearest of {pairs:,} "
-            f"pairs are {least:.2f} apart, where 1 is a right angle and 0 the same point."
+            f"No two of the others were found to be one solution: modulo symmetries the nearest of "
+            f"{pairs:,} pairs are {most}{least:.2f} apart, where 1 is a right angle and 0 the same "
+            "point."
         )
     return (
-        f"Modulo symmetries {same:,} of {pairs:,} pairs coincide to within {SAME:g}: each is one "
-        "solution."
+        f"Modulo symmetries {same:,} of {pairs:,} pairs coincide to within {SAME:g}: each may be "
+        "one solution."
     )
 
 
@@ -139,10 +142,11 @@ def _details(result: ScatterResult) -> Iterator[str]:
         "them: distances are those of where it stopped."
     )
     if result.settings.point.net == "cnn":
+        yield "With one channel there is no permutation of hidden units."
+    if RESCALING in result.symmetries:
         yield (
-            "With one channel there is no permutation of hidden units. The distance modulo "
-            "rescaling is that of the points of least norm on the two orbits, an upper bound on "
-            "the distance of the orbits."
+            "The distance modulo rescaling is that of the points of least norm on the two orbits, "
+            "an upper bound on the distance of the orbits: nearer points of theirs may exist."
         )
     if int(result.dead.sum()):
         yield (

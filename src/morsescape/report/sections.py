@@ -19,6 +19,7 @@ from morsescape.report.points import point_name, point_options
 
 _SETTING = "network, data, point"
 _NOT_PROVED = ("ESTIMATE", "NOT_FINITE")
+_FAR = 1e-6  # a gradient in float64, of a loss of order one, is not off by so much
 
 
 def index_section(results: Sequence[IndexResult]) -> Section:
@@ -81,9 +82,10 @@ def _proved(results: Sequence[IndexResult]) -> PageTable:
         "Negative eigenvalues of the Hessian",
         (_SETTING, "published", "certified", "at most"),
         tuple(rows),
-        f"Published: {CITATION}, mean ± standard deviation of 10 runs. Certified: the interval "
-        "that holds those of all runs, each proved. At most: a bound from the structure of the "
-        "network, whatever its parameters.",
+        f"Published: {CITATION}, mean ± standard deviation of 10 runs. Certified, over all runs: "
+        "a to b where each run is proved exactly and the runs differ; [a, b] where the number of "
+        "each run is proved to lie in it. At most: a bound from the structure of the network, "
+        "whatever its parameters; where b equals it, only a comes from counting.",
     )
 
 
@@ -97,7 +99,7 @@ def _means(results: Sequence[IndexResult]) -> PageTable:
         columns,
         tuple(tuple(_mean_row(result)) for result in results),
         "Each run has its own certified interval; its lower and its upper ends are averaged apart. "
-        "Naive counts are estimates: rounding decides the signs of the null space.",
+        "Naive counts are estimates: rounding decides the signs of eigenvalues near zero.",
     )
 
 
@@ -121,10 +123,7 @@ def _null_spaces(results: Sequence[IndexResult]) -> PageTable:
         (
             _label(result),
             _hull(result, "null"),
-            *(
-                _ends([run["null_explained"].get(cause, 0) for run in result.runs])
-                for cause in causes
-            ),
+            *(_ends(_explained(result, cause)) for cause in causes),
             _unexplained(result),
         )
         for result in results
@@ -133,9 +132,12 @@ def _null_spaces(results: Sequence[IndexResult]) -> PageTable:
         "The null space and its causes",
         (_SETTING, "certified nullity", *causes, "left unexplained"),
         tuple(rows),
-        "Dimensions, from the smallest to the largest over the runs. A cause is a set of vectors "
-        "that are known exactly and checked to be in the null space"
-        + (" of Hess L; where λ > 0, Hess f has 2λ there." if shifted else "."),
+        "Dimensions, not inputs or units: an input that is zero on all images gives one for each "
+        "unit of the first layer. From the smallest to the largest over the runs. Dependent "
+        "inputs and ReLU rescaling are found and checked numerically, the other causes are exact; "
+        "only these count in the lower end of the nullity. Left unexplained: eigenvalues within "
+        "the radius of zero, which need not be zero."
+        + (" Of Hess L; where λ > 0, Hess f has 2λ there." if shifted else ""),
     )
 
 
@@ -173,12 +175,16 @@ def _bound(result: IndexResult) -> str:
 
 
 def _hull(result: IndexResult, name: str) -> str:
-    """The smallest interval that holds those of all runs."""
-    return _ends([end for run in result.runs for end in run[name]]) + _estimate(result)
+    """The smallest interval that holds those of all runs; "a to b" if each is one number."""
+    ends = [end for run in result.runs for end in run[name]]
+    exact = all(run[name][0] == run[name][1] for run in result.runs)
+    shown = _ends(ends) if exact else interval((min(ends), max(ends)))
+    return shown + _estimate(result)
 
 
 def _ends(values: Sequence[int]) -> str:
-    return interval((min(values), max(values)))
+    """The least and the most of numbers that are known."""
+    return " to ".join(dict.fromkeys((f"{min(values):,}", f"{max(values):,}")))
 
 
 def _estimate(result: IndexResult) -> str:
@@ -229,8 +235,9 @@ def _compared(papers: Sequence[tuple[Published, IndexResult]]) -> str:
         return f"None of the {len(papers)} published means here is above the structural bound."
     _, paper, worst = max(above, key=lambda entry: entry[0])
     return (
-        f"{len(above)} of {len(papers)} published means are above the largest index that the "
-        "structure of the network allows, so they do not come from indices of this Hessian. "
+        f"{len(above)} of {len(papers)} published means {'is' if len(above) == 1 else 'are'} above "
+        "the largest index that the structure of the network allows: no mean of indices of this "
+        "Hessian. "
         f"Farthest is {_label(worst)}: published {paper}, at most {_bound(worst)}, certified "
         f"{_hull(worst, 'negative')}."
     )
@@ -240,13 +247,18 @@ def _counted(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     """How much is proved, and how often the naive count is outside of it."""
     proved = [run for run in runs if run["status"] not in _NOT_PROVED]
     if proved:
-        widths = [run["negative"][1] - run["negative"][0] for run in proved]
-        widest = interval(proved[widths.index(max(widths))]["negative"])
-        rest = f"; the widest interval is {widest}" if max(widths) else ""
-        yield (
-            f"The number of negative eigenvalues is proved exactly in {widths.count(0)} of "
-            f"{len(runs)} runs{rest}.{_naive(proved)}"
+        ends = [(*run["negative"], run["structural_upper_bound"]) for run in proved]
+        exact = sum(low == high for low, high, _ in ends)
+        structural = sum(low < high == bound for low, high, bound in ends)
+        text = (
+            f"The number of negative eigenvalues is proved exactly in {exact} of {len(runs)} runs"
         )
+        if exact < len(proved):
+            text += (
+                f", to an interval in {len(proved) - exact}; in {structural} of these its upper "
+                "end is the bound from structure"
+            )
+        yield f"{text}.{_naive(proved)}"
     if len(proved) < len(runs):
         yield f"{len(runs) - len(proved)} of {len(runs)} runs are not proved: see More."
 
@@ -264,9 +276,15 @@ def _not_critical(runs: Sequence[dict[str, Any]]) -> Iterator[str]:
     norms = [run["grad_norm"] for run in runs]
     if min(norms) > 0:
         between = dict.fromkeys(f"{norm:.2g}" for norm in (min(norms), max(norms)))
+        far = all(run["grad_norm"] > _FAR * max(1.0, abs(run["value"])) for run in runs)
+        what = (
+            ", far above rounding: these are not critical points, and the numbers are"
+            if far
+            else ": these points are not proved critical, so the numbers are"
+        )
         yield (
-            f"The gradient norm is {' to '.join(between)}: these points are not proved critical, "
-            "so the numbers are negative curvature counts, not Morse indices."
+            f"The gradient norm is {' to '.join(between)}{what} negative curvature counts, not "
+            "Morse indices."
         )
 
 

@@ -137,20 +137,23 @@ def _lead(results: Sequence[SpectrumResult]) -> Iterator[str]:
     known = [result for result in results if result.expected_gap is not None]
     if known:
         hits = [result for result in known if result.outliers == result.expected]
+        others = [place for r in known if r not in hits and (place := _rank(r)) is not None]
+        rest = f"; elsewhere it is number {_between(others)} in size" if others else ""
         yield (
-            "The gaps that the paper was intrigued by: there are as many outliers above the bulk "
-            f"as classes minus one in {_share_of(hits, known)}."
+            "The gaps that the paper was intrigued by: the ratio of neighbours below the "
+            "(classes - 1)-th eigenvalue is the largest at the upper end of the spectrum in "
+            f"{_share_of(hits, known)}{rest}."
         )
     split = [result for result in results if _outlying(result)]
     if split:
         yield from _explained(split)
     negative = [r.split.bottom for r in results if r.split.bottom and r.split.semidefinite]
     if negative:
-        against = _shares(one.gauss_newton / -one.eigenvalue for one, *_ in negative)
+        against = _shares(-one.gauss_newton / one.rest for one, *_ in negative)
         yield (
-            "The negative eigenvalues come from R, without exception: the loss is convex in the "
-            "output, so G is positive semidefinite and vᵀRv ≤ λ < 0. Along the most negative one G "
-            f"takes back {against} of |λ|."
+            "The negative eigenvalues necessarily come from R: the loss is convex in the output, "
+            "so G is positive semidefinite and vᵀRv ≤ λ < 0. Along the most negative one of each "
+            f"network G cancels {against.replace('+', '')} of what R contributes."
         )
 
 
@@ -158,9 +161,10 @@ def _explained(split: Sequence[SpectrumResult]) -> Iterator[str]:
     """Whether the outliers are those of G."""
     small = [result for result in split if _rest(result) < _SMALL]
     others = [_rest(result) for result in split if result not in small]
+    whole = all(len(_outlying(result)) == result.outliers for result in split)
     text = (
-        "With H = G + R, G the Gauss-Newton part, R makes less than "
-        f"{_SMALL:.0%} of every outlier in {_share_of(small, split)}"
+        f"With H = G + R, G the Gauss-Newton part, R makes less than {_SMALL:.0%} of every outlier "
+        f"{'' if whole else 'that was split '}in {_share_of(small, split)}"
     )
     yield text + (f"; elsewhere up to {max(others):.0%}." if others else ".")
 
@@ -187,12 +191,15 @@ def _details(results: Sequence[SpectrumResult]) -> Iterator[str]:
     yield (
         "Outliers are counted by a heuristic: the bulk ends at the largest ratio of neighbours "
         f"among the {' or '.join(map(str, windows))} largest eigenvalues that are proved positive. "
-        "It always answers: where the largest ratio is near the typical one, there is no gap."
+        "It always answers: where the largest ratio is near the next one, the number of outliers "
+        "is arbitrary. Spacings widen towards the edge of any spectrum, which favours few."
     )
     yield (
-        "vᵀGv and vᵀRv are estimates in float64 along computed unit vectors v near eigenvectors; "
-        "‖Hv - λv‖, in the table, is their error bar. The Ritz values of G on the space of these "
-        "vectors are lower bounds for the eigenvalues of G, one by one (Cauchy)."
+        "vᵀGv and vᵀRv are estimates in float64 along computed unit vectors v. ‖Hv - λv‖, in the "
+        "table, bounds how far λ is from an eigenvalue; v, and with it the split, is off by about "
+        "this over the distance to the next eigenvalue, and within a cluster of eigenvalues the "
+        "split depends on the basis. The Ritz values of G on the space of these vectors are lower "
+        "bounds for the eigenvalues of G, one by one (Cauchy)."
     )
     for result in results:
         yield f"{_label(result)}: {result.inertia.conclusion}."
@@ -203,16 +210,17 @@ def _details(results: Sequence[SpectrumResult]) -> Iterator[str]:
 
 def _gap_table(results: Sequence[SpectrumResult]) -> PageTable:
     columns = (
-        _SETTING, "negative", "null", "largest λ", "outliers", "ratio below them", "typical ratio",
-        "expected", "ratio there", "its place",
+        _SETTING, "negative", "null", "largest λ", "outliers", "ratio below them", "next ratio",
+        "typical ratio", "expected", "ratio there", "its place",
     )  # fmt: skip
     error = max((gap.error for result in results for gap in result.gaps), default=0.0)
     return PageTable(
         "Bulk, outliers and gaps",
         columns,
         tuple(tuple(_gap_row(result)) for result in results),
-        "Ratio: an eigenvalue over the next smaller one; typical: the median among the largest. "
-        f"Expected outliers: classes - 1. Each ratio is within {rounded_up(error)}.",
+        "Ratio: an eigenvalue over the next smaller one; next ratio: the second largest, and how "
+        "many eigenvalues are above it; typical: the median among the largest. Expected outliers: "
+        f"classes - 1. Each ratio is within {rounded_up(error)}.",
     )
 
 
@@ -224,6 +232,7 @@ def _gap_row(result: SpectrumResult) -> Iterator[str]:
     yield number(float(result.eigenvalues[-1]) if len(result.eigenvalues) else None, ".3g")
     yield str(result.outliers)
     yield number(result.gaps[0].ratio if result.gaps else None, ".2f")
+    yield f"{(n := result.gaps[1]).ratio:.2f} below {n.above}" if len(result.gaps) > 1 else "–"
     yield number(typical_ratio(result.gaps), ".2f")
     yield number(result.expected, "d")
     there = result.expected_gap
@@ -233,7 +242,7 @@ def _gap_row(result: SpectrumResult) -> Iterator[str]:
 
 def _split_table(results: Sequence[SpectrumResult]) -> PageTable:
     columns = (
-        _SETTING, "outliers split", "R's share of λ", "at least so many of G above the bulk",
+        _SETTING, "outliers split", "R's share of λ", "eigenvalues of G above the bulk, at least",
         "negative split", "vᵀGv / |λ|", "largest residual",
     )  # fmt: skip
     return PageTable(
@@ -288,6 +297,15 @@ def _rest(result: SpectrumResult) -> float:
 def _own(result: SpectrumResult) -> int:
     """So many eigenvalues of G, at least, are above the bulk of H: Ritz values are lower bounds."""
     return sum(value > result.gaps[0].lower for value, _ in result.split.own)
+
+
+def _rank(result: SpectrumResult) -> int | None:
+    """The place of the expected gap by its ratio."""
+    return None if result.expected_gap is None else result.expected_gap[0]
+
+
+def _between(places: Sequence[int]) -> str:
+    return " to ".join(dict.fromkeys(map(str, (min(places), max(places)))))
 
 
 def _residual(result: SpectrumResult) -> float:

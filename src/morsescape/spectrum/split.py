@@ -26,7 +26,9 @@ _ACCURATE = 1e-3  # of |λ|: a residual below it is small enough for a picture
 class SplitStatus(Enum):
     """Whether the extreme eigenvalues were split."""
 
-    SPLIT = "all parts are estimates in float64, off by about the residuals given"
+    SPLIT = (
+        "all parts are estimates in float64; the residuals bound the error of λ, not of the parts"
+    )
     ROUGH = "rough: some vectors are far from the eigenvectors looked for"
     NO_NETWORK = "not split: a function has no output at which to split"
     NO_FORWARD = "not split: torch has no forward derivative for an operation of this model"
