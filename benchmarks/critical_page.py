@@ -20,6 +20,7 @@ from typing import Any
 
 from marked import rewrite
 
+from morsescape.figures import rounded_down, rounded_up
 from morsescape.report.numbers import interval
 from morsescape.store import read_json, write_json_atomic
 
@@ -73,8 +74,8 @@ def _cells(row: Row) -> Iterator[str]:
     yield f"{row['value']:.6f}"
     yield f"{row['grad_norm']:.1e}"
     yield "?" if row["index"] is None else str(row["index"])
-    yield f"{row['min_abs_eigenvalue']:.1e}"
-    yield f"{row['distance']:.1e}" if row["certificate"] == "proved" else row["certificate"]
+    yield rounded_down(row["min_abs_eigenvalue"])
+    yield rounded_up(row["distance"]) if row["certificate"] == "proved" else row["certificate"]
     yield f"{before:.1%} → {after:.1%}"
     yield f"{row['gradients']} / {row['hessians']}"
     yield f"{row['seconds']:.0f}"

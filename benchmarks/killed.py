@@ -22,6 +22,7 @@ from typing import Any
 
 from measure import arguments, kept
 
+from morsescape.experiments.reproduce import ASKED
 from morsescape.store import read_json
 
 COMMAND = "from morsescape.cli import main; main()"
@@ -37,7 +38,8 @@ def start(folder: Path) -> subprocess.Popen[bytes]:
 
 def pieces(folder: Path) -> int:
     """How many finished pieces there are."""
-    return sum(1 for f in folder.rglob("*.json") if f.name not in ("settings.json", "results.json"))
+    others = ("settings.json", "results.json", ASKED)
+    return sum(1 for f in folder.rglob("*.json") if f.name not in others)
 
 
 def timeless(value: Any) -> Any:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from torch import nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
@@ -126,6 +127,28 @@ def test_refused_with_the_cure(name):
 def test_dropout_that_does_nothing_is_no_reason_to_refuse():
     assert Objective(chain(nn.Dropout(0.0)), "cross_entropy", (X, Y)).dim == 67
     assert Objective(chain(nn.Dropout(0.5)).eval(), "cross_entropy", (X, Y)).dim == 67
+
+
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int16, torch.int32, torch.bool])
+def test_labels_may_be_of_any_integer_type(dtype):
+    x, y = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)), torch.arange(6) % 2
+    model = mlp((4, 2))
+    own, usual = (Objective(model, "cross_entropy", (x, t)) for t in (y.to(dtype), y))
+    assert own.value(own.theta) == usual.value(usual.theta)
+    assert torch.equal(own.hessian(own.theta), usual.hessian(usual.theta))
+
+
+def test_attention_that_torch_cannot_differentiate_twice_is_refused_with_the_cure():
+    layer = nn.TransformerEncoderLayer(4, 2, 8, dropout=0.0, batch_first=True).eval()
+    model = nn.Sequential(layer, nn.Flatten(), nn.Linear(12, 2))
+    x, y = torch.randn(5, 3, 4, generator=torch.Generator().manual_seed(0)), torch.arange(5) % 2
+    f = Objective(model, "cross_entropy", (x, y))
+    for ask in (f.hessian, lambda theta: f.hvp(theta, theta)):
+        with pytest.raises(ArgumentError, match=r"cure: .*SDPBackend\.MATH"):
+            ask(f.theta)
+    with sdpa_kernel(SDPBackend.MATH):
+        hessian = f.hessian(f.theta)
+        torch.testing.assert_close(hessian @ f.theta, f.hvp(f.theta, f.theta))
 
 
 def test_frozen_parameters_are_no_variables():

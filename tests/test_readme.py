@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.S)
+PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
+BLOCKS = [
+    block for page in PAGES for block in re.findall(r"```python\n(.*?)```", page.read_text(), re.S)
+]
 PAPER = json.loads((ROOT / "docs" / "results" / "paper" / "results.json").read_text())
 FILES = sorted((ROOT / "docs" / "results").glob("*.json"))
 RESULTS = [*PAPER["tables"], *(json.loads(file.read_text()) for file in FILES)]

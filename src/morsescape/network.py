@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import torch
@@ -45,6 +46,8 @@ class Network:
         self.loss = loss
         self.x = _here(x, dtype) if x.is_floating_point() else x.cpu()
         self.y = _here(y, dtype) if y.is_floating_point() else y.cpu()
+        if loss == "cross_entropy" and not y.is_floating_point():
+            self.y = self.y.long()  # labels of any integer type
         trainable = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         if not trainable:
             raise ArgumentError(
@@ -117,6 +120,27 @@ class Network:
             _check_targets(self.loss, output, self.y)
             _check_deterministic(self, parameters, x, output)
             _check_mean(self, output, y)
+
+
+@contextmanager
+def differentiable() -> Iterator[None]:
+    """Say what to do where torch has no second derivative of an operation.
+
+    Raises:
+        ArgumentError: there is one.
+    """
+    try:
+        yield
+    except RuntimeError as missing:  # NotImplementedError is one too
+        if not any(word in str(missing) for word in ("derivative for", "forward AD", "jvp")):
+            raise
+        raise ArgumentError(
+            "model",
+            expected="operations that torch can differentiate twice",
+            got=str(missing).splitlines()[0],
+            cure="another operation; for attention build and call everything under "
+            "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)",
+        ) from missing
 
 
 _T = TypeVar("_T", nn.Module, Tensor)

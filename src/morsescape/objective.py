@@ -15,7 +15,7 @@ from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian, exact_hessian
 from morsescape.hessian.function import function_hessian
 from morsescape.hessian.plan import HessianPlan, hessian_plan
-from morsescape.network import LossFunction, Network
+from morsescape.network import LossFunction, Network, differentiable
 
 Progress = Callable[[int, int], None]
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
@@ -129,14 +129,14 @@ class Objective:
         Raises:
             ArgumentError: θ of another shape or dtype.
         """
-        self._check(theta)
+        self.check(theta)
         with torch.no_grad():
             (value,) = self._over_chunks(lambda loss: (loss(theta),))
         return float(value) + self._ridge(theta)
 
     def value_and_gradient(self, theta: Float64[Tensor, "D"]) -> tuple[float, Tensor]:
         """f(θ) and ∇f(θ), shape (D,), for the price of the gradient."""
-        self._check(theta)
+        self.check(theta)
 
         def both(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
             gradient, value = grad_and_value(loss)(theta)
@@ -151,13 +151,14 @@ class Objective:
 
     def hvp(self, theta: Float64[Tensor, "D"], v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """Hess f(θ) v, forward over reverse: about the price of two gradients."""
-        self._check(theta)
-        self._check(v, "v")
+        self.check(theta)
+        self.check(v, "v")
 
         def product(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
             return (jvp(torch.func.grad(loss), (theta,), (v,))[1],)
 
-        (moved,) = self._over_chunks(product)
+        with differentiable():
+            (moved,) = self._over_chunks(product)
         return moved + 2 * self.l2 * v
 
     def hessian(self, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D D"]:
@@ -191,7 +192,7 @@ class Objective:
             triangle: fill only the upper triangle.
             progress: called as progress(samples done, samples).
         """
-        self._check(theta)
+        self.check(theta)
         if self.network is not None:
             return exact_hessian(
                 self.network, theta, bounded=bounded, triangle=triangle, progress=progress
@@ -246,7 +247,17 @@ class Objective:
     def _ridge(self, theta: Tensor) -> float:
         return self.l2 * float(theta @ theta)
 
-    def _check(self, vector: Tensor, name: str = "theta") -> None:
+    def check(self, vector: Tensor, name: str = "theta", *, finite: bool = False) -> None:
+        """Refuse what is no point of this landscape: a float64 vector (D,) on the CPU.
+
+        Args:
+            vector: the point, or a direction.
+            name: what to call it in the message.
+            finite: refuse NaN and infinity too.
+
+        Raises:
+            ArgumentError: it is something else.
+        """
         fits = vector.shape == (self.dim,) and vector.dtype == torch.float64
         if not (fits and vector.device.type == "cpu"):
             raise ArgumentError(
@@ -254,6 +265,10 @@ class Objective:
                 expected=f"a float64 vector of shape ({self.dim},) on the CPU",
                 got=f"{vector.dtype} of shape {tuple(vector.shape)} on {vector.device}",
                 cure="start from f.theta, or flatten the parameters in the order of the model",
+            )
+        if finite and not bool(vector.isfinite().all()):
+            raise ArgumentError(
+                name, expected="finite numbers", got="NaN or infinity", cure="start elsewhere"
             )
 
 

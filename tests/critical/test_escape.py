@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from itertools import pairwise
 
 import pytest
@@ -81,6 +82,20 @@ def test_third_derivative_against_the_formula():
     # T(u, v, ·) of x³ - 3xy²: (6(u0 v0 - u1 v1), -6(u0 v1 + u1 v0))
     expected = torch.tensor([6 * (-1 - 1.0), -6 * (0.5 - 2.0)]).double()
     assert torch.allclose(third_derivative(f, torch.zeros(2).double(), u, v), expected)
+
+
+@pytest.mark.parametrize("dim", [2, 3, 40])
+def test_third_order_says_where_the_hessian_is_not_finite(dim):
+    f = Objective.from_function(lambda t: (t.abs() ** 1.5).sum(), dim)
+    found = third_order_minimum(f, torch.zeros(dim).double())
+    assert found.status is ThirdOrderStatus.NOT_FINITE
+
+
+@pytest.mark.parametrize("change", [{"max_rounds": 0}, {"tol": -1.0}, {"tensor_tol": math.nan}])
+def test_third_order_refuses_numbers_that_are_not_positive(change):
+    (name,) = change
+    with pytest.raises(ArgumentError, match=f"{name}: expected a positive number"):
+        third_order_minimum(by_name("quartic").objective(), torch.zeros(2).double(), **change)
 
 
 def test_third_order_leaves_the_monkey_saddle():

@@ -6,11 +6,20 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
-from morsescape.critical import CertificateStatus, CriticalPoint, SearchStatus, find_critical_point
+from morsescape.critical import (
+    CertificateStatus,
+    CriticalPoint,
+    Escape,
+    SearchStatus,
+    find,
+    find_critical_point,
+)
 from morsescape.critical.find import METHODS
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
+from morsescape.spectrum.inertia import inertia
 from zoo import ZOO, Landscape
 
 MINIMISERS = [m for m in METHODS if m != "levenberg"]
@@ -167,6 +176,38 @@ def test_what_fell_out_of_sight_has_no_index():
     assert found.index is None
     assert "index unknown" in str(found)
     assert "proved" not in str(found)
+
+
+def test_after_the_last_round_what_is_said_is_said_of_where_the_search_ends(monkeypatch):
+    monkeypatch.setattr(find, "_ROUNDS", 1)
+    weights = torch.arange(1.0, 6.0, dtype=torch.float64)
+    f = Objective.from_function(lambda t: (weights * (t**2 - 1) ** 2).sum(), 5)
+    found = find_critical_point(f, torch.zeros(5).double(), method="lbfgs")
+    assert found.status is SearchStatus.SADDLE
+    assert found.grad_norm == float(f.gradient(found.theta).norm()) == 0
+    assert found.index == 5
+    assert inertia(f, found.theta).negative == (5, 5)
+
+
+def test_the_callback_sees_every_step_that_leads_to_the_result():
+    x = torch.linspace(-1, 1, 30, dtype=torch.float64).reshape(10, 3)
+    f = Objective(nn.Linear(3, 2), "cross_entropy", (x, torch.arange(10) % 2), l2=0.1)
+    seen: list[torch.Tensor] = []
+    found = find_critical_point(f, callback=lambda t, v, g: seen.append(t.clone()))
+    assert torch.equal(seen[-1], found.theta)
+    assert len(seen) == found.steps
+
+
+def test_a_critical_start_takes_no_step():
+    f = Objective.from_function(lambda t: (t**2).sum(), 3)
+    assert find_critical_point(f, torch.zeros(3).double()).steps == 0
+
+
+def test_what_was_never_saved_cannot_be_read_and_leaves_no_folder(tmp_path):
+    for kind in (CriticalPoint, Escape):
+        with pytest.raises(DataError, match="expected"):
+            kind.load(tmp_path / "none")
+    assert not (tmp_path / "none").exists()
 
 
 def test_step_limit_is_said():

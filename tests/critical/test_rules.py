@@ -38,6 +38,16 @@ def test_trust_region_hard_case():
     assert model.decrease(y) == pytest.approx(4.5)
 
 
+@pytest.mark.parametrize("slope", [0.0, 0.8e-10, -0.8e-10])
+def test_in_the_hard_case_the_step_is_as_long_as_the_radius(slope):
+    """Also where the slope along the lowest curvature is not quite zero."""
+    hessian = torch.diag(torch.tensor([-1.0, 2.0]).double())
+    model = dense_model(hessian, torch.tensor([slope, 0.0]).double())
+    y = trust_region(model, 1.0)
+    assert float(y.norm()) == pytest.approx(1.0)
+    assert model.decrease(y) == pytest.approx(0.5)
+
+
 def test_rules_are_newton_near_a_minimum():
     h, g = problem(5, 0.5, 2)
     model, newton = dense_model(h, g), -torch.linalg.solve(*problem(5, 0.5, 2))

@@ -43,6 +43,21 @@ def test_an_interrupted_search_goes_on_and_ends_at_the_same_point(tmp_path, monk
     assert again.to_json() == rest.to_json()
 
 
+def test_a_resumed_search_never_writes_over_the_last_step_kept(tmp_path):
+    settings = PolishSettings(SMOOTH)
+    folder = folder_of(tmp_path, settings)
+    theta = torch.zeros(3).double()
+    for key, seconds in (("search-0", 1.0), ("search-1", 2.0)):
+        folder.save(key, {"seconds": seconds}, {"theta": theta + seconds})
+    kept, spent, place = polish._so_far(folder, theta)
+    assert (float(kept[0]), spent) == (2.0, 2.0)
+    keeper = polish._Keeper(folder, spent, place)
+    keeper(theta, 0.0, 0.0)
+    keeper.keep()
+    assert folder.load("search-1").payload["seconds"] == 2.0
+    assert folder.load("search-0").payload["seconds"] > 2.0
+
+
 def test_what_is_printed_says_how_sure_it_is():
     from morsescape.report import polish_sentences
 
@@ -58,6 +73,7 @@ def test_what_is_printed_says_how_sure_it_is():
     [
         ({"target": "maximum"}, r"--target: expected minimum \| nearest"),
         ({"method": "adam"}, r"--method: expected auto \| lbfgs"),
+        ({"method": "levenberg"}, "method: expected levenberg for target 'nearest'"),
         ({"tol": 0.0}, "--tol: expected a positive number; got 0.0"),
         ({"max_steps": 0}, "--max-steps: expected a positive number; got 0"),
     ],

@@ -1,6 +1,7 @@
 """Every scheduler gives the same outcomes, loses nothing with a dead worker, and ends its work."""
 
 import logging
+import math
 import os
 import re
 import signal
@@ -187,7 +188,14 @@ def test_the_environment_of_this_process_is_left_as_it_was(monkeypatch):
 
 @pytest.mark.parametrize(
     ("cores", "free", "memory", "count"),
-    [(8, 64.0, 4.0, 8), (8, 13.0, 4.0, 3), (8, 13.0, 1.0, 8), (8, 1.0, 4.0, 1), (2, 1e9, 4.0, 2)],
+    [
+        (8, 64.0, 4.0, 8),
+        (8, 13.0, 4.0, 3),
+        (8, 13.0, 1.0, 8),
+        (8, 1.0, 4.0, 1),
+        (2, 1e9, 4.0, 2),
+        (2, math.inf, 4.0, 2),
+    ],
 )
 def test_as_many_workers_as_cores_and_memory_allow(monkeypatch, cores, free, memory, count):
     monkeypatch.setattr(processes, "_cores", lambda: cores)

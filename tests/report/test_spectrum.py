@@ -125,13 +125,13 @@ def test_the_ridge_section_has_a_row_for_each_curve(trained, random, function):
     assert len(section.tables[0].rows) == 3
     gap = trained.ridge.widest_gap()
     assert section.tables[0].rows[0][4:6] == (f"{gap.l2:.1e}", f"{gap.index:,}")
-    assert section.tables[0].rows[2][2:6] == ("from 0 to 1.0e+00", "∞", "0", "1")
+    assert section.tables[0].rows[2][2:6] == ("from 0 to 9.9e-01", "∞", "0", "1")
     assert section.lead[0].startswith("A ridge makes the index of L + λ‖θ‖² one proved number: ")
     assert len(section.pictures) == 1
 
 
 def test_sentences_of_a_ridge_that_is_not_needed(function):
-    assert "Widest gap for -2λ, by ratio: λ from 0 to 1.0e+00, index 1 (no ridge is needed)." in (
+    assert "Widest gap for -2λ, by ratio: λ from 0 to 9.9e-01, index 1 (no ridge is needed)." in (
         ridge_sentences(function.ridge)
     )
 

@@ -35,6 +35,33 @@ def test_the_papers_networks(net, activation, pool, bound, rough):
     assert structure.not_smooth == rough
 
 
+class HandMade(nn.Module):
+    """A ReLU, leaky or not, written out."""
+
+    def __init__(self, act):
+        super().__init__()
+        self.first, self.last, self.act = nn.Linear(4, 5), nn.Linear(5, 3), act
+
+    def forward(self, x):
+        return self.last(self.act(self.first(x)))
+
+
+@pytest.mark.parametrize(
+    ("act", "rough"),
+    [
+        (lambda h: torch.where(h > 0, h, 0.1 * h), ("gt",)),
+        (lambda h: h * (h >= 0), ("ge",)),
+        (lambda h: torch.where(torch.arange(5) > 2, h, 0.1 * h), ()),  # a mask that is given
+        (torch.nn.functional.softplus, ()),
+        (torch.nn.functional.gelu, ()),
+        (torch.nn.functional.logsigmoid, ()),
+        (lambda h: torch.softmax(h, 1), ()),
+    ],
+)
+def test_a_kink_that_is_written_out_is_one(act, rough):
+    assert of(HandMade(act), labelled(5, 4, 3)).not_smooth == rough
+
+
 def test_weight_and_bias_of_a_bare_layer_are_one_layer():
     structure = of(nn.Linear(4, 3), labelled(5, 4, 3))
     assert structure.upper_bound == 0

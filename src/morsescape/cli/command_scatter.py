@@ -19,9 +19,9 @@ from morsescape.experiments.scatter import (
     scatter_tasks,
 )
 from morsescape.experiments.schedulers import Here, Scheduler
-from morsescape.figures.scatter import scatter_figure
 from morsescape.report import bars, save_figure
 from morsescape.report.scatter import scatter_sentences, scatter_table
+from morsescape.report.scatter_picture import scatter_figure
 from morsescape.store import RunFolder, write_json_atomic
 
 EXAMPLES = """\

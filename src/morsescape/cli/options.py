@@ -136,7 +136,7 @@ Json = Annotated[
     Path | None,
     typer.Option(
         "--json",
-        help="Write what is printed as JSON, after each run.",
+        help="Write what is printed as JSON.",
         metavar="FILE",
         rich_help_panel=_OUTPUT,
     ),
@@ -164,7 +164,7 @@ _POINT: dict[str, tuple[Any, Any]] = {  # option, default; in the order of --hel
 _TRAINS = ("epochs", "lr", "optimizer", "device")
 _ALONE = {  # options that would go unused beside another
     "objective": (
-        "net", "data", "samples", "activation", "pool", "at", "checkpoint", *_TRAINS
+        "net", "data", "root", "samples", "activation", "pool", "at", "checkpoint", *_TRAINS
     ),
     "checkpoint": ("at", *_TRAINS),
 }  # fmt: skip
@@ -220,7 +220,7 @@ def _make_point(options: dict[str, Any]) -> PointSettings:
             "--pool", expected="--net cnn beside it", got=f"{settings.net}, which does not pool",
             cure="leave it out",
         )  # fmt: skip
-    if settings.at == "random" and (unused := said & {"epochs", "lr", "optimizer"}):
+    if settings.at == "random" and (unused := said & set(_TRAINS)):
         raise ArgumentError(
             "--at", expected=f"trained, with {', '.join(f'--{name}' for name in sorted(unused))}",
             got="random, which trains nothing", cure="leave one of them out",

@@ -66,7 +66,7 @@ def session(kept: str) -> Iterator[None]:
         if not _is_memory(error):
             raise
         reason = str(error).splitlines()[0] if str(error) else "MemoryError"
-        say(f"not enough memory ({reason}); cure: a smaller network, fewer --samples, --no-raw")
+        say(f"not enough memory ({reason}); cure: a smaller network or fewer --samples")
         raise typer.Exit(FAILED) from None
 
 

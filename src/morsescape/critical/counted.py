@@ -28,15 +28,6 @@ class Evaluations:
             f"{self.hessian:,} Hessians"
         )
 
-    def plus(self, other: Evaluations) -> Evaluations:
-        """The sum, kind by kind."""
-        return Evaluations(
-            self.value + other.value,
-            self.gradient + other.gradient,
-            self.hvp + other.hvp,
-            self.hessian + other.hessian,
-        )
-
 
 class Counted:
     """f with its derivatives, counted. Where f or a derivative is not finite, f counts as +∞."""

@@ -26,7 +26,7 @@ def diagnose(
     if _jumps(problem, point, seed):
         return SearchStatus.NOT_SMOOTH
     if stop is Stop.CONVERGED:
-        return _converged(point, certificate)
+        return _converged(certificate)
     if stop is Stop.STEP_LIMIT:
         return SearchStatus.STEP_LIMIT
     if _at_wall(problem, point):
@@ -36,7 +36,7 @@ def diagnose(
     return SearchStatus.PRECISION
 
 
-def _converged(point: Point, certificate: Certificate) -> SearchStatus:
+def _converged(certificate: Certificate) -> SearchStatus:
     if certificate.holds:
         return SearchStatus.MINIMUM if certificate.index[1] == 0 else SearchStatus.SADDLE
     if certificate.status is CertificateStatus.NOT_SMOOTH:

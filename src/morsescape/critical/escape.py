@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -135,7 +135,8 @@ class Escape:
         Raises:
             DataError: it is missing or damaged.
         """
-        piece = RunFolder(path, {"kind": "escape"}).load("escape")
+        there = Path(path).is_dir()  # a RunFolder would make it
+        piece = RunFolder(path, {"kind": "escape"}).load("escape") if there else None
         if piece is None:
             raise DataError(
                 str(path), expected="what Escape.save wrote", got="none", cure="escape again"
@@ -299,14 +300,7 @@ def _ended(signs: Inertia | None) -> EscapeStatus | None:
 
 
 def _check(f: Objective, theta: Tensor, max_rounds: int) -> None:
-    finite = theta.shape == (f.dim,) and bool(theta.isfinite().all())
-    if not finite or theta.dtype != torch.float64:
-        raise ArgumentError(
-            "theta",
-            expected=f"a finite float64 vector of shape ({f.dim},)",
-            got=f"{theta.dtype} of shape {tuple(theta.shape)}",
-            cure="start from f.theta, or flatten the parameters in the order of the model",
-        )
+    f.check(theta, finite=True)
     if max_rounds < 1:
         raise ArgumentError(
             "max_rounds", expected="1 or more", got=max_rounds, cure="leave it at its default"

@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -146,7 +145,8 @@ class _Search:
             if signs is None or signs.negative[0] == 0:
                 break
             directions = self._directions(point, signs, round_)
-            if not len(directions):
+            # After the last round the point stays where it was judged.
+            if not len(directions) or round_ == _ROUNDS - 1:
                 break
             following = leave(self.problem, point, directions)
             if following is None:
@@ -154,6 +154,7 @@ class _Search:
                     point, signs, certificate, SearchStatus.INDEX_LEFT, time.perf_counter() - began
                 )
             point = following
+            self._after_step(point)
         status = diagnose(self.problem, point, stop, certificate, self.seed)
         if status is SearchStatus.DEGENERATE and _vanishes(self.problem, point):
             status = SearchStatus.FLAT
@@ -180,7 +181,7 @@ class _Search:
             choose(self.problem, to_zero=method == "levenberg"),
             method,
             self.tol,
-            self.max_steps - self.steps,
+            max(0, self.max_steps - self.steps),
             hook=self._after_step,
         )
         return loop.run(point)
@@ -188,7 +189,7 @@ class _Search:
     def _quasi_newton(
         self, step: Callable[..., tuple[Point, Stop]], point: Point, tol: float, steps: int
     ) -> tuple[Point, Stop]:
-        limit = min(steps, self.max_steps - self.steps)
+        limit = max(0, min(steps, self.max_steps - self.steps))
         return step(self.problem, point, tol=tol, max_steps=limit, hook=self._after_step)
 
     def _after_step(self, point: Point) -> None:
@@ -215,7 +216,7 @@ class _Search:
         for _ in range(_REFINEMENTS):
             step = solve(-point.gradient)
             following = Point.at(self.problem, point.theta + step)
-            if not following.norm <= 0.5 * point.norm:
+            if point.norm == 0 or not following.norm <= 0.5 * point.norm:
                 break
             point = following
             self._after_step(point)
@@ -234,7 +235,10 @@ class _Search:
         if sharp is None:
             return point
         following = Point.at(self.problem, point.theta - solve(sharp[0]))
-        return following if following.norm <= max(self.tol, 2 * point.norm) else point
+        if not following.norm <= max(self.tol, 2 * point.norm):
+            return point
+        self._after_step(following)
+        return following
 
     def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
         """The signs of the curvatures, and the certificate, from one enclosed Hessian."""
@@ -281,9 +285,12 @@ def _vanishes(problem: Counted, point: Point) -> bool:
     return point.norm == 0 and not bool(problem.hessian(point.theta).any())
 
 
-def _check(
-    f: Objective, theta: Tensor, target: str, method: str, tol: float, max_steps: int
-) -> None:
+def check_method(target: str, method: str) -> None:
+    """Refuse names that are unknown or do not go together.
+
+    Raises:
+        ArgumentError: as it says.
+    """
     for what, got, known in (("target", target, TARGETS), ("method", method, METHODS)):
         if got not in known:
             raise ArgumentError(
@@ -296,17 +303,13 @@ def _check(
             got=f"{method!r} for {target!r}",
             cure="leave the method at 'auto'",
         )
-    if theta.shape != (f.dim,) or theta.dtype != torch.float64:
-        raise ArgumentError(
-            "theta",
-            expected=f"a float64 vector of shape ({f.dim},)",
-            got=f"{theta.dtype} of shape {tuple(theta.shape)}",
-            cure="start from f.theta, or flatten the parameters in the order of the model",
-        )
-    if not bool(theta.isfinite().all()):
-        raise ArgumentError(
-            "theta", expected="finite numbers", got="NaN or infinity", cure="start elsewhere"
-        )
+
+
+def _check(
+    f: Objective, theta: Tensor, target: str, method: str, tol: float, max_steps: int
+) -> None:
+    check_method(target, method)
+    f.check(theta, finite=True)
     for name, number in (("tol", tol), ("max_steps", max_steps)):
         if not 0 < number < math.inf:
             raise ArgumentError(

@@ -206,10 +206,4 @@ def _check(f: Objective, theta: Tensor) -> None:
             got=str(f),
             cure="use certify, which takes any objective",
         )
-    if theta.shape != (f.dim,) or theta.dtype != torch.float64:
-        raise ArgumentError(
-            "theta",
-            expected=f"a float64 vector of shape ({f.dim},)",
-            got=f"{theta.dtype} of shape {tuple(theta.shape)}",
-            cure="pass the point that was found",
-        )
+    f.check(theta)

@@ -44,7 +44,8 @@ def negative_directions(
     negative by a hair everywhere, and following them would never end.
 
     For each, vᵀ Hess f v < 0 is proved if `radius` bounds the error of the computed Hessian: its
-    Rayleigh quotient is computed with a bound on its own rounding.
+    Rayleigh quotient is computed with a bound on its own rounding. Above 12,000 variables it is an
+    estimate: products are those of automatic differentiation, and their norm stands for ‖Hess f‖_F.
     """
     vectors = _lowest(problem, theta, seed, most)
     if problem.dim <= FACTORED:

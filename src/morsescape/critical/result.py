@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import asdict, dataclass
 from enum import Enum
+from pathlib import Path
 from typing import Any
 
 from torch import Tensor
@@ -128,13 +129,15 @@ class CriticalPoint:
         Raises:
             DataError: it is missing or damaged.
         """
-        folder = RunFolder(path, _SETTINGS)
-        piece = folder.load("critical-point")
+        there = Path(path).is_dir()  # a RunFolder would make it
+        folder = RunFolder(path, _SETTINGS) if there else None
+        piece = None if folder is None else folder.load("critical-point")
         if piece is None:
+            damaged = [] if folder is None else folder.damaged
             raise DataError(
                 str(path),
                 expected="a folder that CriticalPoint.save wrote",
-                got=folder.damaged[-1] if folder.damaged else "none in it",
+                got=damaged[-1] if damaged else "none in it" if there else "no such folder",
                 cure="search again; a damaged piece is kept as *.damaged",
             )
         return cls.from_json(piece.payload, piece.tensors["theta"])

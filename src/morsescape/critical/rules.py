@@ -36,7 +36,7 @@ def trust_region(model: Model, radius: float) -> Tensor:
     """Y = -c / (w + μ) with μ ≥ max(0, -w₁) and ‖y‖ ≤ radius; in the hard case, w₁'s vector."""
     w, c = model.values, model.slope
     size = _size(model)
-    # 2 % of slack keeps w + μ away from zero, where the length of the step is all rounding.
+    # A little slack keeps w + μ away from zero, where the length of the step is all rounding.
     least = max(0.0, -float(w[0]) * (1 + 1e-10) + _NULL * size) if w[0] < _NULL * size else 0.0
 
     def at(shift: float) -> Tensor:
@@ -48,9 +48,8 @@ def trust_region(model: Model, radius: float) -> Tensor:
         if w[0] >= -_NULL * size:
             return y
         # The hard case (Moré & Sorensen): the slope says nothing of the lowest curvature.
-        extra = math.sqrt(max(radius**2 - length**2, 0.0))
         y = y.clone()
-        y[0] += -extra if c[0] > 0 else extra
+        y[0] = _made_up(y, radius, c)
         return y
     return at(_shift(at, radius, least, float(c.norm()) / radius))
 
@@ -82,14 +81,18 @@ def cubic(model: Model, scale: float) -> Tensor:
     low = least + _NULL * size
     if excess(low) <= 0:  # the hard case again: make up the length along the lowest curvature
         y = at(low)
-        y[0] = y[0] + math.copysign(
-            math.sqrt(max((scale * low) ** 2 - float(y.norm()) ** 2, 0.0)), -float(c[0]) or 1.0
-        )
+        y[0] = _made_up(y, scale * low, c)
         return y
     high = least + max(size, math.sqrt(float(c.norm()) / scale), 1e-300)
     while excess(high) > 0:
         high *= 4
     return at(brentq(excess, low, high, rtol=1e-12, xtol=1e-300))
+
+
+def _made_up(y: Tensor, length: float, c: Tensor) -> float:
+    """What y₀ must be for ‖y‖ = length, against the slope."""
+    rest = float(y[1:].norm())
+    return math.copysign(math.sqrt(max(length**2 - rest**2, 0.0)), -float(c[0]) or 1.0)
 
 
 def levenberg(model: Model, radius: float) -> Tensor:

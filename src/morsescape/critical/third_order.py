@@ -170,6 +170,14 @@ def third_order_minimum(
         ('THIRD_ORDER', -0.105469, 'third order')
     """
     _check(f, theta, lipschitz)
+    for name, number in (
+        ("tol", tol), ("curvature_tol", curvature_tol), ("tensor_tol", tensor_tol),
+        ("max_rounds", max_rounds),
+    ):  # fmt: skip
+        if not 0 < number < math.inf:
+            raise ArgumentError(
+                name, expected="a positive number", got=number, cure="leave it at its default"
+            )
     limits = (tol, curvature_tol, tensor_tol)
     return _ThirdOrder(f, lipschitz, limits, seed).run(theta.detach().clone(), max_rounds)
 
@@ -207,12 +215,19 @@ class _ThirdOrder:
             point, stop = self._cubic(point)
             if stop is Stop.UNBOUNDED:
                 return self._result(point, None, ThirdOrderStatus.UNBOUNDED)
+            if not self._finite(point):
+                return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
             moved = self._third_order(point)
             if moved is None:
                 break
             point = moved
+        if not self._finite(point):
+            return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
         eigen = torch.linalg.eigh(self.problem.hessian(point.theta))
         return self._result(point, (eigen.eigenvalues, eigen.eigenvectors), None)
+
+    def _finite(self, point: Point) -> bool:
+        return bool(self.problem.hessian(point.theta).isfinite().all())
 
     def _cubic(self, point: Point) -> tuple[Point, Stop]:
         if point.norm <= self.tol:
@@ -348,13 +363,7 @@ def _check(f: Objective, theta: Tensor, lipschitz: float | None) -> None:
             got=f"{f.dim:,}",
             cure="use find_critical_point, whose conditions are of second order",
         )
-    if theta.shape != (f.dim,) or theta.dtype != torch.float64:
-        raise ArgumentError(
-            "theta",
-            expected=f"a float64 vector of shape ({f.dim},)",
-            got=f"{theta.dtype} of shape {tuple(theta.shape)}",
-            cure="flatten the parameters in the order of the model",
-        )
+    f.check(theta)
     if lipschitz is not None and not 0 < lipschitz < math.inf:
         raise ArgumentError(
             "lipschitz", expected="a positive number", got=lipschitz, cure="None samples one"

@@ -135,7 +135,7 @@ class IndexResult:
         return {
             "net": None if own else point.net,
             "data": None if own else point.data,
-            "at": "given" if own else point.at,
+            "at": "given" if own or point.checkpoint else point.at,
             "n_params": first.get("n_params"),
             "n_samples": first.get("n_samples"),
             "l2": first.get("l2"),
@@ -299,7 +299,7 @@ def _ends(point: Point, hessian: Hessian, eigenvalues: Tensor | None) -> dict[st
                 matrix, k=1, which=which, v0=start, return_eigenvectors=False
             )
             ends[name] = float(value) + shift
-        except scipy.sparse.linalg.ArpackNoConvergence:
+        except scipy.sparse.linalg.ArpackError:  # no convergence, or a Hessian that vanishes
             ends[name] = None
     return ends
 

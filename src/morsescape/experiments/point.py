@@ -26,6 +26,7 @@ from morsescape.nets import (
     train,
 )
 from morsescape.nets import NAMES as NETS
+from morsescape.nets.training import OPTIMIZERS
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
 from morsescape.store import load_checkpoint
@@ -90,6 +91,8 @@ class PointSettings:
         self._check_recipe()
 
     def _check_recipe(self) -> None:
+        if self.optimizer is not None:
+            check_name("optimizer", self.optimizer, OPTIMIZERS)
         usual = "adam" if self.net == "cnn" else "sgd"
         if self.optimizer not in (None, usual, "lbfgs") and self.lr is None:
             raise ArgumentError(
@@ -202,7 +205,8 @@ def recipe_of(settings: PointSettings, model: nn.Module, samples: int) -> Recipe
     """The default one with the changes that `settings` names."""
     changes = {k: getattr(settings, k) for k in ("optimizer", "lr", "epochs")}
     given = {name: value for name, value in changes.items() if value is not None}
-    return replace(default_recipe(model, samples, settings.optimizer), **given)
+    usual = settings.optimizer if settings.optimizer == "lbfgs" else None
+    return replace(default_recipe(model, samples, usual), **given)
 
 
 def _train(

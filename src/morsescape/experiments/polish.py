@@ -11,7 +11,7 @@ from typing import Any
 from torch import Tensor
 
 from morsescape.critical import CriticalPoint, find_critical_point
-from morsescape.critical.find import METHODS, TARGETS
+from morsescape.critical.find import METHODS, TARGETS, check_method
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import Point, PointSettings, accuracy, check_name, make_point
 from morsescape.progress import Progress
@@ -48,6 +48,7 @@ class PolishSettings:
     def __post_init__(self) -> None:
         for name, known in (("target", TARGETS), ("method", METHODS)):
             check_name(name, getattr(self, name), known)
+        check_method(self.target, self.method)
         for name, low in (("seed", 0), ("max_steps", 1), ("tol", 1e-300)):
             if not low <= getattr(self, name) < math.inf:
                 raise ArgumentError(
@@ -146,10 +147,10 @@ def run_polish(
         found = CriticalPoint.from_json(done.payload, done.tensors["theta"])
         end = accuracy(point.f, found.theta)
         return PolishResult(settings, counted, found, (accuracies, end), done.payload["total"])
-    theta, spent = _so_far(folder, point.theta)
+    theta, spent, place = _so_far(folder, point.theta)
     if spent:
         _tell(notice, f"resumed: the search goes on after {spent:.0f} s")
-    keeper = None if folder is None else _Keeper(folder, spent)
+    keeper = None if folder is None else _Keeper(folder, spent, place)
     try:
         found = find_critical_point(
             point.f, theta, target=settings.target, method=settings.method, tol=settings.tol,
@@ -196,21 +197,21 @@ def _counted(
     return counted
 
 
-def _so_far(folder: RunFolder | None, start: Tensor) -> tuple[Tensor, float]:
-    """The last kept step of an interrupted search, or the start, and the seconds spent."""
+def _so_far(folder: RunFolder | None, start: Tensor) -> tuple[Tensor, float, int]:
+    """The last kept step of an interrupted search, or the start; seconds spent; which was kept."""
     pieces = [] if folder is None else [folder.load(key) for key in _KEYS]
     kept = [piece for piece in pieces if piece is not None]
     if not kept:
-        return start, 0.0
+        return start, 0.0, 0
     last = max(kept, key=lambda piece: piece.payload["seconds"])
-    return last.tensors["theta"], last.payload["seconds"]
+    return last.tensors["theta"], last.payload["seconds"], _KEYS.index(last.key)
 
 
 class _Keeper:
-    """Called after every step; writes one now and then."""
+    """Called after every step; writes one now and then, never over the last one kept."""
 
-    def __init__(self, folder: RunFolder, spent: float) -> None:
-        self.folder, self.spent, self.number = folder, spent, 0
+    def __init__(self, folder: RunFolder, spent: float, number: int) -> None:
+        self.folder, self.spent, self.number = folder, spent, number
         self.latest: tuple[Tensor, float, float] | None = None
         self.began = self.last = time.perf_counter()
 

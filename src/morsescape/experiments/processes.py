@@ -64,7 +64,7 @@ class Processes:
     @property
     def count(self) -> int:
         """How many processes there may be."""
-        return self.workers or max(1, min(_cores(), int(_free_memory() / self.memory)))
+        return self.workers or max(1, int(min(_cores(), _free_memory() / self.memory)))
 
     def run(
         self,

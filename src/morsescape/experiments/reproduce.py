@@ -65,10 +65,13 @@ class ReproduceSettings:
                 raise ArgumentError(
                     f"--{option}", expected="each name once", got=" ".join(names), cure="drop one"
                 )
-        for option, least in (("runs", 1), ("members", 2), ("seed", 0)):
-            if getattr(self, option) < least:
+        for name in self.optimizers:
+            check_name("optimizer", name, ("lbfgs",))  # others need a learning rate of their own
+        for option, least in (("runs", 1), ("members", 2), ("seed", 0), ("samples", 1)):
+            value = getattr(self, option)
+            if value is not None and value < least:
                 raise ArgumentError(
-                    f"--{option}", expected=f"{least} or more", got=getattr(self, option),
+                    f"--{option}", expected=f"{least} or more", got=value,
                     cure="pass a larger number",
                 )  # fmt: skip
 

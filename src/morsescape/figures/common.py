@@ -17,6 +17,23 @@ def rounded_up(bound: float) -> str:
     """
     if bound == 0 or not math.isfinite(bound):
         return f"{bound:g}"
-    step = 10.0 ** (math.floor(math.log10(abs(bound))) - 1)
     text = f"{bound:.1e}"
-    return text if float(text) >= bound else f"{bound + step / 2:.1e}"
+    return text if float(text) >= bound else f"{bound + _half(bound):.1e}"
+
+
+def rounded_down(bound: float) -> str:
+    """A lower bound with two digits, never above the bound itself.
+
+    Example:
+        >>> rounded_down(1.09e-11), rounded_down(0.0), rounded_down(1.0)
+        ('1.0e-11', '0', '1.0e+00')
+    """
+    if bound == 0 or not math.isfinite(bound):
+        return f"{bound:g}"
+    text = f"{bound:.1e}"
+    return text if float(text) <= bound else f"{bound - _half(bound):.1e}"
+
+
+def _half(bound: float) -> float:
+    """Half a unit of the second digit."""
+    return 10.0 ** (math.floor(math.log10(abs(bound))) - 1) / 2

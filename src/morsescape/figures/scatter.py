@@ -10,7 +10,6 @@ from matplotlib.figure import Figure
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.scatter import ScatterResult
 from morsescape.figures.common import BLUE, GREY, ORANGE
 
 Values = Tensor | np.ndarray | Sequence[float]
@@ -110,23 +109,6 @@ def distance_histogram(before: Values, after: Values | None = None, ax: Axes | N
         loc="upper left",
     )  # fmt: skip
     return ax
-
-
-def scatter_figure(result: ScatterResult, *, title: str = "") -> Figure:
-    """The plane of `scatter` beside the histogram of distances, in the width of a page.
-
-    Without two solutions that are not dead there is no histogram.
-    """
-    wide = result.before is not None
-    figure = Figure(figsize=(7.2 if wide else 4.4, 3.3), layout="constrained")
-    left, *others = figure.subplots(1, 2 if wide else 1, squeeze=False)[0]
-    plane = result.plane
-    scatter_plane(plane.coordinates, result.loss, result.dead, left, shares=plane.shares)
-    if result.before is not None and result.after is not None:
-        distance_histogram(result.before.relative, result.after.relative, others[0])
-    if title:
-        figure.suptitle(title, fontsize=9)
-    return figure
 
 
 # -- inside ---------------------------------------------------------------------------------------

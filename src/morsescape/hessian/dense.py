@@ -16,7 +16,7 @@ from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.program import NotTraceable
 from morsescape.hessian.sharp import Sharp
 from morsescape.hessian.tangents import Plan, choose
-from morsescape.network import Network
+from morsescape.network import Network, differentiable
 
 STRIP = 512  # rows looked at together
 BUDGET = 2**29  # bytes for one chunk's tangents and gathered samples; the matrix comes on top
@@ -133,6 +133,11 @@ def _estimated(
 
 def _by_rows(net: Network, theta: Tensor) -> Tensor:
     """Double backward, a row at a time: slow, but it needs reverse mode only."""
+    with differentiable():
+        return _rows_of(net, theta)
+
+
+def _rows_of(net: Network, theta: Tensor) -> Tensor:
     theta = theta.clone().requires_grad_()
     matrix = theta.new_zeros(net.dim, net.dim)
     for x, y in net.chunks(STRIP):

@@ -148,7 +148,7 @@ def default_recipe(model: nn.Module, samples: int, optimizer: str | None = None)
         optimizer: "lbfgs", or None for the paper's.
 
     Raises:
-        ArgumentError: no samples.
+        ArgumentError: no samples, or an optimizer without a default.
 
     Source:
         The optimizers: Akhtiamov & Thomson, as cited in `build`.
@@ -162,6 +162,11 @@ def default_recipe(model: nn.Module, samples: int, optimizer: str | None = None)
     """
     if samples < 1:
         raise ArgumentError("samples", expected="1 or more", got=samples, cure="pass their number")
+    if optimizer not in (None, "lbfgs"):
+        raise ArgumentError(
+            "optimizer", expected="None for the paper's, or lbfgs", got=repr(optimizer),
+            cure="make a Recipe, with a learning rate of its own",
+        )  # fmt: skip
     if optimizer == "lbfgs":
         return Recipe("lbfgs", 1.0, _LBFGS_STEPS, batch_size=samples)
     convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())

@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from morsescape.experiments.point import PointSettings
 
-_PLACES = ("root", "device")  # they do not change the results
+_PLACES = ("root",)  # it does not change the results
 
 
 def point_name(point: PointSettings) -> str:

@@ -6,6 +6,7 @@ from rich import box
 from rich.table import Table
 
 from morsescape.experiments.polish import PolishResult
+from morsescape.figures import rounded_up
 from morsescape.report.numbers import interval, number
 
 
@@ -22,7 +23,7 @@ def polish_table(result: PolishResult) -> Table:
         counts = ("–",) * 4
         if signs is not None:
             ends = (interval(end) for end in (signs.negative, signs.null, signs.positive))
-            counts = (*ends, f"{signs.radius:.1e}")  # type: ignore[assignment]
+            counts = (*ends, rounded_up(signs.radius))  # type: ignore[assignment]
         table.add_row(name, f"{value:.10g}", number(share, ".2%"), f"{norm:.1e}", *counts)
     return table
 
@@ -35,11 +36,12 @@ def polish_sentences(result: PolishResult) -> list[str]:
         lines.append("Index: not known; a count at a point that is not critical is no Morse index.")
     elif certificate.status.name == "PROVED":
         lines.append(
-            f"Index: {found.index}, proved, of a critical point within {certificate.distance:.1e}."
+            f"Index: {found.index}, proved, of a critical point within "
+            f"{rounded_up(certificate.distance)}."
         )
     else:
         lines.append(
-            f"Index: {found.index} of a critical point within {certificate.distance:.1e} "
+            f"Index: {found.index} of a critical point within {rounded_up(certificate.distance)} "
             "(an estimate: the Lipschitz constant of the Hessian was sampled, not bounded)."
         )
     lines.append(f"Certificate: {certificate}.")

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from morsescape.errors import ArgumentError
 from morsescape.experiments.ridge import RidgeCurve, RidgeGap
 from morsescape.experiments.spectrum import SpectrumResult
-from morsescape.figures import rounded_up
+from morsescape.figures import rounded_down, rounded_up
 from morsescape.figures.ridge import ridge_curve
 from morsescape.report.numbers import interval
 from morsescape.report.page import PageTable, Picture, Section
@@ -26,15 +26,15 @@ def ridge_sentences(curve: RidgeCurve) -> list[str]:
         >>> import torch
         >>> curve = RidgeCurve(torch.tensor([-2.0, -0.1, 0.0, 3.0]).double(), 1e-9)
         >>> print(*ridge_sentences(curve), sep=chr(10))
-        Index of L + λ‖θ‖² without a ridge: [2, 3]; every λ above 1 makes it 0.
-        Widest gap for -2λ, by ratio: λ from 5.0e-10 to 5.0e-02, index 2 (take λ = 5.0e-06).
-        Widest by difference: λ from 5.0e-02 to 1.0e+00, index 1.
+        Index of L + λ‖θ‖² without a ridge: [2, 3]; every λ above 1.1e+00 makes it 0.
+        Widest gap for -2λ, by ratio: λ from 5.1e-10 to 5.0e-02, index 2 (take λ = 5.0e-06).
+        Widest by difference: λ from 5.1e-02 to 9.9e-01, index 1.
     """
     gap, broad = curve.widest_gap(), curve.widest_by_difference()
     first = interval(curve.index(0.0))
     lines = [
-        f"Index of L + λ‖θ‖² without a ridge: {first}; every λ above {curve.convex.below:.3g} "
-        "makes it 0."
+        f"Index of L + λ‖θ‖² without a ridge: {first}; every λ above "
+        f"{rounded_up(curve.convex.below)} makes it 0."
     ]
     if math.isinf(gap.above):
         return lines
@@ -145,8 +145,8 @@ def _table(curves: Curves) -> PageTable:
         "Where to place -2λ",
         columns,
         tuple(tuple(_row(result, curve)) for result, curve in curves),
-        "Each index is proved for every λ strictly inside its gap; ends of gaps and the radius are "
-        "rounded to the digits shown.",
+        "Each index is proved for every λ strictly inside its gap; gaps are rounded inwards, the "
+        "radius and the last λ up.",
     )
 
 
@@ -161,7 +161,7 @@ def _row(result: SpectrumResult, curve: RidgeCurve) -> Iterator[str]:
     yield f"{gap.index:,}{estimate}"
     yield _range(broad)
     yield f"{broad.index:,}{estimate}"
-    yield f"{curve.convex.below:.2e}"
+    yield rounded_up(curve.convex.below)
     yield rounded_up(curve.radius)
 
 
@@ -175,8 +175,9 @@ def _by_radius(gap: RidgeGap, curve: RidgeCurve) -> bool:
 
 
 def _range(gap: RidgeGap) -> str:
-    end = f"to {gap.above:.1e}" if math.isfinite(gap.above) else "on"
-    return f"from {f'{gap.below:.1e}' if gap.below else '0'} {end}"
+    """Rounded inwards, so that the index is proved on what is printed."""
+    end = f"to {rounded_down(gap.above)}" if math.isfinite(gap.above) else "on"
+    return f"from {rounded_up(gap.below)} {end}"
 
 
 def _picture(curves: Curves) -> Picture:

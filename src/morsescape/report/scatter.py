@@ -9,10 +9,10 @@ from rich.table import Table
 
 from morsescape.experiments.cloud import QUANTILES, SAME, Distances, quantiles
 from morsescape.experiments.scatter import ScatterResult
-from morsescape.figures.scatter import scatter_figure
 from morsescape.nets.symmetry import RESCALING
 from morsescape.report.page import PageTable, Picture, Section
 from morsescape.report.points import point_options
+from morsescape.report.scatter_picture import scatter_figure
 
 _NO_PAIR = "Fewer than two solutions are not dead: there are no distances to speak of."
 

@@ -39,7 +39,7 @@ def index_section(results: Sequence[IndexResult]) -> Section:
         >>> settings = IndexSettings(PointSettings(at="random", samples=20), runs=1, raw=False)
         >>> section = index_section([run_index(settings)])
         >>> section.tables[0].rows[0][0], section.command
-        ('mlp2, digits, random', 'morsescape index --at random --samples 20 --runs 1')
+        ('mlp2, digits, random', 'morsescape index --at random --samples 20 --runs 1 --no-raw')
     """
     if not results or not all(result.runs for result in results):
         raise ArgumentError(
@@ -66,8 +66,10 @@ def index_command(result: IndexResult) -> str:
         'morsescape index --net cnn --data mnist --root DIR --runs 3 --seed 5'
     """
     settings = result.settings
-    seed = f" --seed {settings.seed}" if settings.seed else ""
-    return f"morsescape index{point_options(settings.point)} --runs {settings.runs}{seed}"
+    words = f"morsescape index{point_options(settings.point)} --runs {settings.runs}"
+    words += f" --seed {settings.seed}" if settings.seed else ""
+    words += f" --method {settings.method}" if settings.method != "ldl" else ""
+    return words + ("" if settings.raw else " --no-raw")
 
 
 # -- tables ---------------------------------------------------------------------------------------

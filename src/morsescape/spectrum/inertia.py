@@ -214,6 +214,13 @@ def inertia(
         raise ArgumentError(
             "method", expected=" | ".join(METHODS), got=repr(method), cure="choose one of these"
         )
+    if raw and f.network is None:
+        raise ArgumentError(
+            "raw",
+            expected="an objective made from a network, which can be evaluated in float32",
+            got="a function",
+            cure="leave raw out",
+        )
     if raw and overwrite:
         raise ArgumentError(
             "overwrite",
@@ -258,7 +265,7 @@ def inertia(
     if f.network is not None:
         causes = null_causes(f.network, theta, hessian)
     counted = _count(blank, hessian, causes, overwrite, progress)
-    return _with_raw(counted, f, theta, hessian, progress) if raw else counted
+    return _with_raw(counted, f, theta, hessian) if raw else counted
 
 
 def _count(
@@ -329,20 +336,7 @@ def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:
     return InertiaStatus.UNDECIDED
 
 
-def _with_raw(
-    result: Inertia,
-    f: Objective,
-    theta: Tensor,
-    hessian: Hessian,
-    progress: Progress | None,
-) -> Inertia:
-    if f.network is None:
-        raise ArgumentError(
-            "raw",
-            expected="an objective made from a network, which can be evaluated in float32",
-            got="a function",
-            cure="leave raw out",
-        )
+def _with_raw(result: Inertia, f: Objective, theta: Tensor, hessian: Hessian) -> Inertia:
     raw = raw_eigenvalues(f, theta, hessian.with_ridge(f.l2))
     counts = {dtype: count_negative(values) for dtype, values in raw.items()}
     eigenvalues = result.eigenvalues or tuple(raw["float64"].tolist())

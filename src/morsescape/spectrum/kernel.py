@@ -67,24 +67,20 @@ class Cause:
         return dense
 
 
-def null_causes(
-    net: Network, theta: Tensor, hessian: Hessian, *, dependent: bool = True
-) -> tuple[Cause, ...]:
+def null_causes(net: Network, theta: Tensor, hessian: Hessian) -> tuple[Cause, ...]:
     """The causes of the null space of Hess L at θ, strongest knowledge first.
 
     Args:
         net: the network, its loss and its data.
         theta: the point, shape (D,).
         hessian: the computed Hess L there, both triangles.
-        dependent: look for linear dependence among the inputs too (a factorisation per unit).
     """
     layers = linear_layers(net, theta)
     activity = _activity(net, theta, layers)
     free = _free(net, hessian)
     causes = list(_dead(net, layers, activity, hessian, free))
     causes += _softmax_shift(net, layers, hessian, free)
-    if dependent:
-        causes += _dependent_inputs(net, layers, activity, hessian, free)
+    causes += _dependent_inputs(net, layers, activity, hessian, free)
     causes += _rescaling(net, theta, layers, hessian, free)
     return tuple(c for c in causes if c.dimension)
 

@@ -38,7 +38,8 @@ _BILINEAR = frozenset(
 _NOT_C2 = (_PIECEWISE - {"where", "masked_fill"}) | frozenset(
     """elu celu hardswish hardsigmoid softshrink hardshrink threshold rrelu rrelu_with_noise prelu
     _prelu_kernel sign floor ceil round trunc max_pool3d_with_indices sort topk max min
-    fractional_max_pool2d huber_loss smooth_l1_loss norm linalg_vector_norm""".split()
+    fractional_max_pool2d huber_loss smooth_l1_loss norm linalg_vector_norm
+    gt ge lt le heaviside""".split()  # a comparison chooses between pieces
 )
 
 

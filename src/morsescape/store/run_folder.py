@@ -33,7 +33,8 @@ class Piece:
         payload: its results, JSON values.
         tensors: its tensors, by name.
         made_with: the versions of Python and torch that saved it; empty where none are recorded.
-            A sweep that is resumed after an upgrade has pieces of both.
+            A sweep that is resumed after an upgrade has pieces of both. (Workers of a cluster have
+            the same release of torch; Python, and the build of torch, may differ there.)
     """
 
     key: str
