@@ -45,6 +45,16 @@ class DataError(MorsescapeError):
     """A file or folder that is missing, damaged, or cannot be written."""
 
 
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether Python or torch, which has no class for it, ran out of memory.
+
+    Example:
+        >>> is_out_of_memory(RuntimeError("can't allocate memory: you tried to allocate 1 byte"))
+        True
+    """
+    return isinstance(error, MemoryError) or "allocate" in str(error)
+
+
 def _rebuild(
     kind: type[MorsescapeError], what: str, expected: str, got: str, cure: str
 ) -> MorsescapeError:

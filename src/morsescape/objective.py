@@ -16,8 +16,8 @@ from morsescape.hessian.dense import Hessian, exact_hessian
 from morsescape.hessian.function import function_hessian
 from morsescape.hessian.plan import HessianPlan, hessian_plan
 from morsescape.network import LossFunction, Network, differentiable
+from morsescape.progress import StageProgress
 
-Progress = Callable[[int, int], None]
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
 # The same with convolutions: in double precision they are three times as fast on what the cache
 # holds, where a plain layer would rather have one large product.
@@ -181,7 +181,7 @@ class Objective:
         *,
         bounded: bool = True,
         triangle: bool = False,
-        progress: Progress | None = None,
+        progress: StageProgress | None = None,
     ) -> Hessian:
         """Hess L(θ), without 2λI, with a bound on the distance of the computed matrix from it.
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 Progress = Callable[[str, int, int], None]  # of a stage: name, done, total
+StageProgress = Callable[[int, int], None]  # within one: done, total
 
 
-def stage(progress: Progress | None, name: str) -> Callable[[int, int], None] | None:
+def stage(progress: Progress | None, name: str) -> StageProgress | None:
     """The progress of one stage, for what knows nothing of stages."""
     return None if progress is None else lambda done, total: progress(name, done, total)

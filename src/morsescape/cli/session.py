@@ -12,7 +12,7 @@ from pathlib import Path
 import typer
 from rich.console import Console
 
-from morsescape.errors import ArgumentError, DataError, MorsescapeError
+from morsescape.errors import ArgumentError, DataError, MorsescapeError, is_out_of_memory
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 _LEAST_WIDTH = 130  # of tables where the width of the reader is not known
@@ -63,7 +63,7 @@ def session(kept: str) -> Iterator[None]:
         say(f"interrupted; {kept}")
         raise typer.Exit(INTERRUPTED) from None
     except (MemoryError, RuntimeError) as error:
-        if not _is_memory(error):
+        if not is_out_of_memory(error):
             raise
         reason = str(error).splitlines()[0] if str(error) else "MemoryError"
         say(f"not enough memory ({reason}); cure: a smaller network or fewer --samples")
@@ -91,7 +91,3 @@ def check_writable(file: Path | None) -> None:
             got=error.strerror or str(error),
             cure="name a file in a folder that is yours",
         ) from None
-
-
-def _is_memory(error: BaseException) -> bool:
-    return isinstance(error, MemoryError) or "allocate" in str(error)

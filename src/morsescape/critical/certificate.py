@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
-Interval = tuple[int, int]
+from morsescape.spectrum.counts import Interval
 
 
 class CertificateStatus(Enum):

@@ -11,8 +11,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.spectrum.counts import Interval
 
-Interval = tuple[int, int]
 _TINY = 2.0**-900
 
 

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from morsescape.errors import ArgumentError, MorsescapeError
+from morsescape.errors import ArgumentError, MorsescapeError, is_out_of_memory
 from morsescape.progress import Progress
 
 Outcome = tuple[dict[str, Any], dict[str, Tensor]]
@@ -127,7 +127,7 @@ def outcome(answered: bytes) -> Outcome | MorsescapeError:
 def _failed(name: str, error: BaseException) -> TaskError:
     frame = traceback.extract_tb(error.__traceback__)[-1]
     place = f"({Path(frame.filename).name}, line {frame.lineno})"
-    memory = isinstance(error, MemoryError) or "allocate" in str(error)
+    memory = is_out_of_memory(error)
     return TaskError(
         name,
         expected="a task that runs",

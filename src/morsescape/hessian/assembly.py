@@ -32,8 +32,8 @@ from morsescape.hessian.program import record
 from morsescape.hessian.shared import Known, Shared
 from morsescape.hessian.tangents import Plan, Responses
 from morsescape.network import Network
+from morsescape.progress import StageProgress
 
-Progress = Callable[[int, int], None]
 Responding = dict[str, Moved]
 
 
@@ -64,7 +64,7 @@ class Assembly:
         self.programs: dict[Any, Any] = net.programs.setdefault(layers, {})
         self.chunks = self.rounds = 0
 
-    def run(self, progress: Progress | None, triangle: bool) -> None:
+    def run(self, progress: StageProgress | None, triangle: bool) -> None:
         """Fill the matrix (or its upper triangle) and the bound."""
         done = 0
         for x, y in self.net.chunks(self.chunk):

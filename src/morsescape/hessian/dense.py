@@ -8,8 +8,8 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from morsescape.errors import ArgumentError
-from morsescape.hessian.assembly import Assembly, Progress
+from morsescape.errors import ArgumentError, is_out_of_memory
+from morsescape.hessian.assembly import Assembly
 from morsescape.hessian.balls import NoErrorRule
 from morsescape.hessian.enclose import Enclosure, Values
 from morsescape.hessian.layers import linear_layers
@@ -17,6 +17,7 @@ from morsescape.hessian.program import NotTraceable
 from morsescape.hessian.sharp import Sharp
 from morsescape.hessian.tangents import Plan, choose
 from morsescape.network import Network, differentiable
+from morsescape.progress import StageProgress
 
 STRIP = 512  # rows looked at together
 BUDGET = 2**29  # bytes for one chunk's tangents and gathered samples; the matrix comes on top
@@ -51,7 +52,7 @@ def exact_hessian(
     *,
     bounded: bool = True,
     budget: int = BUDGET,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
     triangle: bool = False,
 ) -> Hessian:
     """Hess L(theta), assembled in the network's dtype over all samples.
@@ -93,7 +94,7 @@ def hessian_on_box(net: Network, theta: Tensor, width: float, *, budget: int = B
 
 
 def _assembled(
-    net: Network, theta: Tensor, bounded: bool, budget: int, progress: Progress | None,
+    net: Network, theta: Tensor, bounded: bool, budget: int, progress: StageProgress | None,
     triangle: bool,
 ) -> Hessian:  # fmt: skip
     plan = choose(net, linear_layers(net, theta))
@@ -114,14 +115,14 @@ def _assembled(
 
 
 def _estimated(
-    net: Network, theta: Tensor, plan: Plan, budget: int, progress: Progress | None,
+    net: Network, theta: Tensor, plan: Plan, budget: int, progress: StageProgress | None,
     triangle: bool, why: str,
 ) -> Hessian:  # fmt: skip
     assembly = Assembly(net, theta, plan, Values, budget)
     try:
         assembly.run(progress, triangle)
     except RuntimeError as error:
-        if "allocate" in str(error):  # out of memory: rows would take more, not less
+        if is_out_of_memory(error):  # rows would take more, not less
             raise
         matrix = _by_rows(net, theta)  # torch lacks a forward derivative, as for Conv1d in float32
         radius = 64 * net.dim * torch.finfo(matrix.dtype).eps * float(matrix.norm())

@@ -20,8 +20,8 @@ from torch.func import grad, jvp, vjp, vmap
 
 from morsescape.hessian.layers import LinearCalls, _Call, linear_layers
 from morsescape.network import Network
+from morsescape.progress import StageProgress
 
-Progress = Callable[[int, int], None]
 BUDGET = 2**24  # bytes of the largest array: the vectors' tangents of one chunk, near the cache
 _MOST = 1024  # samples in a chunk: more gains nothing
 Output = Callable[[Tensor], Tensor]
@@ -33,7 +33,7 @@ def gauss_newton_products(
     vectors: Float[Tensor, "k D"],
     *,
     budget: int = BUDGET,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Float[Tensor, "k D"]:
     """G(θ) v for each row v of `vectors`, summed over all samples.
 
@@ -71,7 +71,7 @@ def gauss_newton_curvatures(
     vectors: Float[Tensor, "k D"],
     *,
     budget: int = BUDGET,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Float[Tensor, " k"]:
     """vᵀ G(θ) v for each row v of `vectors`: without the reverse pass, at half the price or less.
 
@@ -124,7 +124,7 @@ def _bend(share: Output, z: Tensor, moved: Tensor) -> Tensor:
 
 
 def _chunks(
-    net: Network, theta: Tensor, count: int, budget: int, progress: Progress | None
+    net: Network, theta: Tensor, count: int, budget: int, progress: StageProgress | None
 ) -> Iterator[tuple[Output, Output]]:
     """For each chunk its output as a function of θ, and its share of L as one of the output."""
     layers = linear_layers(net, theta)

@@ -19,7 +19,6 @@ starts at 0, and ends at what is not proved to have a sign.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from fractions import Fraction
@@ -29,11 +28,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.progress import StageProgress
 from morsescape.spectrum.eigen import enclosed_eigenvalues
 from morsescape.spectrum.ldl import Factor, factor, gamma, restore
 
 Interval = tuple[int, int]
-Progress = Callable[[int, int], None]
 
 _TRIES = 4  # factorisations per side before giving up; the second nearly always does
 _PILOT = 512  # up to this size the shift is chosen by factoring the whole matrix once more
@@ -91,7 +90,7 @@ def count_by_ldl(
     triangle: bool = False,
     overwrite: bool = False,
     center: float = 0.0,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Counts:
     """Count the signs of H - center I, for all H within `radius`, by two shifted LDLᵀ.
 
@@ -201,7 +200,7 @@ class _Sides:
     matrix: Tensor
     radius: float
     center: float
-    progress: Progress | None
+    progress: StageProgress | None
     done: int = 0
     planned: int = 2
 

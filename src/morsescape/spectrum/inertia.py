@@ -16,14 +16,13 @@ from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
-from morsescape.spectrum.counts import count_by_eigh, count_by_ldl
+from morsescape.spectrum.counts import Interval, count_by_eigh, count_by_ldl
 from morsescape.spectrum.kernel import Cause, null_causes
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.reduce import reduce
 from morsescape.spectrum.structure import Structure, structure_of
 from morsescape.store import read_json, write_json_atomic
 
-Interval = tuple[int, int]
 METHODS = ("ldl", "eigh")
 # The product by autograd rounds too, and nothing bounds that: so much is granted, of the radius and
 # of the Frobenius norm. What is altered by more than this is found.

@@ -10,13 +10,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.errors import is_out_of_memory
 from morsescape.hessian.dense import Hessian
 from morsescape.hessian.gauss_newton import (
-    Progress,
     gauss_newton_curvatures,
     gauss_newton_products,
 )
 from morsescape.network import Network
+from morsescape.progress import StageProgress
 from morsescape.spectrum.extreme import extreme_eigenvectors
 
 DIRECTIONS = 15  # at each end
@@ -97,7 +98,7 @@ def split_ends(
     radius: float,
     *,
     most: int = DIRECTIONS,
-    progress: Progress | None = None,
+    progress: StageProgress | None = None,
 ) -> Split:
     """Split the largest and the most negative eigenvalues of Hess L into the parts of G and R.
 
@@ -137,7 +138,7 @@ def split_ends(
         moved = gauss_newton_products(net, theta, up.t().contiguous(), progress=step.first)
         curved = gauss_newton_curvatures(net, theta, down.t().contiguous(), progress=step.second)
     except (NotImplementedError, RuntimeError) as error:
-        if "allocate" in str(error):  # out of memory is no property of the model
+        if is_out_of_memory(error):  # no property of the model
             raise
         return _without(SplitStatus.NO_FORWARD, net.convex_in_output)
     top = _directions(matrix, up, (up.t() * moved).sum(1))
@@ -177,7 +178,7 @@ def _ritz(vectors: Tensor, moved: Tensor) -> tuple[tuple[float, float], ...]:
 class _Steps:
     """Two passes over the samples as one row of steps."""
 
-    def __init__(self, samples: int, progress: Progress | None) -> None:
+    def __init__(self, samples: int, progress: StageProgress | None) -> None:
         self.samples, self.progress = samples, progress
 
     def first(self, done: int, _total: int) -> None:
