@@ -156,6 +156,8 @@ def test_all_text_comes_out_as_text(mark):
         (("[10, 11] (est.)", "3 (estimate)"), True),
         (("1.1e-11", "-0.5", "−3", "inf", "nan", "12 s", "97.1%"), True),
         (("51; 51", "[10, 11]; 14"), True),
+        (("8 to 14", "-0.14% to +0.59%", "8 to 14 (est.)"), True),
+        (("from 0 to 1",), False),
         (("52", "none"), False),
         (("2-MLP",), False),
         (("1,000 images",), False),

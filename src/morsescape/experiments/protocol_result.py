@@ -212,15 +212,16 @@ class ProtocolTable:
         share, off = self.constant
         better = sum((row.factor() or math.inf) < off for row in self.compared)
         everywhere = f"in all {total} settings" if total > 1 else "in the one setting"
+        easy = f" (in {self.easy} every way is)" if self.easy else ""
         networks = "one network" if self.runs == 1 else f"{self.runs} networks"
         return (
             f"{ways} to count {right or 'none'} {'are' if right > 1 else 'is'} within 2 published "
             f"standard deviations {everywhere}; the paper's own would be with probability "
             f"{self.likely**total:.0%}. Closest is “{closest.protocol.name}”: within them in "
-            f"{closest.within()} of {total}, of which {self.easy} accept every way, and off by a "
-            f"factor of {closest.factor():.2f}. To say {share:.0%} of the parameters everywhere is "
-            f"off by {off:.2f}; {better} of the ways are closer than that. It was chosen after the "
-            f"fact, from {networks} a setting: weak evidence that the paper counted so."
+            f"{closest.within()} of {total}{easy}, and off by a factor of {closest.factor():.2f}. "
+            f"To say {share:.0%} of the parameters everywhere is off by {off:.2f}; {better} of the "
+            f"ways are closer than that. The closest was chosen after the fact, from {networks} a "
+            "setting: weak evidence that the paper counted so."
         )
 
     @property

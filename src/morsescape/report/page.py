@@ -22,7 +22,8 @@ _DENSITY = 2
 _OWN_ANCHORS = ("main", "contents", "findings", "key-table", "key-picture")
 _ANCHOR = re.compile(r"[a-z][a-z0-9-]*")
 # A number, an interval, a mean with its spread, a power of ten, a duration, a dash for nothing.
-_NUMBER = re.compile(r"[\d\s.,;:±+\-−–∞≤≥<>≈\[\]()%×/e]*(nan|inf| s| min| h| \(est(\.|imate)\))?")
+_PLAIN = r"[\d\s.,;:±+\-−–∞≤≥<>≈\[\]()%×/e]*"
+_NUMBER = re.compile(rf"{_PLAIN}( to {_PLAIN})?(nan|inf| s| min| h| \(est(\.|imate)\))?")
 
 
 @dataclass(frozen=True)
