@@ -10,6 +10,7 @@ import morsescape as ms
 from morsescape.hessian.dense import Hessian
 from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.spectrum.kernel import null_causes
+from morsescape.spectrum.naive import raw_eigenvalues
 from morsescape.spectrum.reduce import reduce
 from networks import classifier, double_backward, labelled, mlp
 
@@ -201,3 +202,18 @@ def test_what_a_person_reads():
 def test_an_unknown_method_is_refused():
     with pytest.raises(ms.ArgumentError, match=r"method: expected ldl \| eigh; got 'qr'"):
         ms.inertia(quadratic([1.0]), method="qr")
+
+
+def test_naive_eigenvalues_are_there_where_qr_does_not_converge(monkeypatch):
+    """As once happened in float32: a run must not be lost for a number that is an estimate."""
+
+    def fails(matrix):
+        raise torch.linalg.LinAlgError("failed to converge")
+
+    f = classifier()
+    usual = raw_eigenvalues(f, f.theta)
+    monkeypatch.setattr(torch.linalg, "eigvalsh", fails)
+    other = raw_eigenvalues(f, f.theta)
+    torch.testing.assert_close(other["float64"], usual["float64"], rtol=1e-10, atol=1e-12)
+    torch.testing.assert_close(other["float32"], usual["float32"], rtol=1e-3, atol=1e-5)
+    assert other["float32"].dtype == torch.float32

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import scipy.linalg
 import torch
 from torch import Tensor
 
@@ -25,7 +26,7 @@ def raw_eigenvalues(f: Objective, theta: Tensor, matrix: Tensor | None = None) -
     """
     if matrix is None:
         matrix = f.hessian(theta)
-    return {"float32": _in_float32(f, theta), "float64": torch.linalg.eigvalsh(matrix)}
+    return {"float32": _in_float32(f, theta), "float64": _eigenvalues(matrix)}
 
 
 def _in_float32(f: Objective, theta: Tensor) -> Tensor:
@@ -34,7 +35,15 @@ def _in_float32(f: Objective, theta: Tensor) -> Tensor:
     single = Network(net.model, net.loss, (net.x, net.y), torch.float32)
     matrix = exact_hessian(single, theta.float(), bounded=False).matrix
     matrix.diagonal().add_(2 * f.l2)
-    return torch.linalg.eigvalsh(matrix)
+    return _eigenvalues(matrix)
+
+
+def _eigenvalues(matrix: Tensor) -> Tensor:
+    """By LAPACK's syevd; where its QR iteration does not converge, by the bisection of syevr."""
+    try:
+        return torch.linalg.eigvalsh(matrix)
+    except torch.linalg.LinAlgError:
+        return torch.from_numpy(scipy.linalg.eigvalsh(matrix.numpy(), driver="evr"))
 
 
 def count_negative(eigenvalues: Tensor) -> int:
