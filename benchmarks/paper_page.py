@@ -29,7 +29,8 @@ WITH_TENSORS = ("spectra", "scatter", "linear")  # parts whose figures are of th
 
 def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
     """The page in Markdown."""
-    yield " ".join([page.subtitle, *page.footer[:1], *page.footer[2:3]])
+    made = (line for line in page.footer if not line.startswith(("Settings", "Source")))
+    yield " ".join([page.subtitle, *made])
     yield "\n".join(f"- {finding}" for finding in page.findings)
     for section in page.sections:
         yield from markdown(section)
