@@ -15,6 +15,7 @@ from textwrap import fill
 from typing import Any
 
 from marked import rewrite
+from matplotlib.figure import Figure
 
 from morsescape.experiments import IndexResult, IndexSettings, PointSettings
 from morsescape.experiments.published import published
@@ -104,7 +105,9 @@ def main() -> None:
     rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(paper), 108)}\n")
     known = [result for result in results if published(result.settings.point) is not None]
     bars = [line for result in known for line in index_rows(result)]
-    save_figure(index_bars(bars), ROOT / "docs" / "pictures" / "index", ("png",))
+    figure = Figure(figsize=(8.0, 4.6), layout="constrained")  # low, for the first screen
+    index_bars(bars, figure.subplots())
+    save_figure(figure, ROOT / "docs" / "pictures" / "index", ("png",))
 
 
 if __name__ == "__main__":
