@@ -68,9 +68,11 @@ def section(results: list[ProtocolsResult]) -> Iterator[str]:
         for row in result.table.rows:
             total, right = len(row.published), row.within()
             verdict = "consistent" if 4 * (total - right) <= total else "not consistent"
+            which = f"seeds {seeds[0]} to {seeds[-1]}" if len(seeds) > 1 else f"seed {seeds[0]}"
+            what = "means" if len(seeds) > 1 else "counts"
             yield (
-                f"**“{row.protocol.name}”** ({row.protocol}), seeds {seeds[0]} to {seeds[-1]}: "
-                f"{right} of {total} means are within 2 published standard deviations, so it is "
+                f"**“{row.protocol.name}”** ({row.protocol}), {which}: {right} of {total} {what} "
+                "are within 2 published standard deviations, so it is "
                 f"{verdict} with the published numbers; off by a factor of {row.factor():.2f}."
             )
         yield "\n".join(table(result.table.rows))
