@@ -34,10 +34,8 @@ PAPER = DOCS / "results" / "paper"
 def chosen(study: Mapping[str, Any]) -> dict[str, tuple[tuple[Protocol, ...], tuple[str, ...]]]:
     """What to try, under a name: protocols, and the networks to try them on."""
     by_name = {protocol.name: protocol for protocol in PROTOCOLS}
-    ranked = sorted(
-        (by_name[row["name"]] for row in study["protocols"] if row["distance"] is not None),
-        key=lambda p: next(r["distance"] for r in study["protocols"] if r["name"] == p.name),
-    )
+    compared = [row for row in study["protocols"] if row["distance"] is not None]
+    ranked = [by_name[r["name"]] for r in sorted(compared, key=lambda row: row["distance"])]
     once = next(p for p in ranked if not p.double_softmax and p.route != "rows")
     everywhere = tuple(dict.fromkeys((*ranked[:2], once)))
     tries = {"everywhere": (everywhere, tuple(study["settings"]["nets"]))}

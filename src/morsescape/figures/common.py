@@ -15,10 +15,7 @@ def rounded_up(bound: float) -> str:
         >>> rounded_up(1.01e-11), rounded_up(0.0), rounded_up(9.99)
         ('1.1e-11', '0', '1.0e+01')
     """
-    if bound == 0 or not math.isfinite(bound):
-        return f"{bound:g}"
-    text = f"{bound:.1e}"
-    return text if float(text) >= bound else f"{bound + _half(bound):.1e}"
+    return _rounded(bound, 1)
 
 
 def rounded_down(bound: float) -> str:
@@ -28,12 +25,13 @@ def rounded_down(bound: float) -> str:
         >>> rounded_down(1.09e-11), rounded_down(0.0), rounded_down(1.0)
         ('1.0e-11', '0', '1.0e+00')
     """
+    return _rounded(bound, -1)
+
+
+def _rounded(bound: float, way: int) -> str:
+    """With two digits, never less (`way` 1) or never more (-1) than the bound."""
     if bound == 0 or not math.isfinite(bound):
         return f"{bound:g}"
     text = f"{bound:.1e}"
-    return text if float(text) <= bound else f"{bound - _half(bound):.1e}"
-
-
-def _half(bound: float) -> float:
-    """Half a unit of the second digit."""
-    return 10.0 ** (math.floor(math.log10(abs(bound))) - 1) / 2
+    half = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) / 2  # of a unit of the second digit
+    return text if way * (float(text) - bound) >= 0 else f"{bound + way * half:.1e}"
