@@ -9,7 +9,7 @@ BENCH_STAMP := .venv-bench/.installed
 ROOT ?=
 FROM := $(if $(ROOT),--root $(ROOT))
 
-.PHONY: venv demo test lint bench bench-large clean
+.PHONY: venv demo test lint bench bench-large campaign clean
 
 venv: $(STAMP)
 
@@ -50,6 +50,12 @@ bench: $(BENCH_STAMP)
 bench-large: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/large.py $(FROM)
 	$(BENCH)/python benchmarks/page.py
+
+# Random cases against exact oracles. 20,000 take hours; what is in build/campaign.jsonl is kept.
+CASES ?= 20000
+campaign: $(STAMP)
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/campaign.py --cases $(CASES)
+	$(BIN)/python benchmarks/campaign.py --page
 
 clean:
 	rm -rf build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

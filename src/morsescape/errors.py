@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
+_LINE = 150  # characters; a file name or a message of another library may have thousands
+_LONGEST = 60  # characters of a string that an error repeats
+
 
 class MorsescapeError(Exception):
     """The root of all errors that this package raises on purpose.
@@ -28,7 +33,7 @@ class MorsescapeError(Exception):
 
     def __init__(self, what: str, *, expected: object, got: object, cure: str) -> None:
         self.what, self.expected, self.got, self.cure = what, expected, got, cure
-        message = f"{what}: expected {expected}; got {got}; cure: {cure}"
+        message = f"{_cut(what)}: expected {expected}; got {_cut(got)}; cure: {cure}"
         # File names and messages of other libraries may bring line breaks with them.
         super().__init__(" ".join(message.split()))
 
@@ -43,6 +48,53 @@ class ArgumentError(MorsescapeError, ValueError):
 
 class DataError(MorsescapeError):
     """A file or folder that is missing, damaged, or cannot be written."""
+
+
+def _cut(part: object) -> str:
+    """Its beginning and end, where it is too long to be read."""
+    text = str(part)
+    return text if len(text) <= 3 * _LINE else f"{text[: 2 * _LINE]} … {text[-_LINE:]}"
+
+
+def shown(value: object) -> str:
+    """A value in a few words, for `got`; never raises, never long.
+
+    Example:
+        >>> shown("adam"), shown(10**5000), shown([0] * 100), shown(DataError)
+        ("'adam'", 'an integer of 16610 bits', 'a list of 100', 'the class DataError')
+    """
+    if isinstance(value, type):
+        return f"the class {value.__name__}"
+    name = type(value).__name__
+    if isinstance(value, int) and not isinstance(value, bool) and value.bit_length() > 128:
+        return f"an integer of {value.bit_length()} bits"
+    if value is None or isinstance(value, bool | int | float | complex):
+        return repr(value)
+    if isinstance(value, str | bytes):
+        return repr(value) if len(value) <= _LONGEST else f"{repr(value[:_LONGEST])[:-1]}…"
+    if isinstance(value, list | tuple | dict | set):
+        return f"{with_article(name)} of {len(value)}"
+    return _shown_array(value) or with_article(name)
+
+
+def _shown_array(value: Any) -> str | None:
+    """Of NumPy or torch; None for anything else."""
+    try:
+        kind = str(value.dtype).removeprefix("torch.")
+        place = f" on {value.device}" if hasattr(value, "layout") else ""
+        return f"{kind} of shape {tuple(value.shape)}{place}, {with_article(type(value).__name__)}"
+    except Exception:  # whatever an attribute of an unknown object does
+        return None
+
+
+def with_article(name: str) -> str:
+    """The name of a class in a sentence.
+
+    Example:
+        >>> with_article("Objective")
+        'an Objective'
+    """
+    return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
 def is_out_of_memory(error: BaseException) -> bool:

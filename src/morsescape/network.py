@@ -2,52 +2,73 @@
 
     L(theta) = (1/N) sum_n loss(model_theta(x_n), y_n)
 
-Everything above this file sees a network through `Network`: it splits theta into named
-tensors, walks over the samples in chunks, and refuses models whose output is not a function
-of the parameters and of one sample at a time.
+or another sum over the samples, or a function of all of them (see `loss`). Everything above this
+file sees a network through `Network`: it splits theta into named tensors, walks over the samples
+in chunks, and refuses models whose output is not a function of the parameters and of one sample at
+a time (see `audit`).
 """
 
 from __future__ import annotations
 
 import copy
+import dataclasses
+import inspect
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 from torch.func import functional_call
+from torch.nn.utils.stateless import _reparametrize_module
+from torch.utils._pytree import tree_leaves, tree_map
 
+from morsescape.audit import check_derivatives
 from morsescape.errors import ArgumentError
+from morsescape.independence import check_rows, rows_apart, sums_over_samples
+from morsescape.loss import (
+    Loss,
+    LossFunction,
+    MeanOf,
+    WeightedMeanOf,
+    is_named,
+    name_of,
+    named,
+    own_loss,
+    read_off,
+)
+from morsescape.modules import computed_attributes, own_copy, unwrapped
+from morsescape.passes import check_loss, check_passes
+from morsescape.plain import plain
+from morsescape.samples import Record, numbers_per_sample, read_samples, split, take
+from morsescape.targets import check_targets
 
-LossFunction = Callable[[Tensor, Tensor], Tensor]
 Parameters = Mapping[str, Tensor]
-
-CONVEX_LOSSES = ("cross_entropy", "mse")  # convex in the model's output
+Choice = str | int | Callable[[Any], Any] | None  # of what a structured output holds
+_OUTPUT_BYTES = 2**27  # of a chunk whose outputs are computed together
 
 
 class Network:
-    """L as a pure function: parameters by name in, a chunk's share of the mean loss out."""
+    """L as a pure function: parameters by name in, a chunk's share of the loss out."""
 
     def __init__(
         self,
         model: nn.Module,
         loss: str | LossFunction,
-        data: tuple[Tensor, Tensor],
+        data: Any,
         dtype: torch.dtype,
+        *,
+        output: Choice = None,
     ) -> None:
+        model = unwrapped(model)
         _refuse_training_mode(model)
-        x, y = _check_data(data)
-        # A copy: the caller's model keeps its dtype and place and is never written to. On the CPU,
-        # for which the rounding of every operation is known.
-        self.model = _here(copy.deepcopy(model), dtype)
+        # Copies: the caller's model, loss and data are never written to. On the CPU, for which the
+        # rounding of every operation is known.
+        self.model = own_copy(model, dtype)
         self.dtype = dtype
-        self.loss = loss
-        self.x = _here(x, dtype) if x.is_floating_point() else x.cpu()
-        self.y = _here(y, dtype) if y.is_floating_point() else y.cpu()
-        if loss == "cross_entropy" and not y.is_floating_point():
-            self.y = self.y.long()  # labels of any integer type
+        samples = read_samples(data, dtype)
+        self.x, self.y, self.samples = samples.x, samples.y, samples.size
         trainable = [(n, p) for n, p in self.model.named_parameters() if p.requires_grad]
         if not trainable:
             raise ArgumentError(
@@ -61,94 +82,160 @@ class Network:
         self.dim = sum(p.numel() for _, p in trainable)
         self.theta = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.programs: dict[Any, Any] = {}  # recorded programs, kept for the next theta
-        self._check_loss()
-
-    @property
-    def samples(self) -> int:
-        """N, the number of samples in the mean."""
-        return self.x.shape[0]
+        self.doubts: tuple[str, ...] = ()  # why autograd's derivatives may not be those of f
+        self.needs_graph = False  # forward differentiates, so it cannot run without autograd
+        self.choice = output
+        self._spread = _spreading(self.model, self.x)
+        fresh = copy.deepcopy(self.model)
+        check_passes(self, fresh, computed_attributes(model))
+        self._learn_inputs()
+        self.row_by_row = rows_apart(self)
+        loss = own_loss(loss, dtype)
+        weights = samples.weights
+        data = (self.x, self.y) if weights is None else (self.x, self.y, weights)
+        self.made_of = loss, output, data
+        self.loss: Loss = self._learn_loss(loss, weights)
+        if dtype == torch.float64:
+            self.doubts = check_derivatives(self)
 
     @property
     def convex_in_output(self) -> bool:
         """Whether the loss is known to be convex in the model's output."""
-        return self.loss in CONVEX_LOSSES
+        return self.loss.convex
+
+    @property
+    def sample_numbers(self) -> int:
+        """How many numbers the input of one sample has."""
+        return max(1, numbers_per_sample(self.x))
+
+    def in_precision(self, dtype: torch.dtype) -> Network:
+        """The same network, loss and data in another precision."""
+        loss, output, data = self.made_of
+        return Network(self.model, loss, data, dtype, output=output)
 
     def unflatten(self, theta: Float[Tensor, " d"]) -> dict[str, Tensor]:
         """Split a flat vector into the model's named parameters (views, no copy)."""
         return {name: theta[s].view(self.shapes[name]) for name, s in self.slices.items()}
 
-    def output(self, parameters: Parameters, x: Tensor) -> Tensor:
-        """The model's output on a chunk of inputs."""
-        return functional_call(self.model, dict(parameters), (x,))
+    def output(self, parameters: Parameters, x: Any) -> Any:
+        """The model's output on a chunk of inputs: a tensor, or what the loss takes."""
+        positional, keywords = self._spread(opened(x))
+        with plain(self.dtype):
+            found = functional_call(self.model, dict(parameters), positional, keywords)
+        return _chosen(found, self.choice)
 
-    def share(self, output: Tensor, y: Tensor) -> Tensor:
-        """The chunk's share of L: its shares over any partition of the samples sum to L.
+    def share(self, output: Any, y: Any) -> Tensor:
+        """The chunk's share of L: its shares over any partition of the samples sum to L."""
+        if isinstance(output, Tensor) and isinstance(y, Tensor):
+            with plain(self.dtype):
+                return self.loss.share(output, y)
+        with plain(self.dtype):
+            return self.loss.share(opened(output), opened(y))
 
-        Cross-entropy is written as logsumexp(z) - z_y, whose derivatives need few operations.
-        """
-        if self.loss == "cross_entropy":
-            if y.is_floating_point():  # class probabilities
-                return (y * (output.logsumexp(1, keepdim=True) - output)).sum() / self.samples
-            chosen = output.gather(1, y.unsqueeze(1)).squeeze(1)
-            return (output.logsumexp(1) - chosen).sum() / self.samples
-        if self.loss == "mse":
-            return (output - y).square().sum() / (self.samples * output[0].numel())
-        assert callable(self.loss)
-        return self.loss(output, y) * output.shape[0] / self.samples  # both roundings are seen
-
-    def chunk_loss(self, parameters: Parameters, x: Tensor, y: Tensor) -> Tensor:
+    def chunk_loss(self, parameters: Parameters, x: Any, y: Any) -> Tensor:
         """`share` of the model's output on the chunk."""
         return self.share(self.output(parameters, x), y)
 
-    def chunks(self, size: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """The samples in order, `size` at a time."""
-        return zip(self.x.split(size), self.y.split(size), strict=True)
+    def on(self, x: Any, y: Any) -> ChunkLoss:
+        """The chunk's share as a function of θ."""
+        return ChunkLoss(self, x, y)
 
-    def _check_loss(self) -> None:
-        if not (callable(self.loss) or self.loss in CONVEX_LOSSES):
-            raise ArgumentError(
-                "loss",
-                expected="'cross_entropy', 'mse' or a function (output, target) -> scalar",
-                got=repr(self.loss),
-                cure="pass one of these",
-            )
+    def chunks(self, size: int) -> Iterator[tuple[Any, Any]]:
+        """The samples in order, about `size` at a time."""
+        sizes = self.loss.sizes(size, self.y)
+        return zip(split(self.x, sizes), split(self.y, sizes), strict=True)
+
+    def some(self, places: Tensor) -> tuple[Any, Any]:
+        """Inputs and targets of some samples."""
+        return take(self.x, places), take(self.y, places)
+
+    # -- learning what was given ----------------------------------------------------------------
+
+    def _learn_inputs(self) -> None:
+        """Run the model once: with autograd if it differentiates, on floats if it wants floats."""
         parameters = self.unflatten(self.theta)
-        x, y = self.x[:4], self.y[:4]
-        with torch.no_grad():
-            output = self.output(parameters, x)
-            _check_output(output)
-            _check_targets(self.loss, output, self.y)
-            _check_deterministic(self, parameters, x, output)
-            _check_mean(self, output, y)
+        x = take(self.x, slice(0, 4))
+        try:
+            with torch.no_grad():
+                self.output(parameters, x)
+        except RuntimeError as error:
+            if "grad" in str(error):
+                self.needs_graph = True
+            elif not self._learn_floats(parameters, error):
+                raise
+        with torch.set_grad_enabled(self.needs_graph):
+            output = self.output(parameters, take(self.x, slice(0, 4)))
+        _check_output(output)
+
+    def _learn_floats(self, parameters: Parameters, error: RuntimeError) -> bool:
+        """Whether the model runs on whole-number features as floating-point numbers."""
+        kept = self.x
+        self.x = tree_map(lambda leaf: leaf.to(self.dtype) if _is_whole(leaf) else leaf, self.x)
+        try:
+            with torch.no_grad():
+                self.output(parameters, take(self.x, slice(0, 4)))
+        except (RuntimeError, IndexError, TypeError):
+            self.x = kept
+            return False
+        return any(_is_whole(leaf) for leaf in tree_leaves(kept))
+
+    def _learn_loss(self, loss: Any, weights: Tensor | None) -> Loss:
+        with torch.no_grad(), torch.set_grad_enabled(self.needs_graph):
+            few = self.output(self.unflatten(self.theta), take(self.x, slice(0, 4)))
+        if isinstance(loss, str) or is_named(loss):
+            check_rows(self)
+            if self.choice is None:
+                self.choice = _choice(few)
+                few = _chosen(few, self.choice)
+            self.y = check_targets(loss, few, self.y)
+            known = named(loss, self._with(weights), weights)
+            assert known is not None
+            self.y = self._with(weights)
+            return known
+        function = _opening(loss)
+        check_loss(function, few, take(self.y, slice(0, 4)))
+        if weights is not None:
+            self.y = self._with(weights)
+            return WeightedMeanOf(function, weights)
+        if not self.row_by_row and sums_over_samples(self, function):
+            return MeanOf(function, self.samples)
+        check_rows(self)
+        with plain(self.dtype):
+            return read_off(function, self._all_outputs(), self.y)
+
+    def _with(self, weights: Tensor | None) -> Any:
+        return self.y if weights is None else (self.y, weights)
+
+    def _all_outputs(self) -> Any:
+        """The model's outputs at its own parameters, on all samples."""
+        parameters, found = self.unflatten(self.theta), []
+        size = max(1, _OUTPUT_BYTES // (64 * self.sample_numbers))
+        sizes = Loss().sizes(size, self.x)
+        with torch.set_grad_enabled(self.needs_graph):
+            for x in split(self.x, sizes):
+                found.append(tree_map(lambda leaf: leaf.detach(), self.output(parameters, x)))
+        return found[0] if len(found) == 1 else tree_map(lambda *a: torch.cat(a), *found)
 
 
-@contextmanager
-def differentiable() -> Iterator[None]:
-    """Say what to do where torch has no second derivative of an operation.
+@dataclasses.dataclass(frozen=True)
+class ChunkLoss:
+    """A chunk's share of L, as a function of θ alone."""
 
-    Raises:
-        ArgumentError: there is one.
-    """
-    try:
-        yield
-    except RuntimeError as missing:  # NotImplementedError is one too
-        if not any(word in str(missing) for word in ("derivative for", "forward AD", "jvp")):
-            raise
-        raise ArgumentError(
-            "model",
-            expected="operations that torch can differentiate twice",
-            got=str(missing).splitlines()[0],
-            cure="another operation; for attention build and call everything under "
-            "torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH)",
-        ) from missing
+    net: Network
+    x: Any
+    y: Any
 
+    def __call__(self, theta: Tensor) -> Tensor:
+        """The share at θ."""
+        return self.net.chunk_loss(self.net.unflatten(theta), self.x, self.y)
 
-_T = TypeVar("_T", nn.Module, Tensor)
-
-
-def _here(what: _T, dtype: torch.dtype) -> _T:
-    """On the CPU, then cast: some accelerators have no float64."""
-    return what.to("cpu").to(dtype)
+    @contextmanager
+    def held(self, theta: Tensor) -> Iterator[None]:
+        """Keep θ in the model while autograd goes back: checkpoints run parts of it again."""
+        parameters = self.net.unflatten(theta)
+        model = self.net.model
+        with _reparametrize_module(model, parameters, tie_weights=True), plain(self.net.dtype):
+            yield
 
 
 def _slices(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, slice]:
@@ -160,8 +247,120 @@ def _slices(shapes: Mapping[str, tuple[int, ...]]) -> dict[str, slice]:
     return slices
 
 
+# -- forms of inputs and outputs ------------------------------------------------------------------
+
+Spread = Callable[[Any], tuple[tuple[Any, ...], dict[str, Any]]]
+
+
+def _spreading(model: nn.Module, x: Any) -> Spread:
+    """How inputs enter forward: a tuple or dictionary over its parameters, where they fit."""
+    signature = inspect.signature(model.forward)
+    if isinstance(x, dict) and _binds(signature, (), x):
+        return lambda x: ((), x)
+    if type(x) is tuple and len(x) > 1 and _binds(signature, x, {}):
+        return lambda x: (x, {})
+    return lambda x: ((x,), {})
+
+
+def _binds(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str, Any]) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def packed(part: Any) -> Any:
+    """Dataclasses among what a model returns as `Record`, so that their tensors are seen."""
+    if isinstance(part, Tensor):
+        return part
+    if dataclasses.is_dataclass(part) and not isinstance(part, type | Record):
+        names = [f.name for f in dataclasses.fields(part)]
+        return Record(type(part), {k: packed(getattr(part, k)) for k in names})
+    if isinstance(part, Mapping):
+        return {k: packed(v) for k, v in part.items()}
+    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
+        return type(part)(packed(p) for p in part)
+    return part
+
+
+def opened(part: Any) -> Any:
+    """The other way round."""
+    if isinstance(part, Record):
+        return Record(part.kind, {k: opened(v) for k, v in part.fields.items()}).rebuilt()
+    if isinstance(part, dict):
+        return {k: opened(v) for k, v in part.items()}
+    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
+        return type(part)(opened(p) for p in part)
+    return part
+
+
+def _opening(loss: Any) -> LossFunction:
+    """The caller's loss, on what it expects instead of our records."""
+
+    def opening(output: Any, y: Any) -> Any:
+        return loss(opened(output), opened(y))
+
+    opening.__name__ = name_of(loss)
+    return opening
+
+
+def _choice(output: Any) -> Choice:
+    """Which part of the output a named loss takes, where nobody says; None for all of it."""
+    if isinstance(output, Tensor):
+        return None
+    names = output.fields if isinstance(output, Record) else output
+    if isinstance(names, dict) and isinstance(names.get("logits"), Tensor):
+        return "logits"
+    tensors = [k for k, v in _entries(output) if isinstance(v, Tensor)]
+    if len(tensors) == 1 and len(tree_leaves(output)) == 1:
+        return tensors[0]
+    kind = output.kind.__name__ if isinstance(output, Record) else type(output).__name__
+    parts = ", ".join(repr(k) for k, _ in _entries(output)) or "nothing"
+    raise ArgumentError(
+        "model",
+        expected="an output that is one tensor, for a loss by name",
+        got=f"a {kind} with {parts}",
+        cure="say which one with output=: a key, a place, or a function of the output",
+    )
+
+
+def _entries(output: Any) -> list[tuple[Any, Any]]:
+    if isinstance(output, Record):
+        return list(output.fields.items())
+    if isinstance(output, dict):
+        return list(output.items())
+    return list(enumerate(output)) if isinstance(output, list | tuple) else []
+
+
+def _chosen(output: Any, choice: Choice) -> Any:
+    if callable(choice):
+        return packed(choice(output))
+    output = packed(output)
+    if choice is None:
+        return output
+    try:
+        parts: Any = output.fields if isinstance(output, Record) else output
+        named = isinstance(choice, str) and hasattr(parts, "_fields")
+        found = getattr(parts, choice) if named else parts[choice]  # type: ignore[arg-type]
+    except (KeyError, IndexError, TypeError, AttributeError):
+        names = [repr(k) for k, _ in _entries(output)] or [type(output).__name__]
+        raise ArgumentError(
+            "output", expected=f"one of {', '.join(names)}", got=repr(choice),
+            cure="choose a part that the model returns",
+        ) from None  # fmt: skip
+    return found
+
+
+def _is_whole(leaf: Any) -> bool:
+    return isinstance(leaf, Tensor) and not (leaf.is_floating_point() or leaf.is_complex())
+
+
+# -- refusals -------------------------------------------------------------------------------------
+
+
 def _refuse_training_mode(model: nn.Module) -> None:
-    for name, module in model.named_modules():
+    for name, module in model.named_modules() if isinstance(model, nn.Module) else ():
         kind = type(module).__name__
         random = "Dropout" in kind and getattr(module, "p", 0.0) > 0
         batch = "BatchNorm" in kind
@@ -175,126 +374,24 @@ def _refuse_training_mode(model: nn.Module) -> None:
             )
 
 
-def _check_data(data: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    x, y = (torch.as_tensor(part) for part in data)
-    if x.ndim == 0 or y.ndim == 0 or len(x) == 0 or len(x) != len(y):
+def _is_below(leaf: Tensor) -> Tensor:
+    return torch.zeros_like(leaf, dtype=torch.bool) if leaf.is_complex() else leaf == -torch.inf
+
+
+def _check_output(output: Any) -> None:
+    leaves = [leaf for leaf in tree_leaves(output) if isinstance(leaf, Tensor)]
+    if not leaves:
         raise ArgumentError(
-            "data",
-            expected="inputs and targets for the same number of samples, at least one",
-            got=f"shapes {tuple(x.shape)} and {tuple(y.shape)}",
-            cure="pass (x, y) with len(x) == len(y) > 0",
-        )
-    for name, part in (("inputs", x), ("targets", y)):
-        if part.is_floating_point() and not bool(part.isfinite().all()):
-            bad = int((~part.isfinite()).reshape(len(part), -1).any(1).nonzero()[0])
-            raise ArgumentError(
-                f"data {name}",
-                expected="finite numbers",
-                got=f"nan or inf, first in sample {bad}",
-                cure="remove or repair that sample",
-            )
-    return x, y
-
-
-def _check_output(output: Tensor) -> None:
-    if not bool(output.isfinite().all()):
+            "model", expected="a tensor, or tuples and dictionaries of tensors, as output",
+            got=type(output).__name__, cure="let forward return its result",
+        )  # fmt: skip
+    # A masked class has the logit -inf, and a finite loss.
+    if any(
+        bool((leaf.isnan() | (leaf.abs() == torch.inf) & ~_is_below(leaf)).any()) for leaf in leaves
+    ):
         raise ArgumentError(
             "model",
             expected="finite outputs at its own parameters",
             got="nan or inf",
             cure="check the parameters: a training that diverged ends so",
-        )
-
-
-def _check_targets(loss: str | LossFunction, output: Tensor, y: Tensor) -> None:
-    if loss == "cross_entropy":
-        _check_labels(output, y)
-    elif loss == "mse" and output.shape[1:] != y.shape[1:]:
-        raise ArgumentError(
-            "targets",
-            expected=f"shape (N, {', '.join(map(str, output.shape[1:]))}) like the output",
-            got=str(tuple(y.shape)),
-            cure="reshape the targets; 'mse' does not broadcast",
-        )
-
-
-def _check_labels(output: Tensor, y: Tensor) -> None:
-    if output.ndim != 2:
-        raise ArgumentError(
-            "model",
-            expected="an output of shape (N, classes) for 'cross_entropy'",
-            got=f"shape {tuple(output.shape)}",
-            cure="flatten the output or pass your own loss function",
-        )
-    classes = output.shape[1]
-    if y.is_floating_point():
-        if y.shape[1:] != output.shape[1:]:
-            raise ArgumentError(
-                "targets",
-                expected=f"class probabilities of shape (N, {classes}) or integer labels",
-                got=f"{y.dtype} of shape {tuple(y.shape)}",
-                cure="y.long() turns labels into integers",
-            )
-        # The loss is convex in the logits only for weights that are not negative, and its
-        # shift symmetry needs a sum of one.
-        if bool((y < 0).any()) or not torch.allclose(y.sum(1), torch.ones_like(y[:, 0])):
-            raise ArgumentError(
-                "targets",
-                expected="class probabilities: not negative, each row summing to 1",
-                got=f"smallest {float(y.min()):g}, row sums from {float(y.sum(1).min()):g} "
-                f"to {float(y.sum(1).max()):g}",
-                cure="normalise the rows, or pass integer labels",
-            )
-    elif y.ndim != 1 or int(y.min()) < 0 or int(y.max()) >= classes:
-        raise ArgumentError(
-            "targets",
-            expected=f"labels of shape (N,) in 0 .. {classes - 1}",
-            got=f"shape {tuple(y.shape)}, values {int(y.min())} .. {int(y.max())}",
-            cure="check the labels and the width of the last layer",
-        )
-
-
-def _check_deterministic(net: Network, parameters: Parameters, x: Tensor, output: Tensor) -> None:
-    again = net.output(parameters, x)
-    if not torch.equal(again, output):
-        raise ArgumentError(
-            "model",
-            expected="the same output for the same input",
-            got=f"outputs that differ by {float((again - output).abs().max()):.3g}",
-            cure="switch off the model's noise, or fix its random draws",
-        )
-    alone = torch.cat([net.output(parameters, x[i : i + 1]) for i in range(len(x))])
-    if not torch.allclose(alone, output, rtol=1e-3, atol=1e-5):
-        raise ArgumentError(
-            "model",
-            expected="an output for each sample that does not depend on the others",
-            got=f"a difference of {float((alone - output).abs().max()):.3g} between a sample "
-            "alone and in a batch",
-            cure="replace batch statistics by fixed ones (model.eval())",
-        )
-
-
-def _check_mean(net: Network, output: Tensor, y: Tensor) -> None:
-    """A loss function of the caller's must be a mean over samples, or chunks cannot be summed."""
-    if not callable(net.loss):
-        return
-    whole = net.loss(output, y)
-    if whole.ndim != 0:
-        raise ArgumentError(
-            "loss",
-            expected="a scalar",
-            got=f"shape {tuple(whole.shape)}",
-            cure="return the mean over the samples",
-        )
-    if len(y) < 2:
-        return
-    parts = [net.loss(output[i : i + 1], y[i : i + 1]) for i in range(len(y))]
-    mean = torch.stack(parts).mean()
-    if not torch.allclose(whole, mean, rtol=1e-3, atol=1e-6):
-        raise ArgumentError(
-            "loss",
-            expected="the mean over the samples of one loss each",
-            got=f"{float(whole):.6g} on {len(y)} samples whose own losses average "
-            f"{float(mean):.6g}",
-            cure="use reduction='mean'",
         )

@@ -2,21 +2,35 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor, nn
-from torch.func import grad_and_value, jvp
+from torch.func import jvp
 
-from morsescape.errors import ArgumentError
+from morsescape.audit import check_function
+from morsescape.boundary import (
+    Argument,
+    a_boolean,
+    a_count,
+    a_function,
+    a_number,
+    a_vector,
+    checked,
+    instance,
+)
+from morsescape.errors import ArgumentError, is_out_of_memory
 from morsescape.hessian.dense import Hessian, exact_hessian
 from morsescape.hessian.function import function_hessian
 from morsescape.hessian.plan import HessianPlan, hessian_plan
-from morsescape.network import LossFunction, Network, differentiable
+from morsescape.hessian.written_out import written_out
+from morsescape.loss import LossFunction
+from morsescape.network import Choice, Network
 from morsescape.progress import StageProgress
+from morsescape.reverse import product_backward, value_and_gradient
 
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
 # The same with convolutions: in double precision they are three times as fast on what the cache
@@ -24,20 +38,43 @@ _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
 _CHUNK_BYTES_CONVOLUTION = 2**22
 
 
+_RIDGE = a_number(least=0)
+
+
+def _a_choice(argument: Argument) -> Any:
+    value = argument.value
+    if value is None or isinstance(value, str | int) or callable(value):
+        return value
+    raise argument.refused("a key, a place or a function of the model's output")
+
+
 class Objective:
     """A loss landscape f(θ) = L(θ) + λ‖θ‖² on flat float64 vectors θ of shape (D,).
 
-    L is the mean of a loss over all samples. ∇f = ∇L + 2λθ and Hess f = Hess L + 2λI.
-    θ lists the parameters that require a gradient in the order of `model.parameters()`. Model and
-    data are copied to the CPU, wherever they are, and cast to float64; the caller's are never
-    changed.
+    L is the mean of a loss over all samples, or what else the loss makes of them (below). ∇f = ∇L +
+    2λθ and Hess f = Hess L + 2λI. θ lists the parameters that require a gradient in the order of
+    `model.parameters()`. Model, loss and data are copied to the CPU, wherever they are, and f is
+    the model in float64 throughout; the caller's are never changed. A point θ may be a float64
+    tensor, a NumPy array or a list of numbers.
+
+    What is assumed of a model is read off its recorded program or probed, once, at construction:
+    that each output depends on its own sample alone, that no random number is drawn and nothing
+    written, and that differences of f are what autograd says. What fails is refused by name; what
+    stays in doubt (a `detach`, an autograd.Function of one's own) makes later answers estimates.
 
     Args:
         model: a network whose output is a function of its parameters and of one input at a time.
-        loss: "cross_entropy" (mean over samples, in nats), "mse" (mean over all elements), or a
-            function (output, target) -> scalar, the mean over the samples of one loss each.
-        data: inputs (N, ...) and targets (N, ...).
+        loss: "cross_entropy" (mean over samples, in nats), "mse" (mean over all elements), a module
+            such as nn.CrossEntropyLoss(weight=..., ignore_index=..., label_smoothing=...), or a
+            function (output, target) -> scalar: the mean over the samples of one loss each, a sum
+            over samples divided by what no output moves (weights, masks), or any function of all
+            samples at once.
+        data: (inputs, targets), (inputs, targets, weights) for L = Σ w_n ℓ_n / Σ w_n, a DataLoader,
+            a Dataset or a list of batches. Inputs and targets are tensors, arrays, or tuples,
+            dictionaries and dataclasses of them, samples in dimension 0. A tuple is spread over
+            the parameters of `forward` where it fits, a dictionary over their names.
         l2: λ ≥ 0.
+        output: which part of a model's output the loss takes: a key, a place, or a function of it.
 
     Attributes:
         theta: the model's own parameters as a flat vector, shape (D,).
@@ -48,7 +85,8 @@ class Objective:
     Raises:
         ArgumentError: data with NaN, no samples, labels out of range, shapes that do not match, a
             model with dropout or batch normalisation in training mode or another source of noise,
-            a negative or infinite λ.
+            outputs that depend on other samples, a forward pass that writes, a gradient of autograd
+            that is not that of f, a negative or infinite λ.
 
     Source:
         Akhtiamov & Thomson, section 3; the factor 2 of 2λI is missing there.
@@ -66,22 +104,30 @@ class Objective:
                 [1., 2., 3.]], dtype=torch.float64)
     """
 
+    @checked(
+        model=instance(nn.Module, "pass the network, a torch.nn.Module"),
+        l2=_RIDGE, output=_a_choice,
+    )  # fmt: skip
     def __init__(
         self,
         model: nn.Module,
         loss: str | LossFunction,
-        data: tuple[Tensor, Tensor],
+        data: Any,
         *,
         l2: float = 0.0,
+        output: Choice = None,
     ) -> None:
-        self.l2 = _checked_l2(l2)
-        self.network: Network | None = Network(model, loss, data, torch.float64)
+        self.l2 = l2
+        self.network: Network | None = Network(model, loss, data, torch.float64, output=output)
         self._function: Callable[[Tensor], Tensor] | None = None
         self.dim = self.network.dim
         self.theta: Tensor = self.network.theta
         self._chunk = _chunk(self.network)
+        self._reverse_only = False
+        self._doubts: tuple[str, ...] = ()
 
     @classmethod
+    @checked(fn=a_function(1), dim=a_count(1, words="1 or more"), l2=_RIDGE)
     def from_function(
         cls, fn: Callable[[Tensor], Tensor], dim: int, *, l2: float = 0.0
     ) -> Objective:
@@ -101,10 +147,9 @@ class Objective:
             >>> f.gradient(torch.tensor([1.0, 1.0]).double())
             tensor([ 2., -2.], dtype=torch.float64)
         """
-        if dim < 1:
-            raise ArgumentError("dim", expected="1 or more", got=dim, cure="pass len(theta)")
         self = cls.__new__(cls)
-        self.l2, self.network, self._function, self.dim = _checked_l2(l2), None, fn, dim
+        self.l2, self.network, self._function, self.dim = l2, None, fn, dim
+        self._reverse_only = False
         self.theta = torch.zeros(dim, dtype=torch.float64)
         result = fn(self.theta)
         if not isinstance(result, Tensor) or result.shape != ():
@@ -112,55 +157,47 @@ class Objective:
             raise ArgumentError(
                 "fn", expected="a scalar tensor", got=got, cure="end it in .sum() or .mean()"
             )
+        self._doubts = check_function(fn, self.theta)
         return self
 
     def __str__(self) -> str:
         ridge = f" + {self.l2:g} |theta|^2" if self.l2 else ""
         if self.network is None:
             return f"f(theta) = fn(theta){ridge}, {self.dim:,} variables"
-        loss = self.network.loss if isinstance(self.network.loss, str) else "loss"
-        return (
-            f"f(theta) = {loss}{ridge}, {self.dim:,} parameters, {self.network.samples:,} samples"
-        )
+        net = self.network
+        size = f"{self.dim:,} parameters, {net.samples:,} samples"
+        return f"f(theta) = {net.loss}{ridge}, {size}"
 
+    @checked(theta=a_vector())
     def value(self, theta: Float64[Tensor, "D"]) -> float:
         """f(θ).
 
         Raises:
             ArgumentError: θ of another shape or dtype.
         """
-        self.check(theta)
-        with torch.no_grad():
-            (value,) = self._over_chunks(lambda loss: (loss(theta),))
+        graph = self.network is not None and self.network.needs_graph
+        with torch.set_grad_enabled(graph):
+            (value,) = self._over_chunks(lambda loss: (loss(theta).detach(),))
         return float(value) + self._ridge(theta)
 
+    @checked(theta=a_vector())
     def value_and_gradient(self, theta: Float64[Tensor, "D"]) -> tuple[float, Tensor]:
         """f(θ) and ∇f(θ), shape (D,), for the price of the gradient."""
-        self.check(theta)
-
-        def both(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor, ...]:
-            gradient, value = grad_and_value(loss)(theta)
-            return gradient, value
-
-        gradient, value = self._over_chunks(both)
+        value, gradient = self._over_chunks(partial(value_and_gradient, theta=theta))
         return float(value) + self._ridge(theta), gradient + 2 * self.l2 * theta
 
+    @checked(theta=a_vector())
     def gradient(self, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """∇f(θ) = ∇L(θ) + 2λθ."""
         return self.value_and_gradient(theta)[1]
 
+    @checked(theta=a_vector(), v=a_vector())
     def hvp(self, theta: Float64[Tensor, "D"], v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """Hess f(θ) v, forward over reverse: about the price of two gradients."""
-        self.check(theta)
-        self.check(v, "v")
-
-        def product(loss: Callable[[Tensor], Tensor]) -> tuple[Tensor]:
-            return (jvp(torch.func.grad(loss), (theta,), (v,))[1],)
-
-        with differentiable():
-            (moved,) = self._over_chunks(product)
+        (moved,) = self._over_chunks(lambda loss: (self._product(loss, theta, v),))
         return moved + 2 * self.l2 * v
 
+    @checked(theta=a_vector())
     def hessian(self, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D D"]:
         """Hess f(θ) as a dense symmetric matrix.
 
@@ -175,6 +212,7 @@ class Objective:
         matrix.diagonal().add_(2 * self.l2)
         return matrix
 
+    @checked(theta=a_vector(), bounded=a_boolean(), triangle=a_boolean(), progress=a_function(2))
     def enclosed_hessian(
         self,
         theta: Float64[Tensor, "D"],
@@ -192,13 +230,13 @@ class Objective:
             triangle: fill only the upper triangle.
             progress: called as progress(samples done, samples).
         """
-        self.check(theta)
         if self.network is not None:
             return exact_hessian(
                 self.network, theta, bounded=bounded, triangle=triangle, progress=progress
             )
         assert self._function is not None
-        return function_hessian(self._function, theta, bounded=bounded)
+        found = function_hessian(self._function, theta, bounded=bounded)
+        return found.doubted(self._doubts)
 
     def hessian_plan(self) -> HessianPlan:
         """How the exact Hessian will be computed, and what it costs, before anything runs.
@@ -223,11 +261,12 @@ class Objective:
             )  # fmt: skip
         return hessian_plan(self.network)
 
+    @checked(l2=_RIDGE)
     def at_l2(self, l2: float) -> Objective:
         """The same L with another λ; model and data are shared."""
         other = object.__new__(type(self))
         other.__dict__.update(self.__dict__)
-        other.l2 = _checked_l2(l2)
+        other.l2 = l2
         return other
 
     # -- inside -------------------------------------------------------------------------------
@@ -238,11 +277,28 @@ class Objective:
         """Sum what `compute` makes of each chunk's share of L, a function of θ alone."""
         if self.network is None:
             assert self._function is not None
-            return list(compute(self._function))
+            with written_out():  # the same operations as in its recorded program
+                return list(compute(self._function))
         net, parts = self.network, []
         for x, y in net.chunks(self._chunk):
-            parts.append(compute(partial(_share, net, x, y)))
+            parts.append(compute(net.on(x, y)))
         return [torch.stack(terms).sum(0) for terms in zip(*parts, strict=True)]
+
+    def _product(self, loss: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor) -> Tensor:
+        """H v forward over reverse; where torch cannot, and then ever after, by two reverse passes.
+
+        Checkpointing, hooks and functions of the older form know reverse mode only.
+        """
+        if not self._reverse_only:
+            try:
+                moved: Tensor = jvp(torch.func.grad(loss), (theta,), (v,))[1]
+                return moved.detach()
+            except Exception as error:
+                if is_out_of_memory(error):
+                    raise
+        product = product_backward(loss, theta, v)
+        self._reverse_only = True
+        return product
 
     def _ridge(self, theta: Tensor) -> float:
         return self.l2 * float(theta @ theta)
@@ -272,19 +328,7 @@ class Objective:
             )
 
 
-def _share(net: Network, x: Tensor, y: Tensor, theta: Tensor) -> Tensor:
-    return net.chunk_loss(net.unflatten(theta), x, y)
-
-
-def _checked_l2(l2: float) -> float:
-    if not 0 <= l2 < math.inf:
-        raise ArgumentError(
-            "l2", expected="a finite number, 0 or more", got=l2, cure="pass l2=0.0 for no ridge"
-        )
-    return float(l2)
-
-
 def _chunk(net: Network) -> int:
     convolutional = any(isinstance(layer, nn.Conv2d) for layer in net.model.modules())
     limit = _CHUNK_BYTES_CONVOLUTION if convolutional else _CHUNK_BYTES
-    return max(1, min(net.samples, limit // (32 * net.x[0].numel())))
+    return max(1, min(net.samples, limit // (32 * net.sample_numbers)))

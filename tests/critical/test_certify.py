@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+from dataclasses import replace
 
 import flint
 import pytest
@@ -190,3 +191,159 @@ def test_krawczyk_leaves_the_precision_alone():
     before = flint.ctx.prec
     krawczyk(by_name("double well").objective(), torch.tensor([1.0, 0.0]).double())
     assert flint.ctx.prec == before
+
+
+# -- a second opinion, and last additions ---------------------------------------------------------
+
+
+def test_a_hessian_that_is_not_that_of_f_at_the_point_is_refused():
+    f = Objective.from_function(lambda t: t[0] ** 4 / 4 - t[0] ** 2 / 2, 1)
+    at = torch.ones(1).double()
+    with pytest.raises(ArgumentError, match="hessian: expected Hess L at this theta"):
+        certify(f, at, hessian=f.enclosed_hessian(torch.zeros(1).double()))
+    assert certify(f, at, hessian=f.enclosed_hessian(at)).status is CertificateStatus.PROVED
+
+
+def test_what_is_no_hessian_of_this_size_is_refused(unchecked):
+    f = by_name("double well").objective()
+    larger = Objective.from_function(lambda t: t @ t, 3).enclosed_hessian(torch.zeros(3).double())
+    own = f.enclosed_hessian(torch.zeros(2).double())
+    single = replace(own, matrix=own.matrix.float())
+    for wrong in (larger, own.matrix, single, [[1.0, 0.0], [0.0, 1.0]]):
+        with pytest.raises(ArgumentError, match=r"hessian: expected (a Hessian|one of 2)"):
+            certify(f, torch.zeros(2).double(), hessian=wrong)
+
+
+def test_the_variation_is_measured_from_the_matrix_that_is_given():
+    f = by_name("double well").objective()
+    theta = torch.tensor([1.0, 0.0]).double()
+    own = f.enclosed_hessian(theta)
+    near = hessian_variation(f, theta, 1e-6, own)
+    far = hessian_variation(f, theta, 1e-6, replace(own, matrix=own.matrix + 3 * torch.eye(2)))
+    assert near is not None
+    assert far is not None
+    assert near < 1e-4
+    assert 3 <= far <= 3 * math.sqrt(2) + 1e-4
+
+
+UNTRUE = {
+    "the last of two writes wins": (
+        lambda t: (
+            (torch.scatter(torch.zeros(2).double(), 0, torch.tensor([0, 0]), t) ** 2).sum()
+            + t[0] ** 2 / 10
+        ),
+        "products with a unit vector",
+    ),
+    "detached": (lambda t: t @ t - 8 * t[1].detach() ** 2, "differences of f"),
+    "detached factor": (lambda t: t @ t - 8 * t[1].detach() * t[1], "differences of the gradient"),
+}
+
+
+@pytest.mark.usefixtures("unprobed")
+@pytest.mark.parametrize("what", UNTRUE)
+def test_nothing_is_proved_where_the_hessian_is_contradicted(what):
+    fn, word = UNTRUE[what]
+    proof = certify(Objective.from_function(fn, 2), torch.zeros(2).double())
+    assert proof.status is CertificateStatus.UNDECIDED
+    assert word in proof.reason
+    assert word in str(proof)
+    assert proof.index == (0, 2)
+
+
+class TimeFirst(torch.nn.Module):
+    """Dimension 0 of a layer's input is time, of the same size as the samples."""
+
+    def __init__(self):
+        super().__init__()
+        self.a, self.b = torch.nn.Linear(3, 3), torch.nn.Linear(3, 2)
+
+    def forward(self, x):
+        h = torch.tanh(self.a(x.transpose(0, 1)))
+        return self.b(torch.tanh(h[0] * h[1] + h[0]))
+
+
+def test_certify_is_right_or_undecided_on_a_model_that_works_time_first():
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = TimeFirst()
+        x, y = torch.randn(2, 2, 3).double(), torch.randn(2, 2).double()
+    f = Objective(model, "mse", (x, y), l2=1e-2)
+
+    def loss(t):
+        net = f.network
+        return net.chunk_loss(net.unflatten(t), net.x, net.y) + f.l2 * (t * t).sum()
+
+    t = f.theta.clone()
+    for _ in range(60):
+        g = torch.autograd.functional.jacobian(loss, t)
+        hessian = torch.autograd.functional.hessian(loss, t)
+        step = -torch.linalg.solve(hessian, g)
+        t = t + step / max(1.0, 2 * float(step.norm()))
+    index = int((torch.linalg.eigvalsh(hessian) < 0).sum())
+    proof = certify(f, t)
+    assert proof.status is not CertificateStatus.PROVED or proof.index == (index, index)
+
+
+def test_a_step_that_only_the_value_shows_is_not_bounded_on_a_box():
+    """The cast has no derivative, so that the Hessian knows nothing of it."""
+    f = Objective.from_function(lambda t: t @ t - 5 * t[0].long().double(), 2)
+    theta = torch.tensor([0.5, 0.0]).double()
+    hessian = replace(f.enclosed_hessian(theta), estimate=None)
+    assert hessian_variation(f, theta, 1e-3, hessian) is None
+
+
+LAMBDAS = (0.0, 1e-300, 1e-20, 0.1, 1e10, 1e150)
+
+
+@pytest.mark.parametrize("l2", LAMBDAS)
+@pytest.mark.parametrize("scale", [1.0, 1e-100, 1e8])
+def test_every_bound_of_a_certificate_is_one_against_300_bits(l2, scale):
+    """Separable f = Σ a cos(w t) + b t + λ t²: roots and derivatives in arbitrary precision."""
+    generator = torch.Generator().manual_seed(int(math.log10(l2 or 1e-5)) % 97)
+    proved = 0
+    for _ in range(6):
+        a, w, b, start = torch.randn(4, 2, generator=generator, dtype=torch.float64)
+        a, b, w = a * scale, 0.3 * b * scale, w.abs() + 0.1
+        start = start if l2 < 1 else 0 * start
+        f = Objective.from_function(
+            lambda t, a=a, b=b, w=w: (a * (w * t).cos() + b * t).sum(), 2, l2=l2
+        )
+        with flint.ctx.workprec(300):
+            proved += _check_bounds(f, (a, w, b), start)
+    assert proved or scale != 1.0
+
+
+def _check_bounds(f, numbers, start) -> bool:
+    a, w, b = ([flint.arb(x) for x in part.tolist()] for part in numbers)
+    ridge = 2 * flint.arb(f.l2)
+
+    def slope(k, x):
+        return -a[k] * w[k] * (w[k] * x).sin() + b[k] + ridge * x
+
+    def curvature(k, x):
+        return -a[k] * w[k] * w[k] * (w[k] * x).cos() + ridge
+
+    roots = []
+    for k, x in enumerate(start.tolist()):
+        root = flint.arb(x)
+        for _ in range(60):
+            step = (slope(k, root) / curvature(k, root)).mid()
+            root = (root - max(min(step, flint.arb(0.5)), flint.arb(-0.5))).mid()
+        roots.append(root)
+    theta = torch.tensor([float(x) for x in roots], dtype=torch.float64) * (1 + 1e-14)
+    proof = certify(f, theta)
+    if proof.status is not CertificateStatus.PROVED:
+        return False
+    at = [flint.arb(x) for x in theta.tolist()]
+    true = [curvature(k, x) for k, x in enumerate(at)]
+    used = [flint.arb(x) for x in f.hessian(theta).diagonal().tolist()]
+    distance = sum(((r - x) ** 2 for r, x in zip(roots, at, strict=True)), flint.arb(0)).sqrt()
+    newton = sum(((slope(k, x) / used[k]) ** 2 for k, x in enumerate(at)), flint.arb(0)).sqrt()
+    assert distance < proof.distance
+    assert newton < proof.eta
+    for h, computed in zip(true, used, strict=True):
+        assert abs(h - computed) <= proof.hessian_radius
+        assert abs(h) >= proof.min_abs_eigenvalue
+        assert 1 / abs(computed) <= proof.beta
+    assert proof.index == (sum(h < 0 for h in true),) * 2
+    return True

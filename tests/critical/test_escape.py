@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -51,6 +52,25 @@ def test_degenerate_points_end_undecided():
 def test_not_finite_is_said():
     f = Objective.from_function(lambda t: torch.log(t[0]) + t[1] ** 2, 2)
     assert escape(f, torch.tensor([-1.0, 0.0]).double()).status is EscapeStatus.NOT_FINITE
+
+
+def test_how_sure_the_count_is_depends_on_the_inertia():
+    at = torch.tensor([0.3, 0.0]).double()
+
+    def well(t):
+        return t[0] ** 2 - t[1] ** 2 / 2 + t[1] ** 4
+
+    guess = escape(Objective.from_function(lambda t: well(t) + 0 * torch.special.i0(t[0]), 2), at)
+    sure = escape(Objective.from_function(well, 2), at)
+    assert guess.status is sure.status is EscapeStatus.INDEX_ZERO
+    for text in (str(guess), guess._repr_html_()):
+        assert "the count is 0 (an estimate, not proved: " in text
+        assert "certified" not in text
+    assert "the count is 0 (proved)" in str(sure)
+    label = guess.plot().figure.axes[1].get_ylabel()
+    assert "not proved" in label
+    kinked = replace(sure, inertia=replace(sure.inertia, kinks=1))
+    assert "of one smooth piece" in str(kinked)
 
 
 def test_save_load_and_show(tmp_path):

@@ -242,6 +242,18 @@ def test_counts_and_callback_and_resume():
     assert torch.allclose(again.theta, whole.theta, atol=1e-8)
 
 
+def test_a_minimum_that_is_an_estimate_is_not_called_proved():
+    f = Objective.from_function(lambda t: torch.special.i0(t).sum(), 2)  # no error rule
+    found = find_critical_point(f, torch.tensor([0.3, -0.2]).double())
+    assert found.status is SearchStatus.MINIMUM
+    assert found.certificate.status is CertificateStatus.ESTIMATE
+    assert "likely but not proved" in found.conclusion
+    assert "likely but not proved" in found._repr_html_()
+    sure = find_critical_point(Objective.from_function(lambda t: t @ t, 2), torch.ones(2).double())
+    assert "not proved" not in sure.conclusion
+    assert sure.conclusion.endswith("[proved]")
+
+
 def test_progress_reaches_the_end():
     calls: list[tuple[str, int, int]] = []
     f = next(z for z in ZOO if z.name == "bowl").objective()
@@ -274,6 +286,7 @@ def test_save_and_load(tmp_path):
         ({"target": "nearest", "method": "lbfgs"}, "levenberg"),
         ({"tol": 0.0}, "positive"),
         ({"max_steps": 0}, "positive"),
+        ({"max_steps": 2.5}, "max_steps: expected a positive number, an integer; got 2.5"),
         ({"theta": torch.zeros(3).double()}, "shape"),
         ({"theta": torch.zeros(2)}, "float64"),
         ({"theta": torch.tensor([0.0, math.nan]).double()}, "finite"),

@@ -1,8 +1,11 @@
 """From a start to a critical point: kept, resumed, and honest about what was found."""
 
+from dataclasses import replace
+
 import pytest
 import torch
 
+from morsescape.critical import CertificateStatus
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings, PolishSettings, polish, run_polish
 from morsescape.store import RunFolder
@@ -58,6 +61,34 @@ def test_a_resumed_search_never_writes_over_the_last_step_kept(tmp_path):
     assert folder.load("search-0").payload["seconds"] > 2.0
 
 
+def test_the_conclusion_says_nothing_of_how_long_it_took():
+    result = run_polish(PolishSettings(SMOOTH))
+    slower = replace(result, found=replace(result.found, seconds=1e6, steps=99_999))
+    first, second = (r.to_json()["found"]["conclusion"] for r in (result, slower))
+    assert first == second
+    assert "index 0" in first
+    assert " s)" not in first
+
+
+def test_what_is_printed_of_the_index_depends_on_the_certificate():
+    from morsescape.report import polish_sentences
+
+    result = run_polish(PolishSettings(SMOOTH))
+
+    def said(status, reason):
+        certificate = replace(result.found.certificate, status=status, reason=reason)
+        found = replace(result.found, certificate=certificate)
+        return " ".join(polish_sentences(replace(result, found=found)))
+
+    guess = said(CertificateStatus.ESTIMATE, "a rule is missing")
+    assert "(an estimate, not proved: a rule is missing)" in guess
+    assert "likely but not proved" in guess
+    assert "0, proved" not in guess
+    sure = said(CertificateStatus.PROVED, "")
+    assert "Index: 0, proved, of a critical point within" in sure
+    assert "not proved" not in sure
+
+
 def test_what_is_printed_says_how_sure_it_is():
     from morsescape.report import polish_sentences
 
@@ -81,3 +112,9 @@ def test_what_is_printed_says_how_sure_it_is():
 def test_wrong_settings_are_refused(changes, message):
     with pytest.raises(ArgumentError, match=message):
         PolishSettings(SMOOTH, **changes)
+
+
+def test_a_limit_of_steps_is_a_whole_number(unchecked):
+    message = r"--max-steps: expected a positive number, an integer; got 2\.5"
+    with pytest.raises(ArgumentError, match=message):
+        PolishSettings(SMOOTH, max_steps=2.5)

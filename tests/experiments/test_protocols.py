@@ -252,7 +252,7 @@ def test_pieces_do_not_depend_on_the_folder_of_the_data_nor_on_the_length_of_the
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"nets": ("mlp9",)}, "--nets: expected mlp2 | mlp3 | cnn; got 'mlp9'"),
+        ({"nets": ("mlp9",)}, "--net: expected mlp2 | mlp3 | cnn; got 'mlp9'"),
         ({"data": ()}, "--data: expected digits"),
         ({"runs": 0}, "--runs: expected 1 or more; got 0"),
         ({"samples": 0}, "--samples: expected 1 or more; got 0"),

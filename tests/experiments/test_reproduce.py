@@ -130,7 +130,7 @@ def test_nothing_is_there_yet(tmp_path):
     [
         ({"data": ("mnist", "mnist")}, "--data"),
         ({"data": ()}, "--data"),
-        ({"nets": ("resnet",)}, "--nets"),
+        ({"nets": ("resnet",)}, "--net:"),
         ({"parts": ("tables", "poetry")}, "--parts"),
         ({"runs": 0}, "--runs"),
         ({"members": 1}, "--members"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mpmath
 import pytest
 import torch
 from torch import nn
@@ -10,7 +11,7 @@ from morsescape.critical import CertificateStatus, certify, find_critical_point
 from morsescape.critical.enclosure import gradient_error, sharp_gradient
 from morsescape.hessian import double
 from morsescape.hessian.balls import NoErrorRule
-from morsescape.hessian.double import Double, erf, exp, log_from_1, logsumexp, sigmoid, tanh
+from morsescape.hessian.double import Double, erf, exp, log_from_1, logsumexp, sigmoid, sqrt, tanh
 from morsescape.hessian.double_machine import DoubleMachine
 from morsescape.nets import build
 from morsescape.objective import Objective
@@ -170,10 +171,35 @@ def check_sharp(f):
 
 
 def test_what_has_no_rule_is_left_to_float64():
-    layers = nn.Linear(4, 5), nn.LayerNorm(5), nn.Linear(5, 2)
+    layers = nn.Linear(4, 5), nn.Softsign(), nn.ELU(), nn.Linear(5, 2)
     x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)).double()
     f = Objective(nn.Sequential(*layers).eval(), "mse", (x, x[:, :2]))
     assert sharp_gradient(f, f.theta) is None
+
+
+def test_a_normalisation_is_sharp():
+    layers = nn.Linear(4, 5), nn.LayerNorm(5), nn.Tanh(), nn.Linear(5, 2)
+    x = torch.randn(9, 4, generator=torch.Generator().manual_seed(0)).double()
+    f = Objective(nn.Sequential(*layers).eval(), "mse", (x, x[:, :2]))
+    gradient, bound = sharp_gradient(f, f.theta)
+    torch.testing.assert_close(gradient, f.gradient(f.theta), rtol=1e-12, atol=1e-14)
+    assert bound < 1e-15
+
+
+def test_a_root_is_within_its_radius_of_sixty_digits():
+    generator = torch.Generator().manual_seed(0)
+    size = 10.0 ** torch.randint(-200, 200, (60,), generator=generator).double()
+    high = torch.rand(60, generator=generator, dtype=torch.float64) * size
+    x = Double(high, high * 2.0**-55, high * 1e-25)
+    root = sqrt(x)
+    with mpmath.workdps(60):
+        for k in range(60):
+            centre = mpmath.mpf(float(x.hi[k])) + mpmath.mpf(float(x.lo[k]))
+            found = mpmath.mpf(float(root.hi[k])) + mpmath.mpf(float(root.lo[k]))
+            for off in (-1, 0, 1):
+                true = mpmath.sqrt(centre + off * mpmath.mpf(float(x.rad[k])))
+                assert abs(found - true) <= float(root.rad[k])
+    assert bool((root.rad < 1e-24 * root.hi).all())
 
 
 @pytest.mark.parametrize("case", [("mlp2", "tanh"), ("cnn", "tanh"), ("mlp2", "gelu")])

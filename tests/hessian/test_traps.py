@@ -15,7 +15,7 @@ from morsescape.hessian.bound import ErrorBound, Norms
 from morsescape.hessian.dense import exact_hessian, hessian_on_box
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import NotTraceable, _Recorder
+from morsescape.hessian.program import record
 from morsescape.spectrum.structure import structure_of
 
 aten = torch.ops.aten
@@ -227,13 +227,14 @@ def test_the_bound_takes_a_single_parameter():
     assert torch.linalg.matrix_norm(h.matrix - oracle(net), 2) <= h.radius + 1e-13
 
 
-def test_a_write_through_a_view_is_refused():
-    x = at(1.0, 2.0)
-    recorder = _Recorder((x,))
-    with torch.no_grad(), recorder:
-        alone = aten.clone.default(x)
-        aten.mul_.Tensor(alone, at(3.0, 3.0))
-        shared = aten.clone.default(x)
-        view = aten.view.default(shared, [2, 1])
-        with pytest.raises(NotTraceable, match="mul_ writes into a tensor that has views"):
-            aten.mul_.Tensor(view, at(3.0, 3.0)[:, None])
+def test_a_write_through_a_view_reaches_what_shares_its_memory():
+    def written(x):
+        alone = x.clone()
+        alone.mul_(at(3.0, 3.0))
+        shared = x.clone()
+        shared.view(2, 1).mul_(at(3.0, 5.0)[:, None])
+        return alone, shared
+
+    alone, shared = record(written, at(1.0, 2.0)).run(Enclosure(), at(-1.0, 4.0))
+    assert alone.mid.tolist() == [-3.0, 12.0]
+    assert shared.mid.tolist() == [-3.0, 20.0]

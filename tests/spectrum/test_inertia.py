@@ -167,13 +167,13 @@ def test_not_finite_is_a_status():
 
 
 def test_an_operation_without_a_rule_makes_it_an_estimate():
-    f = ms.Objective.from_function(lambda t: torch.special.bessel_j0(t).sum() + (t**2).sum(), 2)
+    f = ms.Objective.from_function(lambda t: torch.special.i0e(t).sum() + (t**2).sum(), 2)
     try:
         result = ms.inertia(f, torch.ones(2).double())
     except (RuntimeError, NotImplementedError):
         pytest.fail("an operation without a rule must not raise")
     assert result.status is InertiaStatus.ESTIMATE
-    assert "the operation special_bessel_j0 has no error rule" in str(result)
+    assert "the operation special_i0e has no error rule" in str(result)
 
 
 def test_raw_counts_stand_beside():

@@ -11,6 +11,13 @@ from morsescape import store
 from morsescape.errors import ArgumentError, DataError
 
 
+def sparse():
+    """A layer with a buffer that no safetensors file can have."""
+    layer = nn.Linear(1, 1)
+    layer.register_buffer("mask", torch.eye(3).to_sparse())
+    return layer
+
+
 def net(*, hidden=3, seed=0) -> nn.Sequential:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
@@ -96,3 +103,50 @@ def test_a_safetensors_file_from_elsewhere_is_taken(tmp_path):
     model = net()
     store.load_checkpoint(tmp_path / "model", model)
     assert equal(state(model), state(net(seed=4)))
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        (nn.LazyLinear(3), "a tensor with values"),
+        (nn.Linear(2, 2, device="meta"), "a tensor with values"),
+        (sparse(), "a dense tensor"),
+    ],
+    ids=["lazy", "meta", "sparse"],
+)
+def test_models_without_values_of_the_usual_kinds(tmp_path, model, message):
+    with pytest.raises(ArgumentError, match=message):
+        store.save_checkpoint(tmp_path / "a", model)
+    assert not list(tmp_path.iterdir())
+
+
+def test_what_torch_save_wrote_is_named_as_such_and_not_unpickled(tmp_path):
+    torch.save(nn.Linear(2, 1).state_dict(), tmp_path / "a.pt")
+    with pytest.raises(DataError, match=r"one that torch.save wrote; cure: .*weights_only=True"):
+        store.load_checkpoint(tmp_path / "a.pt", nn.Linear(2, 1))
+
+
+def test_a_checkpoint_that_lacks_a_tensor_or_has_another(tmp_path):
+    file = tmp_path / "a.safetensors"
+    for bias, other in ((False, True), (True, False)):
+        store.save_checkpoint(file, nn.Linear(2, 1, bias=bias))
+        with pytest.raises(ArgumentError, match=r"bias in .*: expected .*, as the model has it"):
+            store.load_checkpoint(file, nn.Linear(2, 1, bias=other))
+
+
+@pytest.mark.parametrize(
+    "tensors",
+    [
+        {"__metadata__": torch.ones(1)},
+        {3: torch.ones(1)},
+        {"a": [1.0]},
+        {"a": torch.ones(1).to_sparse()},
+        {"a": torch.ones(1, device="meta")},
+    ],
+    ids=["reserved", "no name", "list", "sparse", "meta"],
+)
+def test_tensors_that_cannot_be_kept(tmp_path, tensors, unchecked):
+    folder = store.RunFolder(tmp_path, {})
+    with pytest.raises(ArgumentError, match="tensors"):
+        folder.save("a", {}, tensors)
+    assert folder.load("a") is None

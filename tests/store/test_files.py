@@ -56,3 +56,44 @@ def test_what_json_cannot_say_is_refused_with_its_place(tmp_path, value, message
 def test_a_missing_json_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"gone.json: .* got FileNotFoundError"):
         store.read_json(tmp_path / "gone.json")
+
+
+def cyclic():
+    value: list = []
+    value.append({"again": value})
+    return value
+
+
+def nested(depth):
+    value: object = 1
+    for _ in range(depth):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (cyclic(), r"value: expected values in values at most 100 deep, and none in itself"),
+        (nested(2000), r"value: expected values in values at most 100 deep"),
+        ({"n": [10**5000]}, r"value.n\[0\]: expected integers of at most 4,000 digits"),
+    ],
+    ids=["in itself", "deep", "huge"],
+)
+def test_what_no_reader_would_take_is_refused(tmp_path, value, message):
+    for write in (
+        lambda: store.write_json_atomic(tmp_path / "a", value),
+        lambda: store.RunFolder(tmp_path / "out", {"value": value}),
+        lambda: store.RunFolder(tmp_path / "out", {}).save("a", {"value": value}),
+    ):
+        with pytest.raises(ArgumentError, match=message.partition(":")[2].strip()):
+            write()
+    with pytest.raises(ArgumentError, match=message):
+        store.write_json_atomic(tmp_path / "a", value)
+    assert not (tmp_path / "a").exists()
+
+
+def test_what_is_deep_or_large_within_the_limits_comes_back(tmp_path):
+    for value in (nested(100), 10**3999, -(10**3999)):
+        store.write_json_atomic(tmp_path / "a", value)
+        assert store.read_json(tmp_path / "a") == value

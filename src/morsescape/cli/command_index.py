@@ -9,11 +9,12 @@ import typer
 from rich.console import Console
 
 from morsescape.cli import options
-from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.cli.output import JsonOutput
+from morsescape.cli.session import say, session, stderr, usage
 from morsescape.experiments import IndexResult, IndexSettings, PointSettings, run_index
 from morsescape.figures import index_bars
 from morsescape.report import bars, index_rows, index_sentences, index_table, save_figure
-from morsescape.store import RunFolder, write_json_atomic
+from morsescape.store import RunFolder
 
 EXAMPLES = """\
 Examples:
@@ -25,7 +26,7 @@ Examples:
 """
 
 
-@options.takes_point(checkpoint=False)
+@options.takes_point(without=("checkpoint",))
 def index(
     point: PointSettings,
     runs: Annotated[
@@ -65,30 +66,25 @@ def index(
     with usage():
         many = (3 if point.objective is None else 1) if runs is None else runs
         settings = IndexSettings(point, seed, many, raw, method)
-    with session(_kept(out, json)):
-        check_writable(json)
+    output = JsonOutput(json)
+    with session(_kept(out, output)):
+        output.check()
         folder = None if out is None else RunFolder(out, settings.identity(), say)
         with bars(stderr()) as progress:
-            result = run_index(
-                settings, folder, progress, notice=say, finished=lambda r: _write(json, r)
-            )
-        _print(stdout(), result)
+            result = run_index(settings, folder, progress, notice=say, finished=output.keep)
+        output.write(result)
+        _print(output.console(), result)
         if out is not None:
             files = save_figure(index_bars(index_rows(result)), out / "index")
             say(f"figure in {files[0]}")
 
 
-def _kept(out: Path | None, json: Path | None) -> str:
+def _kept(out: Path | None, output: JsonOutput) -> str:
     if out is not None:
         return f"finished runs are in {out}, the same command resumes"
-    if json is not None:
-        return f"finished runs are in {json}; with --out DIR the same command resumes"
+    if output.is_file:
+        return f"finished runs are in {output.name}; with --out DIR the same command resumes"
     return "nothing is kept without --out DIR"
-
-
-def _write(json: Path | None, result: IndexResult) -> None:
-    if json is not None:
-        write_json_atomic(json, result.to_json())
 
 
 def _print(console: Console, result: IndexResult) -> None:

@@ -8,10 +8,11 @@ from typing import Annotated
 import typer
 
 from morsescape.cli import options
-from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.cli.output import JsonOutput
+from morsescape.cli.session import say, session, stderr, usage
 from morsescape.experiments import PointSettings, PolishSettings, run_polish
 from morsescape.report import bars, polish_sentences, polish_table
-from morsescape.store import RunFolder, write_json_atomic
+from morsescape.store import RunFolder
 
 EXAMPLES = """\
 Examples:
@@ -75,13 +76,13 @@ def polish(
         f"the search is in {out}, the same command resumes"
     )  # fmt: skip
     with session(kept):
-        check_writable(json)
+        output = JsonOutput(json)
+        output.check()
         folder = None if out is None else RunFolder(out, settings.identity(), say)
         with bars(stderr()) as progress:
             result = run_polish(settings, folder, progress, notice=say)
-        if json is not None:
-            write_json_atomic(json, result.to_json())
-        console = stdout()
+        output.write(result)
+        console = output.console()
         console.print(f"{settings.point}, l2 = {result.start.l2:g}", soft_wrap=True)
         console.print(polish_table(result))
         for sentence in polish_sentences(result):

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 import typer
 
 from morsescape.cli import options
-from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.cli.output import check_writable
+from morsescape.cli.session import say, session, stderr, stdout, usage
 from morsescape.experiments import (
     PARTS,
     ReproduceResult,

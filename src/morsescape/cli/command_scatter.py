@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from morsescape.cli import options
-from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.cli.output import JsonOutput
+from morsescape.cli.session import say, session, stderr, usage
 from morsescape.experiments.point import PointSettings
 from morsescape.experiments.processes import Processes
 from morsescape.experiments.scatter import (
@@ -22,7 +23,7 @@ from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.report import bars, save_figure
 from morsescape.report.scatter import scatter_sentences, scatter_table
 from morsescape.report.scatter_picture import scatter_figure
-from morsescape.store import RunFolder, write_json_atomic
+from morsescape.store import RunFolder
 
 EXAMPLES = """\
 Examples:
@@ -34,7 +35,7 @@ Examples:
 _MEMORY = 1.5  # GiB of a worker: all of MNIST and the buffers of a piece
 
 
-@options.takes_point(checkpoint=False)
+@options.takes_point(without=("checkpoint",), refused=("objective", "l2", "device"))
 def scatter(
     point: PointSettings,
     members: Annotated[
@@ -73,13 +74,13 @@ def scatter(
         f"finished pieces are in {out}, the same command resumes"
     )  # fmt: skip
     with session(kept):
-        check_writable(json)
+        output = JsonOutput(json)
+        output.check()
         folder = None if out is None else RunFolder(out, settings.identity(), say)
         with bars(stderr()) as progress:
             result = run_scatter(settings, folder, progress, scheduler=who, notice=say)
-        if json is not None:
-            write_json_atomic(json, result.to_json())
-        _print(stdout(), result)
+        output.write(result)
+        _print(output.console(), result)
         if out is not None:
             figure = scatter_figure(result, title=str(settings))
             say(f"figure in {save_figure(figure, out / 'scatter')[0]}")

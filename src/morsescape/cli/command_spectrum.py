@@ -9,7 +9,8 @@ import typer
 from rich.console import Console
 
 from morsescape.cli import options
-from morsescape.cli.session import check_writable, say, session, stderr, stdout, usage
+from morsescape.cli.output import JsonOutput
+from morsescape.cli.session import say, session, stderr, usage
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings, SpectrumResult, SpectrumSettings, run_spectrum
 from morsescape.report import (
@@ -20,7 +21,7 @@ from morsescape.report import (
     spectrum_sentences,
     spectrum_table,
 )
-from morsescape.store import RunFolder, write_json_atomic
+from morsescape.store import RunFolder
 
 EXAMPLES = """\
 Examples:
@@ -60,13 +61,13 @@ def spectrum(
     with usage():
         settings, kinds = SpectrumSettings(point, seed), _checked_formats(formats)
     with session(f"nothing is lost but this point; eigenvalues are kept in {out} once they are"):
-        check_writable(json)
+        output = JsonOutput(json)
+        output.check()
         folder = RunFolder(out, settings.identity(), say)
         with bars(stderr()) as progress:
             result = run_spectrum(settings, folder, progress, notice=say)
-        if json is not None:
-            write_json_atomic(json, result.to_json())
-        _print(stdout(), result)
+        output.write(result)
+        _print(output.console(), result)
         _draw(result, out, kinds)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import functools
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, get_args
 
 import typer
 
@@ -50,15 +51,18 @@ Samples = Annotated[
     ),
 ]
 Activation = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="relu is the paper's; the others are smooth.",
+        help="relu is the paper's; the others are smooth. \\[default: relu]",
         metavar="relu|tanh|softplus|gelu",
         rich_help_panel=_MODEL,
     ),
 ]
 Pool = Annotated[
-    str, typer.Option(help="Pooling of the cnn.", metavar="max|avg", rich_help_panel=_MODEL)
+    str | None,
+    typer.Option(
+        help="Pooling of the cnn. \\[default: max]", metavar="max|avg", rich_help_panel=_MODEL
+    ),
 ]
 L2 = Annotated[
     float | None,
@@ -71,10 +75,10 @@ L2 = Annotated[
     ),
 ]
 At = Annotated[
-    str,
+    str | None,
     typer.Option(
         "--at",
-        help="Where: after training, or at the random initialisation.",
+        help="Where: after training, or at the random initialisation. \\[default: trained]",
         metavar="trained|random",
         rich_help_panel=_MODEL,
     ),
@@ -125,9 +129,10 @@ Optimizer = Annotated[
     ),
 ]
 Device = Annotated[
-    str,
+    str | None,
     typer.Option(
-        help="Where to train: cpu, cuda, cuda:1 …; the counting is on the CPU, in float64.",
+        help="Where to train: cpu, cuda, cuda:1 …; the counting is on the CPU, in float64. "
+        "\\[default: cpu]",
         metavar="DEVICE",
         rich_help_panel=_TRAINING,
     ),
@@ -136,29 +141,30 @@ Json = Annotated[
     Path | None,
     typer.Option(
         "--json",
-        help="Write what is printed as JSON.",
+        help="Write what is printed as JSON; - is standard output, and the tables go to standard "
+        "error then.",
         metavar="FILE",
         rich_help_panel=_OUTPUT,
     ),
 ]
 
 
-_POINT: dict[str, tuple[Any, Any]] = {  # option, default; in the order of --help
-    "net": (Net, None),
-    "data": (Data, None),
-    "root": (Root, None),
-    "samples": (Samples, None),
-    "activation": (Activation, "relu"),
-    "pool": (Pool, "max"),
-    "l2": (L2, None),
-    "at": (At, "trained"),
-    "objective": (OwnObjective, None),
-    "checkpoint": (Checkpoint, None),
-    "epochs": (Epochs, None),
-    "lr": (Rate, None),
-    "optimizer": (Optimizer, None),
-    "device": (Device, "cpu"),
-}
+_POINT: dict[str, Any] = {  # the option of each setting, in the order of --help
+    "net": Net,
+    "data": Data,
+    "root": Root,
+    "samples": Samples,
+    "activation": Activation,
+    "pool": Pool,
+    "l2": L2,
+    "at": At,
+    "objective": OwnObjective,
+    "checkpoint": Checkpoint,
+    "epochs": Epochs,
+    "lr": Rate,
+    "optimizer": Optimizer,
+    "device": Device,
+}  # without one that is given, the default of PointSettings holds
 
 
 _TRAINS = ("epochs", "lr", "optimizer", "device")
@@ -170,20 +176,25 @@ _ALONE = {  # options that would go unused beside another
 }  # fmt: skip
 
 
-def takes_point(*, checkpoint: bool = True) -> Callable[[Callable[..., None]], Callable[..., None]]:
+def takes_point(
+    *, without: Sequence[str] = (), refused: Sequence[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command the options that say at which point to look, as its argument `point`.
 
     Args:
-        checkpoint: whether it takes --checkpoint.
+        without: names of options that it does not have.
+        refused: names of options that its settings refuse: not shown by --help.
     """
-    options = {name: x for name, x in _POINT.items() if checkpoint or name != "checkpoint"}
+    options = {name: kind for name, kind in _POINT.items() if name not in without}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         named = inspect.Parameter.KEYWORD_ONLY
         own = inspect.signature(command, eval_str=True).parameters.values()
         parameters = [
-            inspect.Parameter(name, named, default=default, annotation=kind)
-            for name, (kind, default) in options.items()
+            inspect.Parameter(
+                name, named, default=None, annotation=_hidden(kind) if name in refused else kind
+            )
+            for name, kind in options.items()
         ]
         parameters += [p.replace(kind=named) for p in own if p.name != "point"]
 
@@ -200,12 +211,19 @@ def takes_point(*, checkpoint: bool = True) -> Callable[[Callable[..., None]], C
     return decorate
 
 
+def _hidden(kind: Any) -> Any:
+    """The option, not shown by --help."""
+    of, option = get_args(kind)
+    option = copy.copy(option)
+    option.hidden = True
+    return Annotated[of, option]
+
+
 def _make_point(options: dict[str, Any]) -> PointSettings:
     """The settings of the options that were given; wrong values and clashes are refused."""
     given = {name: value for name, value in options.items() if value is not None}
     settings = PointSettings(**given)
-    # Those with a default are given where they differ from it.
-    said = {name for name in given if given[name] != _POINT[name][1]}
+    said = set(given)
     for alone, others in _ALONE.items():
         clash = [f"--{name}" for name in others if name in said]
         if alone in said and clash:

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import typer
 from rich.console import Console
 
-from morsescape.errors import ArgumentError, DataError, MorsescapeError, is_out_of_memory
+from morsescape.errors import ArgumentError, MorsescapeError, is_out_of_memory
 
 FAILED, WRONG_USAGE, INTERRUPTED = 1, 2, 130
 _LEAST_WIDTH = 130  # of tables where the width of the reader is not known
@@ -20,15 +18,19 @@ _LEAST_WIDTH = 130  # of tables where the width of the reader is not known
 
 def stdout() -> Console:
     """Where results go; wide enough for a table when it is a file or a pipe."""
-    console = Console(highlight=False)
-    if not console.is_terminal and "COLUMNS" not in os.environ:
-        console = Console(highlight=False, width=_LEAST_WIDTH)
-    return console
+    return _console(stderr=False)
 
 
 def stderr() -> Console:
     """Where progress and errors go."""
-    return Console(stderr=True, highlight=False)
+    return _console(stderr=True)
+
+
+def _console(*, stderr: bool) -> Console:
+    console = Console(stderr=stderr, highlight=False)
+    if not console.is_terminal and "COLUMNS" not in os.environ:
+        console = Console(stderr=stderr, highlight=False, width=_LEAST_WIDTH)
+    return console
 
 
 def say(text: str) -> None:
@@ -68,26 +70,3 @@ def session(kept: str) -> Iterator[None]:
         reason = str(error).splitlines()[0] if str(error) else "MemoryError"
         say(f"not enough memory ({reason}); cure: a smaller network or fewer --samples")
         raise typer.Exit(FAILED) from None
-
-
-def check_writable(file: Path | None) -> None:
-    """Find out before the work, not after it, that a file cannot be written.
-
-    Raises:
-        DataError: it cannot.
-    """
-    if file is None:
-        return
-    try:
-        if file.is_dir():
-            raise IsADirectoryError(0, "it is a folder")
-        file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=file.parent):
-            pass
-    except OSError as error:
-        raise DataError(
-            str(file),
-            expected="a file that can be written",
-            got=error.strerror or str(error),
-            cure="name a file in a folder that is yours",
-        ) from None

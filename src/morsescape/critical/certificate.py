@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass
 from enum import Enum
 from typing import Any
 
 from morsescape.spectrum.counts import Interval
+from morsescape.store import made_from
 
 
 class CertificateStatus(Enum):
     """What may be said about a critical point nearby."""
 
     PROVED = "proved: there is a critical point within the distance given, and of this index"
-    ESTIMATE = "not proved, but likely: the conditions hold with numbers of which some were sampled"
+    ESTIMATE = (
+        "not proved, but likely: the conditions hold with numbers of which some are estimates"
+    )
     DEGENERATE = "degenerate: the Hessian has eigenvalues that cannot be told from zero"
     GRADIENT_FLAT = (
         "gradient-flat: the gradient is not small, but nearly in the kernel of the Hessian"
     )
-    UNDECIDED = "undecided: the gradient is too large for this curvature to prove a point nearby"
+    UNDECIDED = "undecided: no critical point could be proved to be nearby"
     NOT_SMOOTH = "not twice differentiable nearby: the theory does not apply"
     NOT_FINITE = "nothing is known: the gradient or the Hessian is not finite"
 
@@ -27,11 +31,15 @@ class CertificateStatus(Enum):
 class Certificate:
     """The Newton–Kantorovich quantities at θ and what follows from them.
 
+    Numbers that bound something are rounded to the safe side, after their last operation too. With
+    A the computed Hess f(θ), which is within `hessian_radius` of the true one:
+
     Attributes:
         status: what may be concluded.
-        beta: β ≥ ‖Hess f(θ)⁻¹‖.
-        eta: η ≥ ‖Hess f(θ)⁻¹ ∇f(θ)‖, the rounding of ∇f and Hess f included.
-        lipschitz: K ≥ ‖Hess f(x) - Hess f(θ)‖ / ‖x - θ‖ on the ball of radius 2η.
+        beta: β ≥ ‖A⁻¹‖, and ‖Hess f(θ)⁻¹‖.
+        eta: η ≥ ‖A⁻¹ ∇f(θ)‖, the rounding of ∇f and A included.
+        lipschitz: K ≥ ‖Hess f(x) - A‖ / 2η on the ball of radius 2η; with a sampled K, of
+            ‖Hess f(x) - Hess f(θ)‖ / ‖x - θ‖.
         lipschitz_bounded: whether K is proved; otherwise it is the largest of some samples.
         h: β η K. At most ½ (at most ¼ with a proved K, see `certify`) there is a critical point.
         distance: it is within this distance of θ; infinite if there need not be any.
@@ -61,6 +69,29 @@ class Certificate:
     hessian_radius: float
     reason: str
 
+    @classmethod
+    def unknown(
+        cls, status: CertificateStatus, dim: int, grad_norm: float, reason: str = ""
+    ) -> Certificate:
+        """What is known where nothing could be computed beyond the gradient."""
+        return cls(
+            status=status,
+            beta=math.inf,
+            eta=math.inf,
+            lipschitz=math.inf,
+            lipschitz_bounded=False,
+            h=math.inf,
+            distance=math.inf,
+            index=(0, dim),
+            min_abs_eigenvalue=0.0,
+            grad_norm=grad_norm,
+            grad_error=math.inf,
+            grad_error_bounded=False,
+            flatness=math.nan,
+            hessian_radius=math.inf,
+            reason=reason,
+        )
+
     @property
     def holds(self) -> bool:
         """Whether there is a critical point nearby: proved, or likely."""
@@ -78,6 +109,7 @@ class Certificate:
         return asdict(self) | {"status": self.status.name}
 
     @classmethod
+    @made_from("Certificate.to_json")
     def from_json(cls, values: dict[str, Any]) -> Certificate:
         """From JSON values."""
         changed = {"status": CertificateStatus[values["status"]], "index": tuple(values["index"])}

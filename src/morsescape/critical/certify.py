@@ -1,16 +1,17 @@
 r"""Newton–Kantorovich: from a small gradient to a critical point that exists.
 
-Let A = Hess f(θ) be invertible, β ≥ ‖A⁻¹‖, η ≥ ‖A⁻¹∇f(θ)‖, and let N(x) = x - A⁻¹∇f(x), whose fixed
+Let A ≈ Hess f(θ) be invertible, β ≥ ‖A⁻¹‖, η ≥ ‖A⁻¹∇f(θ)‖, and let N(x) = x - A⁻¹∇f(x), whose fixed
 points are the critical points of f.
 
-*With a proved variation.* If ‖Hess f(x) - A‖ ≤ ω for all ‖x - θ‖ ≤ r, then ‖DN‖ ≤ βω there. If
-βω < 1 and η ≤ (1 - βω) r, N maps the ball into itself and contracts: exactly one critical point in
-it, within η / (1 - βω) of θ (Banach). Every Hess f(x) in the ball is invertible, so the index is
-constant. With r = 2η this asks for βω ≤ ½; K = ω/r then satisfies h = βηK ≤ ¼.
+*With a proved variation.* A may be any matrix: it is the computed one. If ‖Hess f(x) - A‖ ≤ ω for
+all ‖x - θ‖ ≤ r, then ‖DN‖ ≤ βω there. If βω < 1 and η ≤ (1 - βω) r, N maps the ball into itself and
+contracts: exactly one critical point in it, within η / (1 - βω) of θ (Banach). Every Hess f(x) in
+the ball is invertible and has the signs of A, so the index is constant. With r = 2η this asks for
+βω ≤ ½; K = ω/r then satisfies h = βηK ≤ ¼.
 
-*With a sampled K.* If ‖Hess f(x) - A‖ ≤ K ‖x - θ‖, then ‖N(x) - θ‖ ≤ η + ½βK‖x - θ‖²: for
-h = βηK ≤ ½ the ball of radius t* = (1 - √(1 - 2h)) / (βK) ≤ 2η is mapped into itself (Kantorovich
-1948; Ortega 1968). The index there is that of A if K t* < min |λ|.
+*With a sampled K.* If A = Hess f(θ) and ‖Hess f(x) - A‖ ≤ K ‖x - θ‖, then ‖N(x) - θ‖ is at most
+η + ½βK‖x - θ‖²: for h = βηK ≤ ½ the ball of radius t* = (1 - √(1 - 2h)) / (βK) ≤ 2η is mapped into
+itself (Kantorovich 1948; Ortega 1968). The index there is that of A if K t* < min |λ|.
 """
 
 from __future__ import annotations
@@ -22,11 +23,14 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.boundary import a_number, a_seed, a_vector, checked, instance, matching
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.enclosure import gradient_error, hessian_variation, sharp_gradient
 from morsescape.critical.sizes import DENSE
 from morsescape.critical.solver import Solver, solver
+from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
+from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
 from morsescape.spectrum.structure import structure_of
@@ -38,6 +42,11 @@ _ROUNDS = 4  # of power iteration on the difference of two Hessians
 _DIRECTIONS = 3
 
 
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), theta=a_vector("f"),
+    tol=a_number(least=0), seed=a_seed(),
+    hessian=matching(Hessian, "f", lambda h: len(h.matrix), "pass f.enclosed_hessian(theta)"),
+)  # fmt: skip
 def certify(
     f: Objective,
     theta: Float64[Tensor, "D"],
@@ -51,7 +60,8 @@ def certify(
     Where the variation of the Hessian on the ball is bounded, by running its program on a box, and
     the rounding of ∇f and Hess f is, the answer PROVED is a proof in real arithmetic. Boxes give
     large K, so it takes a ‖∇f‖ far below `tol`, as a last Newton step reaches. Otherwise K is the
-    largest of a few samples, doubled, and the answer is at best ESTIMATE.
+    largest of a few samples, doubled, and the answer is at best ESTIMATE. Where the Hessian is not
+    what a product by autograd and differences of ∇f and f say, the answer is UNDECIDED.
 
     Args:
         f: the landscape.
@@ -62,7 +72,7 @@ def certify(
         seed: of the sampled directions.
 
     Raises:
-        ArgumentError: a point of the wrong shape.
+        ArgumentError: a point of the wrong shape; a Hessian that is not that of f at θ.
 
     Source:
         Kantorovich (1948); Ortega, SIAM J. Numer. Anal. 5 (1968); Frye et al., Neural Computation
@@ -75,32 +85,55 @@ def certify(
         >>> proof.status.name, proof.index, proof.distance < 2e-9
         ('PROVED', (1, 1), True)
     """
+    f.check(theta)
+    given, doubt = hessian is not None, ""
+    if hessian is None:
+        hessian = f.enclosed_hessian(theta)
+    else:
+        _check_shape(f, hessian)
+    if hessian.finite:
+        doubt = second_opinion(f, theta, hessian)
+    if given and doubt:
+        raise ArgumentError(
+            "hessian",
+            expected="Hess L at this theta",
+            got=f"one that does not fit: {doubt}",
+            cure="leave it out: certify computes its own, and says what it finds",
+        )
+    return certify_with(f, theta, hessian, doubt, tol=tol, seed=seed)
+
+
+def certify_with(
+    f: Objective, theta: Tensor, hessian: Hessian, doubt: str, *, tol: float, seed: int
+) -> Certificate:
+    """`certify` with the second opinion on the Hessian, "" or what speaks against it, at hand."""
     value, gradient = f.value_and_gradient(theta)
     error = None
     if math.isfinite(value):
         gradient, error = _best_gradient(f, theta, gradient)
-    blank = _blank(f, gradient)
-    hessian = hessian or f.enclosed_hessian(theta)
+    norm = float(gradient.norm())
+    blank = Certificate.unknown(CertificateStatus.NOT_FINITE, f.dim, norm)
     matrix = hessian.with_ridge(f.l2)
-    if not (math.isfinite(value) and math.isfinite(blank.grad_norm) and _finite(matrix)):
+    if not (math.isfinite(value) and math.isfinite(norm) and _finite(matrix)):
         return blank
-    guess = 64 * _U * (1.0 + blank.grad_norm + 2 * f.l2 * float(theta.norm()))
+    guess = 64 * _U * (1.0 + norm + 2 * f.l2 * float(theta.norm()))
     known = replace(
         blank,
         grad_error=guess if error is None else error,
         grad_error_bounded=error is not None,
         flatness=_flatness(matrix, gradient),
-        # Adding 2λ to the diagonal rounds once more.
-        hessian_radius=hessian.radius + _U * float(matrix.diagonal().abs().max()),
+        hessian_radius=up(hessian.radius + _ridge_rounding(f, matrix)),
     )
     smooth = _smoothness(f, hessian)
     if smooth:
         return replace(known, status=CertificateStatus.NOT_SMOOTH, reason=smooth)
+    if doubt:
+        return replace(known, status=CertificateStatus.UNDECIDED, reason=doubt)
     solve = solver(matrix)
     least, counts = _smallest(matrix, solve, known.hessian_radius)
     if counts is None or solve is None or not least > 0:
-        return replace(known, status=_singular(known, matrix, tol))
-    beta = 1 / least * (1 + 4 * _U)
+        return _singular(known, matrix, tol)
+    beta = up(1 / least)
     newton = solve(gradient)
     known = replace(
         known,
@@ -126,30 +159,32 @@ def _conclude(
     if hessian.estimate is not None:
         missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
     # Never quite zero: the ball on which the index is constant should hold more than θ.
-    radius = max(2 * known.eta * (1 + 4 * _U), _U * max(1.0, float(theta.norm())))
+    radius = max(up(2 * known.eta), _U * max(1.0, float(theta.norm())))
     variation = hessian_variation(f, theta, radius, hessian)
     if variation is not None:
-        share = known.beta * variation * (1 + 4 * _U)
+        variation = up(variation + _ridge_rounding(f, matrix))
+        share = up(known.beta * variation)
         known = replace(
-            known, lipschitz=variation / radius, lipschitz_bounded=True, h=share / 2, reason=""
+            known, lipschitz=up(variation / radius), lipschitz_bounded=True, h=up(share / 2)
         )
         if share <= 0.5:
             status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
-            distance = known.eta / (1 - share) * (1 + 4 * _U)
+            distance = up(known.eta / down(1 - share))
             return replace(known, status=status, distance=distance, reason="; ".join(missing))
     if known.eta > _FAR * max(1.0, float(theta.norm())):
         # What is sampled that far away says nothing: where tanh is flat, K is 0.
-        return replace(known, status=_open(known, matrix, tol), index=(0, f.dim))
+        return _open(known, matrix, tol)
     sampled = _sampled_lipschitz(f, theta, radius, newton, seed)
     h = known.beta * known.eta * sampled
     if variation is None:
         known = replace(known, lipschitz=sampled, h=h)
     missing.append("K was sampled")
     if not h <= 0.5:
-        return replace(known, status=_open(known, matrix, tol), index=(0, f.dim))
+        return _open(known, matrix, tol)
     distance = 2 * known.eta / (1 + math.sqrt(1 - 2 * h))  # t*, without cancellation
     if not sampled * distance < known.min_abs_eigenvalue:
-        return replace(known, status=CertificateStatus.UNDECIDED, index=(0, f.dim))
+        why = "the index may change on the way to it: the curvature varies too much"
+        return replace(known, status=CertificateStatus.UNDECIDED, index=(0, f.dim), reason=why)
     return replace(
         known,
         status=CertificateStatus.ESTIMATE,
@@ -178,7 +213,7 @@ def _smallest(matrix: Tensor, solve: Solver | None, radius: float) -> tuple[floa
         counts = count_by_eigh(matrix, radius)
         if counts.null != (0, 0) or counts.eigenvalues is None:
             return 0.0, None
-        return float(counts.eigenvalues.abs().min()) - counts.radius, counts
+        return down(float(counts.eigenvalues.abs().min()) - counts.radius), counts
     if solve is None:
         return 0.0, None
     guess = _smallest_guess(solve, len(matrix))
@@ -189,7 +224,7 @@ def _smallest(matrix: Tensor, solve: Solver | None, radius: float) -> tuple[floa
             break
         counts = count_by_ldl(matrix, bound)
         if counts.null == (0, 0):
-            return (bound - radius) * (1 - 4 * _U), counts
+            return down(bound - radius), counts
     return 0.0, None
 
 
@@ -254,39 +289,50 @@ def _flatness(matrix: Tensor, gradient: Tensor) -> float:
     return float((matrix @ gradient).norm()) / norm if norm else math.nan
 
 
-def _singular(known: Certificate, matrix: Tensor, tol: float) -> CertificateStatus:
+def _ridge_rounding(f: Objective, matrix: Tensor) -> float:
+    """What adding 2λ to the diagonal can be off by."""
+    return _U * float(matrix.diagonal().abs().max()) if f.l2 else 0.0
+
+
+def _singular(known: Certificate, matrix: Tensor, tol: float) -> Certificate:
     if known.grad_norm <= max(tol, known.grad_error):
-        return CertificateStatus.DEGENERATE
+        return replace(known, status=CertificateStatus.DEGENERATE)
     return _open(known, matrix, tol)
 
 
-def _open(known: Certificate, matrix: Tensor, tol: float) -> CertificateStatus:
+def _open(known: Certificate, matrix: Tensor, tol: float) -> Certificate:
     """Not proved: because the gradient hides in the kernel, or simply because it is too large."""
+    known = replace(known, index=(0, len(matrix)))
     flat = known.flatness <= _FLAT * float(torch.linalg.matrix_norm(matrix))
     if known.grad_norm > tol and flat:
-        return CertificateStatus.GRADIENT_FLAT
-    return CertificateStatus.UNDECIDED
+        return replace(known, status=CertificateStatus.GRADIENT_FLAT)
+    why = "the gradient is too large for this curvature"
+    return replace(known, status=CertificateStatus.UNDECIDED, reason=why)
+
+
+def _check_shape(f: Objective, hessian: Hessian) -> None:
+    matrix = hessian.matrix if isinstance(hessian, Hessian) else hessian
+    fits = isinstance(matrix, Tensor) and matrix.shape == (f.dim, f.dim)
+    if isinstance(hessian, Hessian) and fits and matrix.dtype == torch.float64:
+        return
+    got = f"{matrix.dtype} of shape {tuple(matrix.shape)}" if isinstance(matrix, Tensor) else ""
+    raise ArgumentError(
+        "hessian",
+        expected=f"a Hessian with a float64 matrix of shape ({f.dim}, {f.dim})",
+        got=f"a {type(hessian).__name__}" + (f", {got}" if got else ""),
+        cure="pass f.enclosed_hessian(theta) of the same f and theta",
+    )
+
+
+def up(x: float) -> float:
+    """The next number: above the exact result of the one operation that gave x."""
+    return math.nextafter(x, math.inf)
+
+
+def down(x: float) -> float:
+    """The number before."""
+    return math.nextafter(x, -math.inf)
 
 
 def _finite(x: Tensor) -> bool:
     return bool(x.isfinite().all())
-
-
-def _blank(f: Objective, gradient: Tensor) -> Certificate:
-    return Certificate(
-        status=CertificateStatus.NOT_FINITE,
-        beta=math.inf,
-        eta=math.inf,
-        lipschitz=math.inf,
-        lipschitz_bounded=False,
-        h=math.inf,
-        distance=math.inf,
-        index=(0, f.dim),
-        min_abs_eigenvalue=0.0,
-        grad_norm=float(gradient.norm()),
-        grad_error=math.inf,
-        grad_error_bounded=False,
-        flatness=math.nan,
-        hessian_radius=math.inf,
-        reason="",
-    )

@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
+from morsescape.critical.failures import described
 from morsescape.critical.sizes import FACTORED
+from morsescape.errors import is_out_of_memory
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -30,12 +36,18 @@ class Evaluations:
 
 
 class Counted:
-    """f with its derivatives, counted. Where f or a derivative is not finite, f counts as +∞."""
+    """f with its derivatives, counted. Where f or a derivative is not finite, f counts as +∞.
+
+    So it does where f cannot be evaluated (a matrix that has no Cholesky factor there), once it
+    could be: at the first point, errors of f are the caller's to see.
+    """
 
     def __init__(self, f: Objective) -> None:
         self.f, self.dim = f, f.dim
         self.values = self.gradients = self.hvps = self.hessians = 0
         self.not_finite = 0  # how often a value or gradient was NaN or infinite
+        self.failure = ""  # what f said where it could not be evaluated, the last time
+        self._could = False  # whether f was ever evaluated
         self._kept: tuple[Tensor, Tensor] | None = None
 
     @property
@@ -46,12 +58,14 @@ class Counted:
     def value(self, theta: Tensor) -> float:
         """f(θ); +∞ where it is NaN. -∞ stays, as a proof that f has no lower bound."""
         self.values += 1
-        return self._finite(self.f.value(theta))
+        value = self._attempted(lambda: self.f.value(theta))
+        return self._finite(math.nan if value is None else value)
 
     def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
         """f(θ) and ∇f(θ); f counts as +∞ where the gradient is not finite."""
         self.gradients += 1
-        value, gradient = self.f.value_and_gradient(theta)
+        found = self._attempted(lambda: self.f.value_and_gradient(theta))
+        value, gradient = found or (math.nan, torch.full_like(theta, math.nan))
         if math.isfinite(value) and not bool(gradient.isfinite().all()):
             value = math.inf
         return self._finite(value), gradient
@@ -85,6 +99,17 @@ class Counted:
         matrix = self.hessian(theta)
         self._kept = None
         return matrix
+
+    def _attempted(self, evaluate: Callable[[], Result]) -> Result | None:
+        try:
+            result = evaluate()
+        except Exception as error:
+            if not self._could or is_out_of_memory(error):
+                raise
+            self.failure = described(error)
+            return None
+        self._could = True
+        return result
 
     def _finite(self, value: float) -> float:
         if math.isfinite(value):

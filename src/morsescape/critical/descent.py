@@ -19,6 +19,7 @@ _ACCEPT, _POOR, _GOOD = 1e-4, 0.25, 0.75  # Conn, Gould & Toint 2000, section 17
 NOISE = 64 * torch.finfo(torch.float64).eps  # relative rounding of a computed f, roughly
 _SMALLEST = 1e-15  # a step this small against θ changes nothing
 _FAR = 100.0  # the first step, against the size of θ
+_REFUSALS = 60  # in a row; each shrinks the radius faster, by 0.25^1830 in all
 _BOTTOM = 1e12  # f this far below its start, against its size there, has no lower bound in sight
 
 
@@ -30,6 +31,7 @@ class Stop(Enum):
     STEP_LIMIT = auto()
     UNBOUNDED = auto()
     NOT_FINITE = auto()
+    FAILED = auto()
 
 
 @dataclass(frozen=True)
@@ -130,6 +132,8 @@ class Loop:
             self._adapt(ratio, length, refused)
             if not refused:
                 return trial
+            if refused > _REFUSALS:  # the radius is at the end of its range
+                return None
 
     def _first_radius(self, point: Point, model: Model) -> float:
         """Newton's length with every curvature positive: free of scale. Too long costs values."""

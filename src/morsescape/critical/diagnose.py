@@ -14,6 +14,11 @@ from morsescape.critical.result import SearchStatus
 from morsescape.spectrum.structure import structure_of
 
 _NEAR = 1e-6  # how far the probes reach, against the size of θ
+_AS_IT_STOPPED = {
+    Stop.UNBOUNDED: SearchStatus.UNBOUNDED,
+    Stop.NOT_FINITE: SearchStatus.NOT_FINITE,
+    Stop.FAILED: SearchStatus.FAILED,
+}
 _SAME = 0.3  # a smooth remainder falls a hundredfold on a tenth of the distance; a jump stays
 
 
@@ -21,8 +26,8 @@ def diagnose(
     problem: Counted, point: Point, stop: Stop, certificate: Certificate, seed: int
 ) -> SearchStatus:
     """The status of a search that ended at `point` because of `stop`."""
-    if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
-        return SearchStatus.UNBOUNDED if stop is Stop.UNBOUNDED else SearchStatus.NOT_FINITE
+    if stop in _AS_IT_STOPPED:
+        return _AS_IT_STOPPED[stop]
     if _jumps(problem, point, seed):
         return SearchStatus.NOT_SMOOTH
     if stop is Stop.CONVERGED:

@@ -22,10 +22,11 @@ from morsescape.hessian.double import Double
 from morsescape.hessian.double_machine import DoubleMachine
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import Machine, NotTraceable, Program, record
+from morsescape.hessian.program import Machine, NotTraceable, Program, record, record_chunk
 from morsescape.hessian.tangents import Responses, choose
 from morsescape.network import Network
 from morsescape.objective import Objective
+from morsescape.samples import count
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
@@ -44,7 +45,7 @@ def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | Non
     absolute = torch.stack([ball.mag for ball in balls]).sum(0)
     ridge = 2 * f.l2 * theta
     sums = gamma(len(balls) + 4, torch.float64) * (absolute + ridge.abs() + gradient.abs())
-    off = (gradient - middle - ridge).abs() + radius + sums
+    off = (gradient - middle - ridge).abs() + radius + sums + _scale(f) * absolute
     bound = (float(off.norm()) + LOST) * _UP
     return bound if bound < float("inf") else None
 
@@ -61,12 +62,15 @@ def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
     gradient = Double.exact(torch.tensor(2 * f.l2, dtype=torch.float64)) * Double.exact(theta)
     for part in parts:
         gradient = gradient + (part if isinstance(part, Double) else Double.exact(part))
-    bound = (float((gradient.lo.abs() + gradient.rad).norm()) + LOST) * _UP
+    off = gradient.lo.abs() + gradient.rad
+    if _scale(f):
+        off = off + _scale(f) * (gradient.hi.abs() + 2 * f.l2 * theta.abs())
+    bound = (float(off.norm()) + LOST) * _UP
     return (gradient.hi, bound) if bound < float("inf") else None
 
 
 def hessian_variation(f: Objective, theta: Tensor, radius: float, hessian: Hessian) -> float | None:
-    """A bound on ‖Hess L(x) - Hess L(θ)‖ for ‖x - θ‖ ≤ radius; None where none can be proved.
+    """A bound on ‖Hess L(x) - hessian.matrix‖ for ‖x - θ‖ ≤ radius; None if none can be proved.
 
     None also where f branches (ReLU, max) within the box: it need not be smooth there.
 
@@ -76,12 +80,14 @@ def hessian_variation(f: Objective, theta: Tensor, radius: float, hessian: Hessi
         radius: of the ball.
         hessian: the computed Hess L(θ).
     """
+    if hessian.estimate is not None:
+        return None
     try:
         if f.network is not None:
             bound = _network_variation(f.network, theta, radius, hessian)
         else:
             assert f._function is not None
-            bound = _function_variation(f._function, theta, radius)
+            bound = _function_variation(f._function, theta, radius, hessian)
     except (NoErrorRule, NotTraceable, ValueError):
         return None
     return bound if bound is not None and bound < float("inf") else None
@@ -90,26 +96,29 @@ def hessian_variation(f: Objective, theta: Tensor, radius: float, hessian: Hessi
 def _network_variation(
     net: Network, theta: Tensor, radius: float, hessian: Hessian
 ) -> float | None:
-    if hessian.estimate is not None:
-        return None
     box = hessian_on_box(net, theta, radius * _UP)
     if box.kinks:
         return None
     off = float(torch.linalg.matrix_norm(box.matrix - hessian.matrix))
-    return (box.radius + hessian.radius + off + LOST) * _UP
+    return (box.radius + off + LOST) * _UP
 
 
 def _function_variation(
-    fn: Callable[[Tensor], Tensor], theta: Tensor, radius: float
+    fn: Callable[[Tensor], Tensor], theta: Tensor, radius: float, hessian: Hessian
 ) -> float | None:
-    program = record(jacfwd(grad(fn)), theta)
+    # The value is followed too: a step that has no derivative in torch shows there alone.
+    program = record(lambda v: (jacfwd(grad(fn))(v), fn(v)), theta)
     box = Enclosure(ties=True)
-    on_box = as_ball(program.run(box, Ball(theta, torch.full_like(theta, radius * _UP))))
-    at_point = as_ball(program.run(Enclosure(), theta))
+    on_box = as_ball(program.run(box, Ball(theta, torch.full_like(theta, radius * _UP)))[0])
     if box.kinks:
         return None
-    parts = (on_box.radius(), at_point.radius(), (on_box.mid - at_point.mid).abs())
-    return (sum(float(part.norm()) for part in parts) + LOST) * _UP
+    off = (on_box.mid - hessian.matrix).abs()
+    return (float((on_box.radius() + off).norm()) + LOST) * _UP
+
+
+def _scale(f: Objective) -> float:
+    """The relative error of the divisor of all shares of L, which is not in their programs."""
+    return 0.0 if f.network is None else f.network.loss.scale_error
 
 
 def _loss_gradients(f: Objective, theta: Tensor, machine: Machine, chunk: int) -> Iterator[Any]:
@@ -122,6 +131,7 @@ def _loss_gradients(f: Objective, theta: Tensor, machine: Machine, chunk: int) -
     net, programs = f.network, dict[int, Program]()
     responses = Responses(net, choose(net, linear_layers(net, theta)))
     for x, y in net.chunks(chunk):
-        if len(x) not in programs:
-            programs[len(x)] = record(grad(responses.loss), theta, x, y)
-        yield programs[len(x)].run(machine, theta, x, y)
+        program = programs.get(count(x)) or record_chunk(grad(responses.loss), theta, x, y)
+        if isinstance(program, Program):  # of all chunks of this size
+            programs[count(x)] = program
+        yield program.run(machine, theta, x, y)

@@ -13,17 +13,20 @@ from typing import Any
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.boundary import a_count, a_function, a_path, a_seed, a_vector, checked, instance
 from morsescape.critical.counted import Counted, Evaluations
 from morsescape.critical.curvature import choose
 from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.failures import Callbacks
 from morsescape.critical.negative import leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.errors import ArgumentError, DataError
+from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress
-from morsescape.spectrum.inertia import Inertia, inertia
-from morsescape.store import RunFolder
+from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
+from morsescape.store import RunFolder, made_from
 
 # Steps between two counts, each of which costs some Hessians and factorisations: of trust-region,
 # L-BFGS, and L-BFGS in the metric of a factor or of all eigenpairs.
@@ -33,15 +36,16 @@ _STEPS_BETWEEN, _GRADIENTS, _FACTORED, _SCALED = 10, 300, 100, 40
 class EscapeStatus(Enum):
     """How an escape ended."""
 
-    INDEX_ZERO = "no negative curvature is left: the certified count is 0"
+    INDEX_ZERO = "no negative curvature is left: the count is 0"
     UNDECIDED = (
-        "no certified negative direction is left, but some eigenvalues are too close to zero for "
-        "their sign to be proved"
+        "no direction is left whose curvature is negative beyond the radius, but some eigenvalues "
+        "are too close to zero for their sign to be decided"
     )
     BLOCKED = "negative curvature is left, but no step along it lowers the computed f"
     STEP_LIMIT = "negative curvature is left at the limit of rounds"
     UNBOUNDED = "f seems to have no lower bound: it fell out of sight"
     NOT_FINITE = "f or a derivative is NaN or infinite"
+    FAILED = "stopped where something could not be computed"
 
 
 @dataclass(frozen=True)
@@ -68,11 +72,13 @@ class Escape:
     Attributes:
         theta: the last point, shape (D,).
         trajectory: every accepted step, the start first; the last one carries a count.
-        inertia: the signs at the last point; None where the Hessian is not finite.
+        inertia: the signs at the last point; None where the Hessian is not finite, could not be
+            computed, or is not what a second opinion says.
         status: how it ended.
         evaluations: what it cost.
         seconds: wall-clock time.
         seed: of the starts of the eigenvector searches.
+        reason: what went wrong, empty if nothing did.
     """
 
     theta: Tensor
@@ -82,12 +88,29 @@ class Escape:
     evaluations: Evaluations
     seconds: float
     seed: int
+    reason: str = ""
+
+    @property
+    def verdict(self) -> str:
+        """How it ended, in a sentence that says no more than the inertia does."""
+        how = ""
+        if self.status is EscapeStatus.INDEX_ZERO and self.inertia is not None:
+            how = f" ({_certainty(self.inertia)})"
+        return self.status.value + how + (f" ({self.reason})" if self.reason else "")
+
+    def __repr__(self) -> str:
+        first, last = self.trajectory[0], self.trajectory[-1]
+        return (
+            f"Escape({self.status.name}, negative={first.negative} -> {last.negative}, "
+            f"value={first.value:.8g} -> {last.value:.8g}, "
+            f"theta=<{len(self.theta):,} numbers>, steps={len(self.trajectory) - 1})"
+        )
 
     def __str__(self) -> str:
         first, last = self.trajectory[0], self.trajectory[-1]
         return (
             f"negative {_shown(first.negative)} -> {_shown(last.negative)}, f {first.value:.8g} -> "
-            f"{last.value:.8g} in {len(self.trajectory) - 1} steps: {self.status.value} "
+            f"{last.value:.8g} in {len(self.trajectory) - 1} steps: {self.verdict} "
             f"(|grad f| = {last.grad_norm:.2g}, {self.seconds:.1f} s)"
         )
 
@@ -99,7 +122,7 @@ class Escape:
             for s in counted
         )
         head = "<tr><th>f</th><th>negative</th><th>|grad f|</th><th>after</th></tr>"
-        return f"<table>{head}{rows}</table><p>{self.status.value}</p>"
+        return f"<table>{head}{rows}</table><p>{self.verdict}</p>"
 
     def plot(self, ax: Any = None) -> Any:
         """Draw f along the way, and the counted intervals on a second axis."""
@@ -113,9 +136,11 @@ class Escape:
         counted = [(k, s.negative) for k, s in enumerate(self.trajectory) if s.negative]
         for k, (low, high) in counted:
             other.plot([k, k], [low, high], color="C1", marker="o", markersize=3)
-        other.set_ylabel("negative eigenvalues (certified interval)")
+        how = "not known" if self.inertia is None else _certainty(self.inertia)
+        other.set_ylabel(f"negative eigenvalues ({how})")
         return ax
 
+    @checked(path=a_path())
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save to a folder, with checksums."""
         payload = {
@@ -125,10 +150,13 @@ class Escape:
             "evaluations": asdict(self.evaluations),
             "seconds": self.seconds,
             "seed": self.seed,
+            "reason": self.reason,
         }
         RunFolder(path, {"kind": "escape"}).save("escape", payload, {"theta": self.theta})
 
     @classmethod
+    @checked(path=a_path())
+    @made_from("Escape.save")
     def load(cls, path: str | os.PathLike[str]) -> Escape:
         """Read what `save` wrote.
 
@@ -154,9 +182,15 @@ class Escape:
             evaluations=Evaluations(**saved["evaluations"]),
             seconds=saved["seconds"],
             seed=saved["seed"],
+            reason=saved.get("reason", ""),
         )
 
 
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
+    theta=a_vector("f", finite=True), max_rounds=a_count(1), seed=a_seed(),
+    progress=a_function(3), callback=a_function(2),
+)  # fmt: skip
 def escape(
     f: Objective,
     theta: Float64[Tensor, "D"] | None = None,
@@ -166,13 +200,16 @@ def escape(
     progress: Progress | None = None,
     callback: Callable[[Tensor, EscapeStep], None] | None = None,
 ) -> Escape:
-    """Lower the number of negative eigenvalues to a certified 0 without ever raising f.
+    """Lower the number of negative eigenvalues to 0 without ever raising f.
 
-    Each round counts the signs at the point; moves along directions v with vᵀ Hess f v < 0 proved,
-    by a line search that accepts a lower f only; then goes down, each step accepted only if the
-    computed f falls: at most ten by trust-region; for networks 40 by L-BFGS in the metric |H|,
-    above 1,500 variables 100 in that of H + shift·I, above 12,000 300 without. It ends when the
-    count is a certified 0.
+    Each round counts the signs at the point; moves along directions v in which vᵀ Hess f v is
+    negative beyond all errors, by a line search that accepts a lower f only; then goes down, each
+    step accepted only if the computed f falls: at most ten by trust-region; for networks 40 by
+    L-BFGS in the metric |H|, above 1,500 variables 100 in that of H + shift·I, above 12,000 300
+    without. It ends when the count is 0, proved so where `inertia` proves it.
+
+    What f raises at the start passes, and so does what `progress` and `callback` raise; whatever
+    else goes wrong is said by `status` and `reason`.
 
     Args:
         f: the landscape.
@@ -210,7 +247,9 @@ class _Descent:
         progress: Progress | None,
         callback: Callable[[Tensor, EscapeStep], None] | None,
     ) -> None:
-        self.f, self.seed, self.progress, self.callback = f, seed, progress, callback
+        self.calls = Callbacks()
+        self.f, self.seed, self.reason = f, seed, ""
+        self.progress, self.callback = self.calls.own(progress), self.calls.own(callback)
         self.problem = Counted(f)
         self.trajectory: list[EscapeStep] = []
         self.loop = Loop(
@@ -225,34 +264,39 @@ class _Descent:
 
     def run(self, theta: Tensor, max_rounds: int) -> Escape:
         began = time.perf_counter()
-        point = Point.at(self.problem, theta)
-        self._note(point, "start")
-        signs: Inertia | None = None
-        status = EscapeStatus.STEP_LIMIT
-        for round_ in range(max_rounds + 1):
-            signs = self._count(point)
-            ended = _ended(signs)
-            if ended is not None or round_ == max_rounds:
-                status = ended or status
-                break
-            assert signs is not None
-            following, stop = self._round(point, signs, self.seed + round_)
-            if following is point:
-                status = EscapeStatus.BLOCKED
-                break
-            point = following
-            if stop is Stop.UNBOUNDED:
-                signs, status = self._count(point), EscapeStatus.UNBOUNDED
-                break
+        self._note(Point.at(self.problem, theta), "start")
+        try:
+            signs, status = self._rounds(self.latest, max_rounds)
+        except Exception as error:
+            self.reason = self.calls.caught(error)
+            signs, status = None, EscapeStatus.FAILED
         return Escape(
-            theta=point.theta,
+            theta=self.latest.theta,
             trajectory=tuple(self.trajectory),
             inertia=signs,
             status=status,
             evaluations=self.problem.evaluations,
             seconds=time.perf_counter() - began,
             seed=self.seed,
+            reason=self.reason,
         )
+
+    def _rounds(self, point: Point, most: int) -> tuple[Inertia | None, EscapeStatus]:
+        """Count, leave, go down; ends at the latest point."""
+        for round_ in range(most + 1):
+            signs = self._count(point)
+            ended = _ended(signs)
+            if self.reason or ended is not None or round_ == most:
+                failed = EscapeStatus.FAILED if self.reason else None
+                return signs, failed or ended or EscapeStatus.STEP_LIMIT
+            assert signs is not None
+            following, stop = self._round(point, signs, self.seed + round_)
+            if following is point:
+                return signs, EscapeStatus.BLOCKED
+            point = following
+            if stop is Stop.UNBOUNDED:
+                break
+        return self._count(point), EscapeStatus.UNBOUNDED
 
     def _round(self, point: Point, signs: Inertia, seed: int) -> tuple[Point, Stop]:
         """Along negative curvature, then down."""
@@ -278,6 +322,9 @@ class _Descent:
         hessian = self.problem.enclosed_hessian(point.theta)
         if not hessian.finite or not abs(point.value) < float("inf"):
             return None
+        self.reason = second_opinion(self.f, point.theta, hessian)
+        if self.reason:
+            return None
         method = "eigh" if self.f.dim <= DENSE else "ldl"
         signs = inertia(self.f, point.theta, hessian=hessian, method=method, progress=self.progress)
         last = self.trajectory[-1]
@@ -285,6 +332,7 @@ class _Descent:
         return signs
 
     def _note(self, point: Point, move: str) -> None:
+        self.latest = point
         step = EscapeStep(point.value, point.norm, None, move)
         self.trajectory.append(step)
         if self.callback is not None:
@@ -297,6 +345,15 @@ def _ended(signs: Inertia | None) -> EscapeStatus | None:
     if signs.negative == (0, 0):
         return EscapeStatus.INDEX_ZERO
     return EscapeStatus.UNDECIDED if signs.negative[0] == 0 else None
+
+
+def _certainty(signs: Inertia) -> str:
+    """How sure the count of negative eigenvalues is."""
+    if signs.status is InertiaStatus.ESTIMATE:
+        return f"an estimate, not proved: {signs.estimate}"
+    if signs.kinks:
+        return "of one smooth piece of f: a branch is within rounding of its threshold"
+    return "proved"
 
 
 def _check(f: Objective, theta: Tensor, max_rounds: int) -> None:

@@ -6,28 +6,43 @@ import math
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from numbers import Integral
+from typing import Any
 
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.critical.certificate import Certificate
-from morsescape.critical.certify import certify
+from morsescape.boundary import (
+    a_count,
+    a_function,
+    a_number,
+    a_seed,
+    a_vector,
+    checked,
+    choice,
+    instance,
+)
+from morsescape.critical.certificate import Certificate, CertificateStatus
+from morsescape.critical.certify import certify_with
 from morsescape.critical.counted import Counted
 from morsescape.critical.curvature import choose
 from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.enclosure import sharp_gradient
+from morsescape.critical.failures import Callbacks
 from morsescape.critical.negative import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
+from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 
 Callback = Callable[[Tensor, float, float], None]
+Found = tuple[Point, Inertia | None, Certificate, SearchStatus]
 
 TARGETS = ("minimum", "nearest")
 METHODS = ("auto", "lbfgs", "scaled-lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
@@ -38,6 +53,12 @@ _QUASI = {"lbfgs": lbfgs, "scaled-lbfgs": scaled_lbfgs}
 _REFINEMENTS = 10
 
 
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
+    theta=a_vector("f", finite=True), target=choice(TARGETS), method=choice(METHODS),
+    tol=a_number(above=0), max_steps=a_count(1, words="a positive number"), seed=a_seed(),
+    progress=a_function(3), callback=a_function(3),
+)  # fmt: skip
 def find_critical_point(
     f: Objective,
     theta: Float64[Tensor, "D"] | None = None,
@@ -50,11 +71,11 @@ def find_critical_point(
     progress: Progress | None = None,
     callback: Callback | None = None,
 ) -> CriticalPoint:
-    """A critical point of f reached from θ, with its certified index and a certificate.
+    """A critical point of f reached from θ, with its index and a certificate that says how sure.
 
-    With target "minimum" f falls until ‖∇f‖ ≤ tol; a critical point with certified negative
-    curvature is left along it and the search goes on. With "nearest" ‖∇f‖ falls instead, towards
-    a critical point of any index.
+    With target "minimum" f falls until ‖∇f‖ ≤ tol; a critical point with curvature that is negative
+    beyond all errors is left along it and the search goes on. With "nearest" ‖∇f‖ falls instead,
+    towards a critical point of any index.
 
     ============== ============================================================================
     method         step
@@ -89,12 +110,13 @@ def find_critical_point(
             interrupted search, keep θ and start from it.
 
     Returns:
-        The point, whatever came of the search; `status` says what. A search that does not converge
-        does not raise.
+        The point, whatever came of the search; `status` says what. A search that does not converge,
+        or in which something cannot be computed, does not raise. What f raises at the start passes,
+        and so does what `progress` and `callback` raise.
 
     Raises:
         ArgumentError: an unknown target or method, a point of the wrong shape or not finite, a
-            tolerance or limit that is not positive.
+            tolerance or limit that is not positive, a limit that is no integer.
 
     Source:
         Conn, Gould & Toint, Trust-Region Methods (2000); Dauphin et al. (2014), saddle-free Newton;
@@ -129,12 +151,24 @@ class _Search:
     steps: int = 0
     first_norm: float = math.nan
     refined: Point | None = None  # where Newton steps gained nothing any more
+    reason: str = ""  # what went wrong
 
     def run(self, theta: Tensor) -> CriticalPoint:
         began = time.perf_counter()
+        self.calls = Callbacks()
+        self.callback, self.progress = self.calls.own(self.callback), self.calls.own(self.progress)
         self.problem = Counted(self.f)
-        point = Point.at(self.problem, theta)
-        self.first_norm = point.norm
+        self.latest = Point.at(self.problem, theta)
+        self.first_norm = self.latest.norm
+        try:
+            found = self._rounds(self.latest)
+        except Exception as error:
+            self.reason = self.calls.caught(error)
+            found = self.latest, *self._judge(self.latest), SearchStatus.FAILED
+        return self._result(*found, time.perf_counter() - began)
+
+    def _rounds(self, point: Point) -> Found:
+        """Down, and on from every saddle that can be left."""
         for round_ in range(_ROUNDS):
             point, stop = self._search(point)
             if stop is Stop.CONVERGED:
@@ -150,15 +184,15 @@ class _Search:
                 break
             following = leave(self.problem, point, directions)
             if following is None:
-                return self._result(
-                    point, signs, certificate, SearchStatus.INDEX_LEFT, time.perf_counter() - began
-                )
+                return point, signs, certificate, SearchStatus.INDEX_LEFT
             point = following
             self._after_step(point)
+        return point, signs, certificate, self._status(point, stop, certificate)
+
+    def _status(self, point: Point, stop: Stop, certificate: Certificate) -> SearchStatus:
         status = diagnose(self.problem, point, stop, certificate, self.seed)
-        if status is SearchStatus.DEGENERATE and _vanishes(self.problem, point):
-            status = SearchStatus.FLAT
-        return self._result(point, signs, certificate, status, time.perf_counter() - began)
+        flat = status is SearchStatus.DEGENERATE and _vanishes(self.problem, point)
+        return SearchStatus.FLAT if flat else status
 
     def _search(self, point: Point) -> tuple[Point, Stop]:
         """Down to ‖∇f‖ ≤ tol, or to what ends it."""
@@ -194,6 +228,7 @@ class _Search:
 
     def _after_step(self, point: Point) -> None:
         self.steps += 1
+        self.latest = point
         if self.callback is not None:
             self.callback(point.theta, point.value, point.norm)
         if self.progress is not None and self.first_norm > self.tol:
@@ -241,16 +276,27 @@ class _Search:
         return following
 
     def _judge(self, point: Point) -> tuple[Inertia | None, Certificate]:
-        """The signs of the curvatures, and the certificate, from one enclosed Hessian."""
-        hessian = self.problem.enclosed_hessian(point.theta)
-        method = "eigh" if self.f.dim <= DENSE else "ldl"
-        signs = None
+        """The signs of the curvatures, and the certificate; what cannot be judged is said there."""
+        try:
+            return self._judged(point)
+        except Exception as error:
+            why = self.calls.caught(error)
+        self.reason = self.reason or why
+        undecided = CertificateStatus.UNDECIDED
+        return None, Certificate.unknown(undecided, self.f.dim, point.norm, why)
+
+    def _judged(self, point: Point) -> tuple[Inertia | None, Certificate]:
+        """Both from one enclosed Hessian, of which a second opinion is heard."""
+        theta, signs, doubt = point.theta, None, ""
+        hessian = self.problem.enclosed_hessian(theta)
         if hessian.finite and math.isfinite(point.value):
-            signs = inertia(
-                self.f, point.theta, method=method, hessian=hessian, progress=self.progress
-            )
-        certificate = certify(self.f, point.theta, tol=self.tol, hessian=hessian, seed=self.seed)
-        return signs, certificate
+            doubt = second_opinion(self.f, theta, hessian)
+            if not doubt:
+                method = "eigh" if self.f.dim <= DENSE else "ldl"
+                signs = inertia(
+                    self.f, theta, method=method, hessian=hessian, progress=self.progress
+                )
+        return signs, certify_with(self.f, theta, hessian, doubt, tol=self.tol, seed=self.seed)
 
     def _directions(self, point: Point, signs: Inertia, round_: int) -> Directions:
         return negative_directions(
@@ -278,6 +324,7 @@ class _Search:
             method=self.method,
             target=self.target,
             seed=self.seed,
+            reason=self.reason or self.problem.failure,
         )
 
 
@@ -315,3 +362,16 @@ def _check(
             raise ArgumentError(
                 name, expected="a positive number", got=number, cure="leave it at its default"
             )
+    check_whole("max_steps", max_steps)
+
+
+def check_whole(name: str, number: Any) -> None:
+    """Refuse a number of steps that is not one.
+
+    Raises:
+        ArgumentError: it is no integer.
+    """
+    if not isinstance(number, Integral):
+        raise ArgumentError(
+            name, expected="a whole number", got=repr(number), cure="leave it at its default"
+        )

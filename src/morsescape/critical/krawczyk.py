@@ -23,8 +23,10 @@ import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
+from torch.autograd import functional
 from torch.func import grad, jacfwd
 
+from morsescape.boundary import a_count, a_number, a_vector, checked, instance
 from morsescape.errors import ArgumentError
 from morsescape.hessian.balls import NoErrorRule
 from morsescape.hessian.program import NotTraceable, record
@@ -63,11 +65,17 @@ class IntervalProof:
     reason: str = ""
 
     def __str__(self) -> str:
+        if self.status is ProofStatus.NOT_PROVED and self.reason:
+            return f"not proved: {self.reason}"
         if self.status is not ProofStatus.PROVED:
             return self.status.value + (f" ({self.reason})" if self.reason else "")
         return f"{self.status.value}: index {self.index}, within {self.distance:.2g}"
 
 
+@checked(
+    f=instance(Objective, "ms.Objective.from_function(fn, dim) makes one"), theta=a_vector("f"),
+    radius=a_number(above=0), bits=a_count(2, most=2**20),
+)  # fmt: skip
 def krawczyk(
     f: Objective, theta: Float64[Tensor, "D"], *, radius: float | None = None, bits: int = _BITS
 ) -> IntervalProof:
@@ -116,8 +124,14 @@ class _Box:
         assert f._function is not None
         self.arb, self.f, self.theta, self.dim = arb, f, theta, f.dim
         self.machine = arb.ArbMachine()
-        self.slope = record(grad(f._function), theta)
-        self.curvature = record(jacfwd(grad(f._function)), theta)
+        # The value is followed too: its operations must be known, or what has no derivative in
+        # torch would pass for a constant.
+        fn = f._function
+        try:
+            self.slope = record(lambda v: (grad(fn)(v), fn(v)), theta)
+            self.curvature = record(jacfwd(grad(fn)), theta)
+        except RuntimeError as error:  # what torch.func cannot differentiate
+            raise NotTraceable(str(error).strip().split("\n")[0][:120]) from error
         self.centre = arb.balls(theta)
 
     def prove(self, radius: float | None) -> IntervalProof:
@@ -127,8 +141,12 @@ class _Box:
             return IntervalProof(ProofStatus.SINGULAR, math.inf, math.inf, None)
         conditioner = self.arb.balls(inverse)
         ridge = self.arb.balls(torch.full_like(self.theta, 2 * self.f.l2))
-        gradient = self.arb.balls(self.slope.run(self.machine, self.centre))
-        newton = -(conditioner @ (gradient + ridge * self.centre))
+        slope, _ = self.slope.run(self.machine, self.centre)
+        gradient = self.arb.balls(slope) + ridge * self.centre
+        at_point = self._hessian_on(self.centre, ridge)
+        if why := _contradiction(self.f, self.theta, gradient, at_point):
+            return IntervalProof(ProofStatus.NOT_PROVED, math.inf, math.inf, None, why)
+        newton = -(conditioner @ gradient)
         step = max(_upper(abs(x)) for x in newton)
         floor = 4 * torch.finfo(torch.float64).eps * max(1.0, float(self.theta.abs().max()))
         radii = [radius] if radius is not None else [w * max(step, floor) for w in _WIDTHS]
@@ -150,10 +168,7 @@ class _Box:
         import flint
 
         interval = flint.arb(0, r)
-        box = self.centre + interval
-        hessian = self.arb.balls(self.curvature.run(self.machine, box)).copy()
-        for k in range(self.dim):
-            hessian[k, k] = hessian[k, k] + ridge[k]
+        hessian = self._hessian_on(self.centre + interval, ridge)
         contraction = -(conditioner @ hessian)
         for k in range(self.dim):
             contraction[k, k] = contraction[k, k] + 1
@@ -167,6 +182,12 @@ class _Box:
             return None
         return IntervalProof(ProofStatus.PROVED, r, reach, index)
 
+    def _hessian_on(self, box: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+        hessian = self.arb.balls(self.curvature.run(self.machine, box)).copy()
+        for k in range(self.dim):
+            hessian[k, k] = hessian[k, k] + ridge[k]
+        return hessian
+
     def _index(self, hessian: np.ndarray, point: Tensor) -> int | None:
         vectors = self.arb.balls(torch.linalg.eigh(point).eigenvectors)
         congruent = vectors.T @ hessian @ vectors
@@ -178,6 +199,50 @@ class _Box:
                 return None
             negative += int(centre < 0)
         return negative
+
+
+_STEPS = [10.0**-k for k in range(1, 10)]
+_CLOSE, _ROUGH = 1e-6, 1e-3  # of rounding, of difference quotients; relative
+
+
+def _contradiction(f: Objective, theta: Tensor, gradient: np.ndarray, hessian: np.ndarray) -> str:
+    """What autograd and differences of f say against the enclosures at θ; empty if nothing.
+
+    It proves nothing, but shares no code with the program: a program that is not f, or an f whose
+    derivative is not the one that torch computes (a detached part, a custom function), shows.
+    """
+    g, h = (torch.tensor(_middles(x), dtype=torch.float64) for x in (gradient, hessian))
+    if not bool(g.isfinite().all() and h.isfinite().all()):
+        return "the enclosures at the point are not finite"
+    generator = torch.Generator().manual_seed(0)
+    v = torch.randn(len(theta), generator=generator, dtype=torch.float64)
+    v = v / v.norm()
+    scale = float(h.abs().max())
+    reach = scale * (1 + float(theta.abs().max())) + float(g.abs().max())
+    point = theta.detach().clone().requires_grad_()
+    found, product = _double_backward(f, point, v)
+    if not float((found - g).abs().max()) <= _CLOSE * reach:
+        return "autograd finds another gradient than the enclosure"
+    if not float((product - h @ v).abs().max()) <= _CLOSE * scale:
+        return "autograd finds another Hessian than the enclosure"
+    ends = [(s, f.value(theta + s * v), f.value(theta - s * v)) for s in _STEPS]
+    slope, bend, middle = float(g @ v), float(v @ h @ v), f.value(theta)
+    if not any(abs((a - b) / (2 * s) - slope) <= _ROUGH * reach for s, a, b in ends):
+        return "differences of f(θ) are not the gradient that torch computes"
+    if not any(abs((a - 2 * middle + b) / s**2 - bend) <= 0.05 * scale for s, a, b in ends):
+        return "second differences of f(θ) are not the Hessian that torch computes"
+    return ""
+
+
+def _double_backward(f: Objective, point: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
+    assert f._function is not None
+    (found,) = torch.autograd.grad(f._function(point), point)
+    _, product = functional.hvp(f._function, point.detach(), v)
+    return found + 2 * f.l2 * point.detach(), product + 2 * f.l2 * v
+
+
+def _middles(x: np.ndarray) -> Any:
+    return np.vectorize(lambda ball: float(ball.mid()))(x)
 
 
 def _upper(x: Any) -> float:

@@ -10,11 +10,12 @@ from typing import Any
 
 from torch import Tensor
 
-from morsescape.critical.certificate import Certificate
+from morsescape.boundary import a_path, checked
+from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.counted import Evaluations
 from morsescape.errors import ArgumentError, DataError
 from morsescape.spectrum.inertia import Inertia
-from morsescape.store import RunFolder
+from morsescape.store import RunFolder, made_from
 
 
 class SearchStatus(Enum):
@@ -27,10 +28,7 @@ class SearchStatus(Enum):
         "eigenvalues of the Hessian cannot be told from zero, so that none is proved to be there"
     )
     FLAT = "f is flat here: the gradient and the Hessian are zero"
-    UNDECIDED = (
-        "the gradient is below tol, but no critical point could be shown to be near: the curvature "
-        "is too small, or varies too much, for a bound"
-    )
+    UNDECIDED = "the gradient is below tol, but no critical point could be shown to be near"
     GRADIENT_FLAT = (
         "stopped where the gradient is nearly in the kernel of the Hessian: not a critical point"
     )
@@ -44,7 +42,10 @@ class SearchStatus(Enum):
         "the gradient is below tol, but the model is not twice differentiable everywhere: a "
         "critical point of one smooth piece, perhaps"
     )
-    INDEX_LEFT = "at a critical point of index 1 or more, which no step could leave"
+    INDEX_LEFT = (
+        "the gradient is below tol and there is negative curvature, but no step along it lowers f"
+    )
+    FAILED = "stopped where something could not be computed"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,7 +56,8 @@ class CriticalPoint:
         theta: the last and best point, shape (D,).
         value: f(θ).
         grad_norm: ‖∇f(θ)‖.
-        inertia: signs of the eigenvalues of Hess f(θ); None where it is not finite.
+        inertia: signs of the eigenvalues of Hess f(θ); None where it is not finite, could not be
+            computed, or is not what a second opinion says.
         certificate: whether there is a critical point near θ, and of which index.
         status: how the search ended; only MINIMUM and SADDLE say that there is a nondegenerate
             critical point, with the certainty that `certificate` states.
@@ -65,6 +67,7 @@ class CriticalPoint:
         method: how it was found.
         target: "minimum" or "nearest".
         seed: of everything that was drawn at random.
+        reason: what went wrong on the way, empty if nothing did.
     """
 
     theta: Tensor
@@ -79,6 +82,7 @@ class CriticalPoint:
     method: str
     target: str
     seed: int
+    reason: str = ""
 
     @property
     def index(self) -> int | None:
@@ -93,13 +97,32 @@ class CriticalPoint:
     def _fell(self) -> bool:
         return self.status is SearchStatus.UNBOUNDED
 
-    def __str__(self) -> str:
+    @property
+    def verdict(self) -> str:
+        """How the search ended, in a sentence that says no more than the certificate does."""
+        if self.status in (SearchStatus.MINIMUM, SearchStatus.SADDLE):
+            proved = self.certificate.status is CertificateStatus.PROVED
+            return self.status.value + ("" if proved else ", likely but not proved")
+        nearby = self.certificate.reason if self.status is SearchStatus.UNDECIDED else ""
+        why = "; ".join(dict.fromkeys(filter(None, (nearby, self.reason))))
+        return self.status.value + (f" ({why})" if why else "")
+
+    @property
+    def conclusion(self) -> str:
+        """What was found and how sure it is, without what it cost."""
         index = f"index {self.index}" if self.index is not None else "index unknown"
-        proof = "" if self._fell else f"[{self.certificate.status.name.lower()}] "
+        proof = "" if self._fell else f" [{self.certificate.status.name.lower()}]"
+        numbers = f"f = {self.value:.10g}, |grad f| = {self.grad_norm:.2g}, {index}"
+        return f"{numbers}: {self.verdict}{proof}"
+
+    def __str__(self) -> str:
+        return f"{self.conclusion} ({self.method}, {self.steps} steps, {self.seconds:.1f} s)"
+
+    def __repr__(self) -> str:
         return (
-            f"f = {self.value:.10g}, |grad f| = {self.grad_norm:.2g}, {index}: "
-            f"{self.status.value} {proof}"
-            f"({self.method}, {self.steps} steps, {self.seconds:.1f} s)"
+            f"CriticalPoint({self.status.name}, index={self.index}, value={self.value:.10g}, "
+            f"grad_norm={self.grad_norm:.2g}, certificate={self.certificate.status.name}, "
+            f"theta=<{len(self.theta):,} numbers>, steps={self.steps})"
         )
 
     def _repr_html_(self) -> str:
@@ -107,13 +130,14 @@ class CriticalPoint:
             "f": f"{self.value:.12g}",
             "|grad f|": f"{self.grad_norm:.3g}",
             "index": "unknown" if self.index is None else str(self.index),
-            "status": self.status.value,
+            "status": self.verdict,
             "certificate": str(self.certificate),
             "cost": f"{self.evaluations}; {self.seconds:.1f} s",
         }
         cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
         return f"<table>{cells}</table>"
 
+    @checked(path=a_path())
     def save(self, path: str | os.PathLike[str]) -> None:
         """Save to a folder: numbers as JSON, θ as safetensors, with checksums.
 
@@ -123,6 +147,8 @@ class CriticalPoint:
         RunFolder(path, _SETTINGS).save("critical-point", self.to_json(), {"theta": self.theta})
 
     @classmethod
+    @checked(path=a_path())
+    @made_from("CriticalPoint.save")
     def load(cls, path: str | os.PathLike[str]) -> CriticalPoint:
         """Read what `save` wrote.
 
@@ -148,19 +174,22 @@ class CriticalPoint:
             "inertia": None if self.inertia is None else self.inertia.to_json(),
             "certificate": self.certificate.to_json(),
             "status": self.status.name,
+            "reason": self.reason,
             "evaluations": asdict(self.evaluations),
         }
 
     @classmethod
+    @made_from("CriticalPoint.to_json")
     def from_json(cls, values: dict[str, Any], theta: Tensor) -> CriticalPoint:
         """From what `to_json` gave, and θ."""
-        signs = values["inertia"]
+        signs, reason = values["inertia"], values.get("reason", "")
         return cls(
             theta=theta,
             inertia=None if signs is None else Inertia.from_json(signs),
             certificate=Certificate.from_json(values["certificate"]),
             status=SearchStatus[values["status"]],
             evaluations=Evaluations(**values["evaluations"]),
+            reason=reason,
             **{name: values[name] for name in _PLAIN},
         )
 

@@ -33,9 +33,11 @@ from jaxtyping import Float64
 from torch import Tensor
 from torch.func import grad, jvp
 
+from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, instance
 from morsescape.critical.counted import Counted, Evaluations
 from morsescape.critical.curvature import Dense
 from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.failures import described
 from morsescape.critical.sizes import DENSE
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
@@ -43,6 +45,7 @@ from morsescape.objective import Objective
 _LARGEST = 12  # directions of the near-null space that are looked at: 78 Hessian products
 _DRAWS = 200
 _B = 1.0  # their constant B; a draw below the threshold is repeated, so it costs draws only
+_CUBIC_STEPS = 500  # in all rounds; where f has kinks they would go on for ever
 _TRIES = 40  # doublings of an L that turned out too small
 
 
@@ -57,6 +60,7 @@ class ThirdOrderStatus(Enum):
     NOT_SECOND_ORDER = "stopped short of the gradient and curvature conditions"
     UNBOUNDED = "f seems to have no lower bound: it fell out of sight"
     NOT_FINITE = "f or a derivative is NaN or infinite"
+    FAILED = "stopped where something could not be computed"
 
 
 @dataclass(frozen=True)
@@ -99,6 +103,7 @@ class ThirdOrderPoint:
         third: how many products T(u, v, ·) were computed.
         seconds: wall-clock time.
         seed: of the draws.
+        reason: what went wrong, empty if nothing did.
     """
 
     theta: Tensor
@@ -115,15 +120,28 @@ class ThirdOrderPoint:
     third: int
     seconds: float
     seed: int
+    reason: str = ""
+
+    def __repr__(self) -> str:
+        return (
+            f"ThirdOrderPoint({self.status.name}, value={self.value:.8g}, "
+            f"grad_norm={self.grad_norm:.2g}, lowest={self.lowest:.2g}, nullity={self.nullity}, "
+            f"theta=<{len(self.theta):,} numbers>, steps={len(self.steps)})"
+        )
 
     def __str__(self) -> str:
         return (
             f"f = {self.value:.8g}, |grad f| = {self.grad_norm:.2g}, lowest curvature "
             f"{self.lowest:.2g}, nullity {self.nullity}, |T| on it {self.tensor_norm:.2g}: "
-            f"{self.status.value}"
+            f"{self.status.value}" + (f" ({self.reason})" if self.reason else "")
         )
 
 
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), theta=a_vector("f"),
+    lipschitz=a_number(above=0), tol=a_number(above=0), curvature_tol=a_number(above=0),
+    tensor_tol=a_number(above=0), max_rounds=a_count(1, words="a positive number"), seed=a_seed(),
+)  # fmt: skip
 def third_order_minimum(
     f: Objective,
     theta: Float64[Tensor, "D"],
@@ -141,6 +159,9 @@ def third_order_minimum(
     n(n+1)/2 products T(u,v,·), each of the price of about two Hessian products. With λ > 0 the
     Hessian at a minimum of a network has no kernel, and nothing is left to do; it matters at λ = 0
     and at degenerate points such as units that are all zero.
+
+    At most 500 cubic steps are taken in all. What f raises at the start passes; whatever else goes
+    wrong is said by `status` and `reason`.
 
     Args:
         f: the landscape.
@@ -205,22 +226,31 @@ class _ThirdOrder:
         self.generator = torch.Generator().manual_seed(seed)
         self.seed, self.third = seed, 0
         self.steps: list[ThirdOrderStep] = []
+        self.left, self.reason = _CUBIC_STEPS, ""
 
     def run(self, theta: Tensor, max_rounds: int) -> ThirdOrderPoint:
         self.began = time.perf_counter()
-        point = Point.at(self.problem, theta)
+        self.latest = Point.at(self.problem, theta)
+        try:
+            return self._rounds(self.latest, max_rounds)
+        except Exception as error:
+            self.reason = described(error)
+            return self._result(self.latest, None, ThirdOrderStatus.FAILED)
+
+    def _rounds(self, point: Point, max_rounds: int) -> ThirdOrderPoint:
         if not math.isfinite(point.value) or not bool(point.gradient.isfinite().all()):
             return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
         for _ in range(max_rounds):
-            point, stop = self._cubic(point)
+            self.latest, stop = self._cubic(point)
+            point = self.latest
             if stop is Stop.UNBOUNDED:
                 return self._result(point, None, ThirdOrderStatus.UNBOUNDED)
             if not self._finite(point):
                 return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
-            moved = self._third_order(point)
+            moved = self._third_order(point) if self.left else None
             if moved is None:
                 break
-            point = moved
+            self.latest = point = moved
         if not self._finite(point):
             return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
         eigen = torch.linalg.eigh(self.problem.hessian(point.theta))
@@ -232,14 +262,19 @@ class _ThirdOrder:
     def _cubic(self, point: Point) -> tuple[Point, Stop]:
         if point.norm <= self.tol:
             return point, Stop.CONVERGED
-        loop = Loop(self.problem, Dense(self.problem), "cubic", self.tol, 500, strict=True)
+        loop = Loop(self.problem, Dense(self.problem), "cubic", self.tol, self.left, strict=True)
+        loop.hook = self._note
         after, stop = loop.run(point)
+        self.left -= loop.steps
         if loop.steps:
             fall = point.value - after.value
             assert fall > 0, "the loop accepts only steps on which f falls"
             kind = f"cubic, {loop.steps} times"
             self.steps.append(ThirdOrderStep(kind, after.value, fall, 0.0, 0.0, self.f.dim))
         return after, stop
+
+    def _note(self, point: Point) -> None:
+        self.latest = point
 
     def _third_order(self, point: Point) -> Point | None:
         """One random step in the competitive subspace; None if there is none to take."""
@@ -352,6 +387,7 @@ class _ThirdOrder:
             third=self.third,
             seconds=time.perf_counter() - self.began,
             seed=self.seed,
+            reason=self.reason or self.problem.failure,
         )
 
 

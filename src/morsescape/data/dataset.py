@@ -8,9 +8,16 @@ import torch
 from jaxtyping import Float64, Int64
 from torch import Tensor
 
+from morsescape.boundary import a_count, a_tensor, a_text, an_integer, checked
 from morsescape.errors import ArgumentError
 
 
+@checked(
+    name=a_text(),
+    x=a_tensor("float64 images of shape (n, 1, h, w)"),
+    y=a_tensor("int64 labels of shape (n,)"),
+    classes=a_count(1),
+)
 @dataclass(frozen=True, eq=False)
 class Dataset:
     """Images x with labels y, checked once, when they are put together.
@@ -56,6 +63,7 @@ class Dataset:
         """Height and width of one image, in pixels."""
         return self.x.shape[2], self.x.shape[3]
 
+    @checked(samples=an_integer())
     def first(self, samples: int) -> Dataset:
         """The first `samples` samples, as views into the same memory.
 

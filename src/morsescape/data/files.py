@@ -77,7 +77,12 @@ def read(source: Source, stem: str, root: Path | None, mirror: str | None) -> np
 def user_root(root: str | os.PathLike[str] | None) -> Path | None:
     """The folder that the user named, by argument or else by the environment; None for neither."""
     named = root or os.environ.get(ROOT_VARIABLE)
-    return Path(named).expanduser() if named else None
+    if not named:
+        return None
+    try:
+        return Path(named).expanduser()
+    except RuntimeError:  # "~name" of nobody here: a folder of that name, then
+        return Path(named)
 
 
 def cache_folder() -> Path:
@@ -98,7 +103,8 @@ def download(stem: str, folder: Path, mirror: str) -> Path:
     fetcher = pooch.create(path=folder, base_url=mirror, registry={name: None})
     try:
         return Path(fetcher.fetch(name))
-    except OSError as error:  # requests' errors are OSErrors too
+    # Errors of requests are OSErrors too; an address of no known protocol is a ValueError.
+    except (OSError, ValueError) as error:
         raise DataError(
             name,
             expected=f"a download from {mirror} into {folder}",
@@ -110,7 +116,8 @@ def download(stem: str, folder: Path, mirror: str) -> Path:
 
 def _existing(folder: Path, stem: str) -> Path | None:
     candidates = (folder / stem, folder / f"{stem}.gz")
-    return next((path for path in candidates if path.is_file()), None)
+    # Not Path.is_file, which raises for a name that is too long.
+    return next((path for path in candidates if os.path.isfile(path)), None)  # noqa: PTH113
 
 
 def _given(folder: Path, stem: str) -> Path:
@@ -119,7 +126,7 @@ def _given(folder: Path, stem: str) -> Path:
         raise DataError(
             str(folder),
             expected=f"the file {stem} or {stem}.gz",
-            got="neither" if folder.is_dir() else "no such folder",
+            got="neither" if os.path.isdir(folder) else "no such folder",  # noqa: PTH112
             cure="name the folder above MNIST/raw and FashionMNIST/raw, or name none "
             f"(no --root, {ROOT_VARIABLE} unset) to use the cache and the mirrors",
         )

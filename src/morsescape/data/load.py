@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from sklearn.datasets import load_digits
 
+from morsescape.boundary import a_boolean, a_count, a_path, a_text, checked, choice
 from morsescape.data import files
 from morsescape.data.dataset import Dataset
 from morsescape.errors import ArgumentError
@@ -15,6 +16,10 @@ from morsescape.errors import ArgumentError
 NAMES = ("digits", "mnist", "fashion-mnist")
 
 
+@checked(
+    name=choice(NAMES), root=a_path(), train=a_boolean(), samples=a_count(1),
+    mirror=a_text('an address'),
+)  # fmt: skip
 def load(
     name: str,
     root: str | os.PathLike[str] | None = None,
@@ -54,10 +59,6 @@ def load(
         >>> load("digits", samples=100).x.shape
         torch.Size([100, 1, 8, 8])
     """
-    if name not in NAMES:
-        raise ArgumentError(
-            "data", expected=" | ".join(NAMES), got=repr(name), cure="choose one of these names"
-        )
     data = _digits(train) if name == "digits" else _idx_pair(name, root, train, mirror)
     return data if samples is None else data.first(samples)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from morsescape.boundary import a_number, a_text, checked, named
 from morsescape.errors import ArgumentError, MorsescapeError
 from morsescape.experiments.task import Outcome, Results, Task, TaskError, answer, outcome, packed
 from morsescape.progress import Progress
@@ -19,6 +20,9 @@ if TYPE_CHECKING:
     from distributed import Client
 
 
+@checked(
+    address=named("--scheduler", a_text('an address, "tcp://HOST:8786"')), timeout=a_number(above=0)
+)
 @dataclass(frozen=True)
 class DaskCluster:
     """The workers of the Dask scheduler at an address; needs the package `distributed`.

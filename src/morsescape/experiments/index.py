@@ -13,13 +13,22 @@ import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
+from morsescape.boundary import (
+    a_boolean,
+    a_count,
+    a_function,
+    a_seed,
+    checked,
+    choice,
+    instance,
+    option,
+)
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import (
     Point,
     PointSettings,
     accuracy,
-    check_name,
     load_data,
     make_point,
 )
@@ -33,6 +42,10 @@ from morsescape.store import RunFolder, versions
 RAW = ("float32", "float64")
 
 
+@checked(
+    option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
+    runs=a_count(1), raw=a_boolean(), method=choice(METHODS),
+)  # fmt: skip
 @dataclass(frozen=True)
 class IndexSettings:
     """What to count, and how often.
@@ -57,17 +70,6 @@ class IndexSettings:
     runs: int = 10
     raw: bool = True
     method: str = "ldl"
-
-    def __post_init__(self) -> None:
-        for name, least in (("runs", 1), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ArgumentError(
-                    f"--{name}",
-                    expected=f"{least} or more",
-                    got=getattr(self, name),
-                    cure="pass a larger number",
-                )
-        check_name("method", self.method, METHODS)
 
     @property
     def seeds(self) -> range:
@@ -130,8 +132,7 @@ class IndexResult:
         """The object that `index --json` writes."""
         point, first = self.settings.point, self.runs[0] if self.runs else {}
         own = point.objective is not None
-        settings = asdict(self.settings)
-        del settings["point"]["root"]  # the same results from any folder
+        settings = asdict(self.settings) | {"point": point.to_json()}
         return {
             "net": None if own else point.net,
             "data": None if own else point.data,
@@ -149,6 +150,11 @@ class IndexResult:
         }
 
 
+@checked(
+    settings=instance(IndexSettings, "IndexSettings(PointSettings(...)) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    progress=a_function(3), notice=a_function(1), finished=a_function(1),
+)  # fmt: skip
 def run_index(
     settings: IndexSettings,
     folder: RunFolder | None = None,
@@ -193,6 +199,10 @@ def run_index(
     return result
 
 
+@checked(
+    settings=instance(IndexSettings, "IndexSettings(PointSettings(...)) makes one"),
+    seed=a_seed(), dataset=instance(Dataset, "data.load(...) gives one"), progress=a_function(3),
+)  # fmt: skip
 def index_run(
     settings: IndexSettings,
     seed: int,

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from morsescape.boundary import a_count, a_seed, checked
 from morsescape.critical import Certificate, certify
-from morsescape.errors import ArgumentError
 from morsescape.experiments.task import Outcome
 from morsescape.objective import Objective
 from morsescape.progress import Progress
@@ -29,6 +29,7 @@ _PLACES = 5  # starts at which the Hessian is compared
 _SHOWN = 60  # steps at which the distance is kept
 
 
+@checked(points=a_count(10), starts=a_count(2), steps=a_count(10_000), seed=a_seed())
 @dataclass(frozen=True)
 class LinearSettings:
     """Which points, and how often and how long to descend.
@@ -52,14 +53,6 @@ class LinearSettings:
     starts: int = 20
     steps: int = 50_000
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        for name, least in (("points", 10), ("starts", 2), ("steps", 10_000), ("seed", 0)):
-            if getattr(self, name) < least:
-                raise ArgumentError(
-                    name, expected=f"{least} or more", got=getattr(self, name),
-                    cure="pass a larger number",
-                )  # fmt: skip
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on: the settings of its `RunFolder`."""

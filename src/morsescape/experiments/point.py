@@ -11,6 +11,17 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from morsescape.boundary import (
+    a_count,
+    a_device,
+    a_number,
+    a_path,
+    a_text,
+    checked,
+    choice,
+    option,
+    spelt,
+)
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError
@@ -34,6 +45,13 @@ from morsescape.store import load_checkpoint
 AT = ("trained", "random")
 
 
+@checked(
+    option,
+    net=choice(NETS), data=choice(DATA), at=choice(AT), samples=a_count(1),
+    activation=choice(ACTIVATIONS), pool=choice(POOLS), l2=a_number(least=0),
+    optimizer=choice(OPTIMIZERS), lr=a_number(above=0), epochs=a_count(), device=a_device(),
+    root=a_path(), checkpoint=a_path(), objective=a_text("FILE.py:FUNCTION"),
+)  # fmt: skip
 @dataclass(frozen=True)
 class PointSettings:
     """Which network, on which data, at which point.
@@ -73,26 +91,11 @@ class PointSettings:
     objective: str | None = None
 
     def __post_init__(self) -> None:
-        for name, known in (("net", NETS), ("data", DATA), ("at", AT)):
-            check_name(name, getattr(self, name), known)
-        check_name("activation", self.activation, tuple(ACTIVATIONS))
-        check_name("pool", self.pool, tuple(POOLS))
         if self.objective is not None:
             split_address(self.objective)
-        if self.l2 is not None and not 0 <= self.l2 < float("inf"):
-            raise ArgumentError(
-                "--l2", expected="a finite number, 0 or more", got=self.l2, cure="0 for no ridge"
-            )
-        if self.samples is not None and self.samples < 1:
-            raise ArgumentError(
-                "--samples", expected="1 or more", got=self.samples, cure="leave it out to take all"
-            )
-        _check_device(self.device)
         self._check_recipe()
 
     def _check_recipe(self) -> None:
-        if self.optimizer is not None:
-            check_name("optimizer", self.optimizer, OPTIMIZERS)
         usual = "adam" if self.net == "cnn" else "sgd"
         if self.optimizer not in (None, usual, "lbfgs") and self.lr is None:
             raise ArgumentError(
@@ -106,9 +109,6 @@ class PointSettings:
             raise ArgumentError(
                 "--epochs", expected="1 or more", got=0, cure="--at random trains nothing"
             )
-        # A recipe checks its values itself.
-        lr, epochs = (1.0 if self.lr is None else self.lr), (self.epochs or 0)
-        Recipe(self.optimizer or usual, lr, epochs)
 
     def __str__(self) -> str:
         if self.objective is not None:
@@ -116,6 +116,15 @@ class PointSettings:
         pool = f", {self.pool} pooling" if self.net == "cnn" else ""
         where = f"checkpoint {self.checkpoint}" if self.checkpoint else self.at
         return f"{self.net} ({self.activation}{pool}) on {self.data}, {where}"
+
+    def to_json(self) -> dict[str, Any]:
+        """What was used, as JSON values; without the root, for the results do not depend on it."""
+        if self.objective is not None:
+            return {"objective": self.objective, "l2": self.l2}
+        unused = {"root"}
+        if self.checkpoint is not None:
+            unused |= {"at", "optimizer", "lr", "epochs", "device"}
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unused}
 
     def identity(self) -> dict[str, Any]:
         """What the results depend on, as JSON values: files by their content, no folders."""
@@ -187,13 +196,14 @@ def make_point(
 
 def load_data(settings: PointSettings) -> Dataset:
     """The data set that `settings` names."""
-    return load(settings.data, settings.root, samples=settings.samples)
+    with spelt(option):
+        return load(settings.data, settings.root, samples=settings.samples)
 
 
 def accuracy(f: Objective, theta: Tensor) -> float | None:
     """Share of the samples whose largest output is that of their label; None without labels."""
     net = f.network
-    if net is None or net.loss != "cross_entropy" or net.y.is_floating_point():
+    if net is None or not net.loss.is_of_labels:
         return None
     parameters = net.unflatten(theta)
     with torch.no_grad():
@@ -237,17 +247,6 @@ def check_name(option: str, got: str, known: tuple[str, ...]) -> None:
         raise ArgumentError(
             f"--{option}", expected=" | ".join(known), got=repr(got), cure="choose one of these"
         )
-
-
-def _check_device(device: str) -> None:
-    try:
-        torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise ArgumentError(
-            "--device", expected="a device of this machine", got=f"{device!r}: {reason}",
-            cure="cpu always works",
-        ) from error  # fmt: skip
 
 
 def _sha256(file: Path) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
@@ -10,10 +9,20 @@ from typing import Any
 
 from torch import Tensor
 
+from morsescape.boundary import (
+    a_count,
+    a_function,
+    a_number,
+    a_seed,
+    checked,
+    choice,
+    instance,
+    option,
+    spelt,
+)
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS, check_method
-from morsescape.errors import ArgumentError
-from morsescape.experiments.point import Point, PointSettings, accuracy, check_name, make_point
+from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder
@@ -22,6 +31,11 @@ _KEEP_EVERY = 20.0  # seconds between two saved steps of a search
 _KEYS = ("search-0", "search-1")  # written in turn, so that one is whole at any moment
 
 
+@checked(
+    option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
+    target=choice(TARGETS), method=choice(METHODS), tol=a_number(above=0),
+    max_steps=a_count(1, words="a positive number"),
+)  # fmt: skip
 @dataclass(frozen=True)
 class PolishSettings:
     """From which point, and to what.
@@ -31,7 +45,7 @@ class PolishSettings:
         target, method, tol, max_steps: as in `find_critical_point`.
 
     Raises:
-        ArgumentError: an unknown name or a number that is not positive.
+        ArgumentError: an unknown name, a number that is not positive, a limit that is no integer.
 
     Example:
         >>> PolishSettings(PointSettings(net="cnn", activation="tanh"), target="nearest").tol
@@ -46,15 +60,8 @@ class PolishSettings:
     max_steps: int = 20_000
 
     def __post_init__(self) -> None:
-        for name, known in (("target", TARGETS), ("method", METHODS)):
-            check_name(name, getattr(self, name), known)
-        check_method(self.target, self.method)
-        for name, low in (("seed", 0), ("max_steps", 1), ("tol", 1e-300)):
-            if not low <= getattr(self, name) < math.inf:
-                raise ArgumentError(
-                    f"--{name.replace('_', '-')}", expected="a positive number",
-                    got=getattr(self, name), cure="leave it at its default",
-                )  # fmt: skip
+        with spelt(option):
+            check_method(self.target, self.method)
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on: the settings of its `RunFolder`."""
@@ -101,7 +108,8 @@ class PolishResult:
                 "accuracy": self.accuracies[1],
                 "index": found.index,
                 "status": found.status.name,
-                "conclusion": str(found),
+                "conclusion": found.conclusion,
+                "reason": found.reason,
                 "inertia": after,
                 "certificate": found.certificate.to_json(),
                 "evaluations_of_the_last_sitting": asdict(found.evaluations),
@@ -111,6 +119,11 @@ class PolishResult:
         }
 
 
+@checked(
+    settings=instance(PolishSettings, "PolishSettings(PointSettings(...)) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    progress=a_function(3), notice=a_function(1),
+)  # fmt: skip
 def run_polish(
     settings: PolishSettings,
     folder: RunFolder | None = None,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
-import re
 import signal
 import threading
 from collections import Counter, deque
@@ -14,10 +13,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection, wait
-from pathlib import Path
 
-from morsescape.errors import ArgumentError
+from morsescape.boundary import a_count, a_number, checked, named
 from morsescape.experiments.task import Results, Task, TaskError, answer, outcome, packed
+from morsescape.free_memory import free_memory as _free_memory
 from morsescape.progress import Progress
 
 _TRIES = 3  # of a task whose process dies
@@ -26,6 +25,7 @@ _NOT_BEGUN = 'in a script, call it under `if __name__ == "__main__":`, or pass s
 _ONE_THREAD = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
 
 
+@checked(workers=named("--workers", a_count(1)), memory=a_number(above=0, words="GiB, more than 0"))
 @dataclass(frozen=True)
 class Processes:
     """Several processes of one thread each, so that outcomes do not depend on the number of cores.
@@ -50,16 +50,6 @@ class Processes:
 
     workers: int | None = None
     memory: float = 4.0
-
-    def __post_init__(self) -> None:
-        if self.workers is not None and self.workers < 1:
-            raise ArgumentError(
-                "--workers", expected="1 or more", got=self.workers, cure="leave it out"
-            )
-        if not self.memory > 0:
-            raise ArgumentError(
-                "memory", expected="GiB, more than 0", got=self.memory, cure="leave it out"
-            )
 
     @property
     def count(self) -> int:
@@ -230,14 +220,3 @@ def _cores() -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
-
-
-def _free_memory() -> float:
-    """In GiB; infinite where the system does not say."""
-    free = float("inf")
-    with contextlib.suppress(OSError):
-        found = re.search(r"MemAvailable:\s+(\d+) kB", Path("/proc/meminfo").read_text())
-        free = int(found[1]) / 2**20 if found else free
-    with contextlib.suppress(OSError, ValueError):  # "max" is no number
-        free = min(free, int(Path("/sys/fs/cgroup/memory.max").read_text()) / 2**30)
-    return free

@@ -16,10 +16,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from morsescape.boundary import a_count, a_path, a_seed, checked, choices, named, option
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import AT, PointSettings, check_name
+from morsescape.experiments.point import AT, PointSettings
 from morsescape.experiments.protocol_counts import count_at
 from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol, Variant
 from morsescape.experiments.protocol_result import (
@@ -43,6 +44,11 @@ from morsescape.store import Piece, RunFolder
 _SHOWN = ("nets", "data", "seed", "runs", "samples")  # not the root: the same from any folder
 
 
+@checked(
+    option,
+    nets=named("--net", choices(NETS, least=1)), data=choices(DATA, least=1), seed=a_seed(),
+    runs=a_count(1), samples=a_count(1), root=a_path(),
+)  # fmt: skip
 @dataclass(frozen=True)
 class ProtocolsSettings:
     """Which networks to count on, and how often.
@@ -73,15 +79,6 @@ class ProtocolsSettings:
     protocols: tuple[Protocol, ...] = PROTOCOLS
 
     def __post_init__(self) -> None:
-        for option, known in (("nets", NETS), ("data", DATA)):
-            for name in getattr(self, option) or ("none",):
-                check_name(option, name, known)
-        for option, least in (("runs", 1), ("seed", 0), ("samples", 1)):
-            value = getattr(self, option)
-            if value is not None and value < least:
-                raise ArgumentError(
-                    f"--{option}", expected=f"{least} or more", got=value, cure="pass another"
-                )
         names = [protocol.name for protocol in self.protocols]
         if not names or len(set(names)) < len(names):
             raise ArgumentError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from morsescape.boundary import checked, instance
 from morsescape.experiments.point import PointSettings
 
 CITATION = "Akhtiamov & Thomson 2022"
@@ -43,6 +44,7 @@ _TABLE = {
 }
 
 
+@checked(settings=instance(PointSettings, "PointSettings(...) makes one"))
 def published(settings: PointSettings) -> Published | None:
     """The paper's number for this setting; None where the setting is not the paper's.
 

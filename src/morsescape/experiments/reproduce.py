@@ -10,19 +10,38 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from morsescape.boundary import (
+    a_boolean,
+    a_count,
+    a_function,
+    a_path,
+    a_seed,
+    checked,
+    choices,
+    instance,
+    named,
+    option,
+)
 from morsescape.data import NAMES as DATA
-from morsescape.errors import ArgumentError, DataError
+from morsescape.errors import DataError
 from morsescape.experiments.parts import PARTS, Part, parts_of
-from morsescape.experiments.point import check_name
-from morsescape.experiments.schedulers import Scheduler
+from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.nets import NAMES as NETS
 from morsescape.progress import Progress
-from morsescape.store import Piece, RunFolders, read_json, write_json_atomic
+from morsescape.store import Piece, RunFolders, made_from, read_json, write_json_atomic
 
 ASKED = "asked.json"  # the settings of the last command, whether it was interrupted or not
 
 
+@checked(
+    option,
+    data=choices(DATA, least=1), nets=named("--net", choices(NETS, least=1)),
+    parts=choices(PARTS, least=1), runs=a_count(1), members=a_count(2), seed=a_seed(),
+    samples=a_count(1),
+    # Others need a learning rate of their own.
+    optimizers=named("--optimizer", choices(("lbfgs",))), root=a_path(),
+)  # fmt: skip
 @dataclass(frozen=True)
 class ReproduceSettings:
     """What to reproduce, and how much of it.
@@ -56,26 +75,8 @@ class ReproduceSettings:
     optimizers: tuple[str, ...] = ()
     root: str | None = None
 
-    def __post_init__(self) -> None:
-        for option, known in (("data", DATA), ("nets", NETS), ("parts", PARTS)):
-            names = getattr(self, option)
-            for name in names or ("none",):
-                check_name(option, name, known)
-            if len(set(names)) < len(names):
-                raise ArgumentError(
-                    f"--{option}", expected="each name once", got=" ".join(names), cure="drop one"
-                )
-        for name in self.optimizers:
-            check_name("optimizer", name, ("lbfgs",))  # others need a learning rate of their own
-        for option, least in (("runs", 1), ("members", 2), ("seed", 0), ("samples", 1)):
-            value = getattr(self, option)
-            if value is not None and value < least:
-                raise ArgumentError(
-                    f"--{option}", expected=f"{least} or more", got=value,
-                    cure="pass a larger number",
-                )  # fmt: skip
-
     @classmethod
+    @made_from("ReproduceSettings.to_json")
     def from_json(cls, values: dict[str, Any]) -> ReproduceSettings:
         """What asked.json and results.json say; the root is not in them."""
         lists = {name: tuple(value) for name, value in values.items() if isinstance(value, list)}
@@ -180,6 +181,11 @@ class ReproduceResult:
         }
 
 
+@checked(
+    settings=instance(ReproduceSettings, "ReproduceSettings(...) makes one"), path=a_path(),
+    scheduler=instance(Scheduler, SCHEDULERS), progress=a_function(3), notice=a_function(1),
+    compute=a_boolean(),
+)  # fmt: skip
 def run_reproduce(
     settings: ReproduceSettings,
     path: str | os.PathLike[str],
@@ -221,6 +227,8 @@ def run_reproduce(
     return ReproduceResult(settings, parts, pieces)
 
 
+@checked(path=a_path())
+@made_from("`morsescape reproduce`")
 def asked(path: str | os.PathLike[str]) -> ReproduceSettings:
     """What the last reproduction in this folder asked for, so that its page needs no options.
 
@@ -228,7 +236,7 @@ def asked(path: str | os.PathLike[str]) -> ReproduceSettings:
         DataError: there was none.
     """
     file = Path(path) / ASKED
-    if not file.exists():
+    if not os.path.lexists(file):
         raise DataError(
             str(path), expected="a folder of `morsescape reproduce`", got=f"no {ASKED} in it",
             cure="give the command without --page-only first",

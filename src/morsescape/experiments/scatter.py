@@ -12,10 +12,11 @@ from jaxtyping import Bool, Float64
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
+from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
 from morsescape.errors import ArgumentError
 from morsescape.experiments.cloud import Distances, Plane, quantiles
 from morsescape.experiments.point import PointSettings, check_name, load_data, recipe_of
-from morsescape.experiments.schedulers import Here, Scheduler
+from morsescape.experiments.schedulers import SCHEDULERS, Here, Scheduler
 from morsescape.experiments.sweep import run_tasks
 from morsescape.experiments.task import Outcome, Task, one_thread
 from morsescape.nets import Recipe, build
@@ -27,6 +28,10 @@ from morsescape.store import Piece, RunFolder
 _PIECE = 128  # the members that are trained at a time within a piece
 
 
+@checked(
+    option, point=instance(PointSettings, 'PointSettings("cnn") makes one'), seed=a_seed(),
+    members=a_count(2), piece=a_count(1),
+)  # fmt: skip
 @dataclass(frozen=True)
 class ScatterSettings:
     """Which ensemble to train.
@@ -55,12 +60,6 @@ class ScatterSettings:
 
     def __post_init__(self) -> None:
         check_name("net", self.point.net, tuple(STACKS))
-        for name, least in (("members", 2), ("seed", 0), ("piece", 1)):
-            if getattr(self, name) < least:
-                raise ArgumentError(
-                    f"--{name}", expected=f"{least} or more", got=getattr(self, name),
-                    cure="pass a larger number",
-                )  # fmt: skip
         for name in ("objective", "checkpoint", "l2"):
             if getattr(self.point, name):
                 raise ArgumentError(
@@ -201,6 +200,11 @@ def scatter_piece(
     return payload, {"theta": result.theta, "loss": result.loss}
 
 
+@checked(
+    settings=instance(ScatterSettings, "ScatterSettings(PointSettings(...)) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    progress=a_function(3), scheduler=instance(Scheduler, SCHEDULERS), notice=a_function(1),
+)  # fmt: skip
 def run_scatter(
     settings: ScatterSettings,
     folder: RunFolder | None = None,

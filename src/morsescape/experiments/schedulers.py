@@ -11,6 +11,8 @@ from morsescape.experiments.processes import Processes
 from morsescape.experiments.task import Results, Task, attempt
 from morsescape.progress import Progress
 
+SCHEDULERS = "pass Here(), Processes(...) or DaskCluster(...), or leave it out"
+
 
 @runtime_checkable
 class Scheduler(Protocol):

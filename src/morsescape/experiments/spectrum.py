@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.errors import ArgumentError
+from morsescape.boundary import a_function, a_seed, checked, instance, option
 from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
 from morsescape.experiments.ridge import RidgeCurve
 from morsescape.experiments.task import Outcome
@@ -26,6 +26,7 @@ _KEY = "point"
 _U = 2.0**-53
 
 
+@checked(option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed())
 @dataclass(frozen=True)
 class SpectrumSettings:
     """At which point to look; the seed is that of `index --runs 1`.
@@ -37,10 +38,6 @@ class SpectrumSettings:
 
     point: PointSettings = field(default_factory=PointSettings)
     seed: int = 0
-
-    def __post_init__(self) -> None:
-        if self.seed < 0:
-            raise ArgumentError("--seed", expected="0 or more", got=self.seed, cure="pass another")
 
     def identity(self) -> dict[str, Any]:
         """What the result depends on: the settings of its `RunFolder`."""
@@ -172,6 +169,11 @@ class SpectrumResult:
         }
 
 
+@checked(
+    settings=instance(SpectrumSettings, "SpectrumSettings(PointSettings(...)) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    progress=a_function(3), notice=a_function(1),
+)  # fmt: skip
 def run_spectrum(
     settings: SpectrumSettings,
     folder: RunFolder | None = None,
@@ -245,7 +247,7 @@ def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = Non
 
 def _classes(point: Point) -> int | None:
     net: Network | None = point.f.network
-    if net is None or net.loss != "cross_entropy":
+    if net is None or str(net.loss) != "cross_entropy":
         return None
     with torch.no_grad():
         return net.output(net.unflatten(point.theta), net.x[:1]).shape[1]

@@ -6,9 +6,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
 
+from morsescape.boundary import a_function, checked, each, instance
 from morsescape.errors import ArgumentError, MorsescapeError
 from morsescape.experiments.processes import Processes
-from morsescape.experiments.schedulers import Scheduler
+from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.task import Outcome, Task, TaskError
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, RunFolders, versions
@@ -20,6 +21,11 @@ __all__ = ["Outcome", "Task", "TaskError", "run_tasks"]
 _NAMED = 8  # failed keys that an error names
 
 
+@checked(
+    tasks=each(instance(Task, "Task(key, function, arguments) makes one"), "a list of tasks"),
+    scheduler=instance(Scheduler, SCHEDULERS),
+    progress=a_function(3), notice=a_function(1), finished=a_function(1),
+)  # fmt: skip
 def run_tasks(
     tasks: Sequence[Task],
     folder: RunFolder | RunFolders | None = None,

@@ -16,7 +16,7 @@ import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
 
-from morsescape.errors import ArgumentError, MorsescapeError, is_out_of_memory
+from morsescape.errors import ArgumentError, MorsescapeError, is_out_of_memory, shown
 from morsescape.progress import Progress
 
 Outcome = tuple[dict[str, Any], dict[str, Tensor]]
@@ -66,13 +66,26 @@ def attempt(task: Task, progress: Progress | None = None) -> Outcome | Morsescap
     try:
         watched = progress is not None and "progress" in inspect.signature(task.function).parameters
         with one_thread():
-            return task.function(*task.arguments, **({"progress": progress} if watched else {}))
+            result = task.function(*task.arguments, **({"progress": progress} if watched else {}))
+        return result if _is_outcome(result) else _no_outcome(task.name, result)
     except MorsescapeError as error:
         return error
     except (Exception, SystemExit) as error:
         failed = _failed(task.name, error)
         failed.__cause__ = error
         return failed
+
+
+def _is_outcome(result: object) -> bool:
+    pair = isinstance(result, tuple) and len(result) == 2
+    return pair and all(isinstance(part, dict) for part in result)  # type: ignore[attr-defined]
+
+
+def _no_outcome(name: str, result: object) -> TaskError:
+    return TaskError(
+        name, expected="JSON values and tensors, in two dictionaries", got=shown(result),
+        cure='return {"loss": ...}, {"theta": ...}',
+    )  # fmt: skip
 
 
 @contextmanager

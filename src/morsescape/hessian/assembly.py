@@ -28,11 +28,12 @@ from morsescape.hessian.placement import (
     unit_places,
     zero_matrix,
 )
-from morsescape.hessian.program import record
+from morsescape.hessian.program import OfOneChunk, record_chunk
 from morsescape.hessian.shared import Known, Shared
 from morsescape.hessian.tangents import Plan, Responses
 from morsescape.network import Network
 from morsescape.progress import StageProgress
+from morsescape.samples import count
 
 Responding = dict[str, Moved]
 
@@ -69,7 +70,7 @@ class Assembly:
         done = 0
         for x, y in self.net.chunks(self.chunk):
             self._add_chunk(x, y)
-            done += len(x)
+            done += count(x)
             if progress is not None:
                 progress(done, self.net.samples)
         self._contract_gathered()
@@ -91,9 +92,12 @@ class Assembly:
 
     def _program(self, key: Any, function: Callable[..., Any], *example: Tensor) -> Any:
         """Recorded on first use for this size of chunk."""
-        full = (key, len(example[0]))
+        full = (key, count(example[0]))
         if full not in self.programs:
-            self.programs[full] = record(function, self.theta, *example)
+            found = record_chunk(function, self.theta, *example)
+            if isinstance(found, OfOneChunk):
+                return found
+            self.programs[full] = found
         return self.programs[full]
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
@@ -166,7 +170,7 @@ class Assembly:
         function = self.responses.from_parameters(group)
         program = self._program(group, function, x, y, basis[0])
         columns = slice(self.units[group].start, self.units["total"].stop)
-        step = max(1, self.budget // (len(x) * sample_bytes(self.net, self.plan)))
+        step = max(1, self.budget // (count(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
             shared.kinks = 0
@@ -322,7 +326,7 @@ MOST = 1024  # samples in a chunk: more gains nothing
 
 def sample_bytes(net: Network, plan: Plan) -> int:
     """Bytes that one tangent of one sample needs, roughly: middles, radii and temporaries."""
-    numbers = net.x[0].numel() + sum(x.positions * x.units for x in plan.layers)
+    numbers = net.sample_numbers + sum(x.positions * x.units for x in plan.layers)
     numbers += sum(x.positions * x.features for x in plan.outputs if not x.fixed_input)
     return 40 * numbers
 
@@ -340,7 +344,7 @@ def chunk_size(net: Network, plan: Plan, budget: int) -> int:
 
 def _arrays(net: Network, plan: Plan) -> list[tuple[int, int]]:
     """Tangents and numbers per sample of the largest arrays."""
-    widths = [x.positions * x.units for x in plan.layers] or [net.x[0].numel()]
+    widths = [x.positions * x.units for x in plan.layers] or [net.sample_numbers]
     sizes = [sum(torch.Size(net.shapes[n]).numel() for n in g) for g in plan.groups]
     arrays = [(min(64, size), max(widths)) for size in sizes]
     for k, layer in enumerate(plan.outputs):

@@ -1,4 +1,4 @@
-"""Rounding rules of functions of one variable, branches and pooling (see `ball_rules`)."""
+"""Rounding rules of functions of one or two variables (see `ball_rules`)."""
 
 from __future__ import annotations
 
@@ -9,57 +9,44 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.ball_rules import (
-    RULES,
-    aten,
-    is_float,
-    mid_of,
-    roundoff,
-    rule,
-    tiny,
-    underflow,
-)
+from morsescape.hessian.ball_rules import RULES, is_float, mid_of, roundoff, rule, tiny, underflow
 from morsescape.hessian.balls import ULP, Ball, NoErrorRule, as_ball, gamma
 
+aten = torch.ops.aten
 TINY = tiny(torch.float64)
+RARE = 8  # units in the last place granted to functions whose libraries promise up to 5
 
 # -- functions of one variable ------------------------------------------------------------------
 
 
-def _smooth(name: str, slope: Callable[[Ball, Tensor], Tensor], floor: bool = False) -> None:
+def _smooth(
+    name: str, slope: Callable[[Ball, Tensor], Tensor], floor: bool = False, ulps: int = 2 * ULP
+) -> None:
     """Register f with |f(x') - f(x)| <= slope * rad on the ball; `floor`: f(0) may underflow."""
 
-    def apply(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
+    def apply(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+        if not is_float(x) or args or kwargs:
+            raise NoErrorRule(name)
         x = as_ball(x)
-        out = operation(x.mid, *args, **kwargs)
-        rad = 2 * ULP * roundoff(out) * out.abs().double()
+        out = operation(x.mid)
+        wide = out.double()
+        rad = ulps * roundoff(out) * wide.abs()
         rad = rad + (tiny(out.dtype) if floor else underflow(out.dtype, x.upper != 0))
         if x.rad is not None:
-            rad = rad + slope(x, out.double()) * x.rad
-        return Ball(out, rad.nan_to_num(nan=math.inf, posinf=math.inf))
+            rad = rad + (slope(x, wide) + TINY) * x.rad  # a slope may have underflowed
+        return Ball(out, _known(wide, rad))
 
     RULES[name] = apply
+
+
+def _known(out: Tensor, rad: Tensor) -> Tensor:
+    """The radius, infinite where the value overflowed or is no number."""
+    return torch.where(out.isfinite(), rad, math.inf).nan_to_num(nan=math.inf, posinf=math.inf)
 
 
 def _bounded_below(x: Ball) -> Tensor:
     """Mid - rad, where that is at least half of mid; 0 (so that slopes are inf) elsewhere."""
     return torch.where(2 * x.radius() <= x.mid.double(), x.mid.double() - x.radius(), 0.0)
-
-
-_smooth("exp", lambda x, y: (y + TINY) * _growth(x), floor=True)  # y may have underflowed
-_smooth("expm1", lambda x, y: (x.mid.double() + x.radius()).exp() + TINY)
-_smooth("sin", lambda x, y: torch.ones_like(y))
-_smooth("cos", lambda x, y: torch.ones_like(y))
-_smooth("atan", lambda x, y: torch.ones_like(y))
-_smooth("tanh", lambda x, y: (1 - y.square() + x.radius() + 1e-15).clamp_max(1.0))
-_smooth("sigmoid", lambda x, y: torch.full_like(y, 0.25), floor=True)
-_smooth("erf", lambda x, y: torch.full_like(y, 2 / math.sqrt(math.pi)))
-_smooth("sinh", lambda x, y: (x.upper).cosh())
-_smooth("cosh", lambda x, y: (x.upper).sinh() + 1e-15)
-_smooth("log", lambda x, y: 1 / _bounded_below(x))
-_smooth("log1p", lambda x, y: 1 / _bounded_below(Ball(1 + x.mid.double(), x.rad)))
-_smooth("sqrt", lambda x, y: 1 / _bounded_below(x).sqrt())
-_smooth("rsqrt", lambda x, y: _bounded_below(x).pow(-1.5))
 
 
 def _growth(x: Ball) -> Tensor:
@@ -68,18 +55,95 @@ def _growth(x: Ball) -> Tensor:
     return torch.expm1(r) / r
 
 
+def _exp_slope(x: Ball, y: Tensor) -> Tensor:
+    """By growth from y, which may have underflowed; or by what e^x is at most on the ball.
+
+    The latter where an entry far below all others, as of a mask, is rounded by more than 1.
+    """
+    top = x.mid.double() + x.radius() + 2.0**-50 * (x.mag + x.radius())
+    return torch.fmin((y + TINY) * _growth(x), torch.exp(top) * (1 + 2.0**-40) / x.radius())
+
+
+def _below_one(x: Ball) -> Tensor:
+    """1 - |x|, at the end of the ball that is nearest to 1; 0 beyond."""
+    return (1 - x.mag - x.radius() - 2.0**-52).clamp_min(0.0)
+
+
+def _tan_slope(x: Ball, y: Tensor) -> Tensor:
+    """From tan(x + r) - tan x = tan r (1 + y^2) / (1 - y tan r), y = tan x."""
+    r = x.radius().clamp_min(1e-6)
+    t = torch.tan(r)
+    left = 1 - y.abs() * t
+    return torch.where((r < 1) & (left > 1e-3), t / r * (1 + y.square()) / left, torch.inf)
+
+
+def _one(x: Ball, y: Tensor) -> Tensor:
+    return torch.ones_like(y)
+
+
+_smooth("exp", _exp_slope, floor=True)
+_smooth("exp2", lambda x, y: (y + TINY) * _growth(x), floor=True)  # ln 2 < 1
+_smooth("expm1", lambda x, y: (x.mid.double() + x.radius()).exp() + TINY)
+_smooth("sin", _one)
+_smooth("cos", _one)
+_smooth("tan", _tan_slope, ulps=RARE)
+_smooth("atan", _one)
+_smooth("asin", lambda x, y: _below_one(x).rsqrt(), ulps=RARE)  # (1 + |x|) is at least 1
+_smooth("acos", lambda x, y: _below_one(x).rsqrt(), ulps=RARE)
+_smooth("tanh", lambda x, y: (1 - y.square() + x.radius() + 1e-15).clamp_max(1.0))
+_smooth("sigmoid", lambda x, y: torch.full_like(y, 0.25), floor=True)
+_smooth("erf", lambda x, y: torch.full_like(y, 2 / math.sqrt(math.pi)))
+_smooth("erfc", lambda x, y: torch.full_like(y, 2 / math.sqrt(math.pi)), floor=True, ulps=RARE)
+_smooth("sinh", lambda x, y: (x.upper).cosh())
+_smooth("cosh", lambda x, y: (x.upper).sinh() + 1e-15)
+_smooth("asinh", _one, ulps=RARE)
+_smooth("acosh", lambda x, y: _bounded_below(Ball(x.mid.double() - 1, x.rad)).rsqrt(), ulps=RARE)
+_smooth("atanh", lambda x, y: 1 / _below_one(x), ulps=RARE)
+_smooth("log", lambda x, y: 1 / _bounded_below(x))
+_smooth("log2", lambda x, y: 1.45 / _bounded_below(x), ulps=RARE)
+_smooth("log10", lambda x, y: 1 / _bounded_below(x), ulps=RARE)
+_smooth("log1p", lambda x, y: 1 / _bounded_below(Ball(1 + x.mid.double(), x.rad)))
+_smooth("sqrt", lambda x, y: 1 / _bounded_below(x).sqrt())
+_smooth("rsqrt", lambda x, y: _bounded_below(x).pow(-1.5))
+
+
+# -- powers -------------------------------------------------------------------------------------
+
+
 @rule("pow")
 def _pow(run: Any, operation: Any, x: Any, exponent: Any) -> Any:
-    if not is_float(x):
+    if not (is_float(x) or is_float(exponent)):
         return operation(x, exponent)
-    x, n = as_ball(x), exponent
-    out = operation(x.mid, n)
-    if isinstance(n, Ball | Tensor) or n != int(n) or n < 0:
-        raise NoErrorRule("pow with an exponent that is not a whole number >= 0")
+    if isinstance(exponent, Ball | Tensor) or exponent != int(exponent) or exponent < 0:
+        return _general_power(operation, x, exponent)
+    x, n = as_ball(x), int(exponent)
+    out = operation(x.mid, exponent)
     # (|x| + r)^n - |x|^n <= n r (|x| + r)^(n-1)
     rad = (2 * ULP + n) * roundoff(out) * out.abs().double()
     rad = rad + underflow(out.dtype, x.upper != 0)
-    return Ball(out, rad if n == 0 else rad + n * x.radius() * x.upper.pow(int(n) - 1))
+    if n > 0 and x.rad is not None:
+        rad = rad + n * x.rad * x.upper.pow(n - 1)
+    return Ball(out, _known(out, rad))
+
+
+def _general_power(operation: Any, x: Any, exponent: Any) -> Ball:
+    """x^y = e^(y log x): a change of y log |x| by d changes it by at most the factor e^d - 1."""
+    out = operation(mid_of(x), mid_of(exponent))
+    x, y = as_ball(x, out.dtype), as_ball(exponent, out.dtype)
+    low = x.mag - x.radius()
+    wide = x.mag + x.radius()
+    logs = torch.maximum(low.log().abs(), wide.log().abs()) + 1e-15
+    d = 1.01 * (x.radius() / low) * y.upper + logs * y.radius()
+    d = torch.where(2 * x.radius() <= x.mag, d, torch.inf) + TINY
+    d = torch.where(y.upper == 0, TINY, d)
+    size = out.abs().double()
+    rad = RARE * roundoff(out) * size + (size + tiny(out.dtype)) * 1.01 * torch.expm1(d)
+    rad = rad + tiny(out.dtype)
+    whole = (y.radius() == 0) & (y.mid == y.mid.round())
+    known = ((x.mid > 0) | whole) & (low > 0) & out.isfinite()
+    exact = (x.upper == 0) & (y.mid.double() - y.radius() > 0) | (y.upper == 0)  # 0^y, x^0
+    rad = torch.where(exact, 0.0, torch.where(known, rad, torch.inf))
+    return Ball(out, rad.nan_to_num(nan=math.inf, posinf=math.inf))
 
 
 @rule("logsumexp")
@@ -88,128 +152,57 @@ def _logsumexp(run: Any, operation: Any, x: Any, dim: Any, keepdim: bool = False
     out = operation(x.mid, dim, keepdim)
     full = operation(x.mid, dim, True)
     top = x.mid.amax(dim, True)
-    shift = (torch.exp(x.mid - full) * (x.mid - top).abs()).sum(dim, keepdim).double()
+    shift = torch.exp(x.mid - full) * (x.mid - top).abs()
+    shift = torch.where(x.mid == -torch.inf, 0.0, shift).sum(dim, keepdim).double()
     terms, u = x.mid.numel() // max(out.numel(), 1), roundoff(out)
     inside = u * (2 * shift + 4 * ULP) + 2 * gamma(terms, out.dtype)
     outside = 2 * ULP * u * (full - top).abs() + u * full.abs()
     rad = inside + (outside if keepdim else outside.reshape(out.shape)).double()
-    return Ball(out, rad if x.rad is None else rad + x.rad.amax(dim, keepdim))
+    rad = rad if x.rad is None else rad + x.rad.amax(dim, keepdim)
+    return Ball(out, _known(out, rad))
 
 
-# -- branches: the computed branch is kept ------------------------------------------------------
+@rule("atan2")
+def _atan2(run: Any, operation: Any, y: Any, x: Any) -> Ball:
+    """Its gradient is 1 / distance from the origin; it jumps behind the origin."""
+    out = operation(mid_of(y), mid_of(x))
+    y, x = as_ball(y, out.dtype), as_ball(x, out.dtype)
+    reach = y.radius() + x.radius()
+    distance = torch.maximum(y.mag, x.mag) - reach
+    rad = reach / distance + RARE * roundoff(out) * out.abs().double()
+    rad = rad + underflow(out.dtype, y.upper != 0)
+    cut = (y.mag <= y.radius()) & (x.mid.double() - x.radius() <= 0)
+    run.kinks += int((cut if run.moving else cut & (reach != 0)).sum())
+    rad = torch.where(reach == 0, rad.nan_to_num(nan=0.0, posinf=math.inf), rad)
+    sure = ((distance > 0) & ~(cut & (y.radius() > 0))) | (reach == 0)
+    return Ball(out, torch.where(sure, rad, math.inf))
 
 
-@rule("relu")
-def _relu(run: Any, operation: Any, x: Any) -> Ball:
+@rule("xlogy")
+def _xlogy(run: Any, operation: Any, x: Any, y: Any) -> Ball:
+    """X log y, and 0 where x is 0 exactly."""
+    out = operation(mid_of(x), mid_of(y))
+    x, y = as_ball(x, out.dtype), as_ball(y, out.dtype)
+    slope = x.upper / _bounded_below(y) * y.radius() + x.radius() * (y.mid.log().abs() + 1e-15)
+    rad = (RARE + 1) * roundoff(out) * out.abs().double() + slope + tiny(out.dtype)
+    rad = torch.where((x.upper == 0) & ~y.mid.isnan(), 0.0, rad)
+    return Ball(out, _known(out, rad))
+
+
+# -- sums ---------------------------------------------------------------------------------------
+
+
+@rule("cumsum")
+def _cumsum(run: Any, operation: Any, x: Any, dim: int, **kwargs: Any) -> Any:
+    if not is_float(x):
+        return operation(x, dim, **kwargs)
+    if kwargs.get("dtype") not in (None, as_ball(x).mid.dtype):
+        raise NoErrorRule("cumsum to another type")
     x = as_ball(x)
-    run.kinks += int((~(x.mag > x.radius())).sum())  # NaN too
-    return Ball(operation(x.mid), x.radius() * (x.mid > 0))
-
-
-@rule("gt", "ge", "lt", "le", "eq", "ne")
-def _compare(run: Any, operation: Any, a: Any, b: Any) -> Tensor:
-    out = operation(mid_of(a), mid_of(b))
-    if isinstance(a, Ball) or isinstance(b, Ball):
-        a, b = as_ball(a), as_ball(b)
-        doubt = a.radius() + b.radius()
-        run.kinks += int((~((a.mid - b.mid).abs() > doubt) & (doubt != 0)).sum())  # NaN too
-    return out
-
-
-@rule("where")
-def _where(run: Any, operation: Any, condition: Tensor, a: Any, b: Any) -> Any:
-    if not (is_float(a) or is_float(b)):
-        return operation(condition, a, b)
-    out = operation(condition, mid_of(a), mid_of(b))
-    return Ball(out, torch.where(condition, as_ball(a).radius(), as_ball(b).radius()))
-
-
-@rule("masked_fill")
-def _masked_fill(run: Any, operation: Any, x: Any, mask: Tensor, value: Any) -> Ball:
-    x = as_ball(x)
-    return Ball(operation(x.mid, mask, mid_of(value)), x.radius().masked_fill(mask, 0.0))
-
-
-@rule("amax", "amin")
-def _extreme(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Ball:
-    x = as_ball(x)
-    out = operation(x.mid, *args, **kwargs)
-    if run.ties:
-        dims = args[0] if args else list(range(x.mid.ndim))
-        top = operation(x.mid, dims, True)
-        reach = x.radius() + aten.amax.default(x.radius(), dims, True)
-        run.kinks += int((((x.mid - top).abs() <= reach).sum(dims) > 1).sum())
-    return Ball(out, aten.amax.default(x.radius(), *args, **kwargs))
-
-
-@rule("maximum", "minimum")
-def _pick(run: Any, operation: Any, a: Any, b: Any) -> Ball:
-    a, b = as_ball(a), as_ball(b)
-    out = operation(a.mid, b.mid)
-    run.kinks += int(((a.mid - b.mid).abs() <= a.radius() + b.radius()).sum())
-    return Ball(out, torch.where(out == a.mid, a.radius(), b.radius()))
-
-
-@rule("max_pool2d_with_indices")
-def _max_pool(run: Any, operation: Any, x: Any, *args: Any) -> tuple[Ball, Tensor]:
-    x = as_ball(x)
-    out, index = operation(x.mid, *args)
-    flat = x.radius().flatten(-2).gather(-1, index.flatten(-2)).view(index.shape)
-    if run.ties:
-        run.kinks += _rivals(x, out - flat, *args)
-    return Ball(out, flat), index
-
-
-def _rivals(x: Ball, least: Tensor, kernel: list[int], stride: Any = (), padding: Any = 0,
-            dilation: Any = 1, ceil: bool = False) -> int:  # fmt: skip
-    """Windows in which more than one entry can reach `least`, the lower end of the maximum."""
-    upper = x.mid.double() + x.radius()
-    (kh, kw), (ph, pw), (dh, dw) = _two(kernel), _two(padding), _two(dilation)
-    sh, sw = _two(stride or kernel)
-    if ceil or (dh, dw) != (1, 1):
-        raise NoErrorRule("max_pool2d with dilation or ceil_mode")
-    padded = torch.nn.functional.pad(upper, (pw, pw, ph, ph), value=-math.inf)
-    windows = padded.unfold(-2, kh, sh).unfold(-2, kw, sw)
-    return int(((windows >= least[..., None, None]).sum((-2, -1)) > 1).sum())
-
-
-def _two(size: Any) -> tuple[int, int]:
-    """A size per direction; one number stands for both."""
-    pair = [size] if isinstance(size, int) else list(size)
-    return (pair[0], pair[-1])
-
-
-@rule("max_pool2d_with_indices_backward")
-def _max_pool_back(run: Any, operation: Any, grad: Any, x: Any, *args: Any) -> Ball:
-    grad, x = as_ball(grad), mid_of(x)
-    kernel = math.prod(_two(args[0]))  # windows that meet in one entry, at most
-
-    def back(g: Tensor) -> Tensor:
-        return operation(g, x.to(g.dtype), *args)
-
-    out = back(grad.mid)
-    apart = _two(args[0]) == _two(args[1] or args[0]) and _two(args[3]) == (1, 1)
-    rounding = 0.0 if apart else gamma(kernel, out.dtype) * back(grad.mag)
-    return Ball(out, back(grad.radius()) + rounding)
-
-
-@rule("avg_pool2d")
-def _avg_pool(run: Any, operation: Any, x: Any, kernel: list[int], *args: Any) -> Ball:
-    x = as_ball(x)
-    out = operation(x.mid, kernel, *args)
-    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * x.mag + x.radius()
-    some = operation(x.mag, kernel, *args) > 0
-    return Ball(out, operation(bound, kernel, *args) + underflow(out.dtype, some))
-
-
-@rule("avg_pool2d_backward")
-def _avg_pool_back(run: Any, operation: Any, grad: Any, x: Any, kernel: list[int],
-                   *args: Any) -> Ball:  # fmt: skip
-    grad, x = as_ball(grad), mid_of(x)
-    out = operation(grad.mid, x, kernel, *args)
-    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * grad.mag + grad.radius()
-    some = operation(grad.mag, x.double(), kernel, *args) > 0
-    return Ball(out, operation(bound, x.double(), kernel, *args) + underflow(out.dtype, some))
+    out = operation(x.mid, dim)
+    g = gamma(x.mid.shape[dim] if x.mid.ndim else 1, out.dtype)
+    rad = (g * x.mag if x.rad is None else g * x.mag + x.rad).cumsum(dim)
+    return Ball(out, torch.where(out.isfinite(), rad, torch.inf))
 
 
 @rule("var")

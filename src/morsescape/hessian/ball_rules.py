@@ -21,6 +21,7 @@ from morsescape.hessian.balls import (
     longest_total,
     magnitude,
     product,
+    tiny,
     total,
     unit_roundoff,
 )
@@ -45,11 +46,6 @@ def rule(*names: str) -> Callable[[Rule], Rule]:
 # -- helpers ------------------------------------------------------------------------------------
 
 
-def tiny(dtype: torch.dtype) -> float:
-    """The smallest normal number: what a result that underflows can be off by."""
-    return torch.finfo(dtype).tiny
-
-
 def underflow(dtype: torch.dtype, where: Tensor) -> Tensor:
     """`tiny` where the mask holds. In float64: a number times a mask would be float32, and 0."""
     return where.double() * tiny(dtype)
@@ -61,17 +57,21 @@ def roundoff(out: Tensor) -> float:
     return unit_roundoff(out.dtype) if out.is_floating_point() else 0.0
 
 
-def _finite(out: Tensor, rad: Tensor) -> Ball:
-    """Nothing is known of a sum that overflowed, though its radius, some ulps of it, did not."""
+def finite(out: Tensor, rad: Tensor) -> Ball:
+    """Nothing is known of what overflowed, though its radius, some ulps of it, did not."""
     if not bool(out.sum().isfinite()):
         rad = torch.where(out.isfinite(), rad, torch.inf)
     return Ball(out, rad)
 
 
 def _may_underflow(run: Any, a: Ball, b: Ball, dtype: torch.dtype) -> bool:
-    """Whether a product of two entries that are not zero can leave the normal range."""
+    """Whether a product of two entries that are not zero can leave the normal range.
+
+    Where none can, |a||b| or a product with a radius is above `tiny` / u, and what the radii lose
+    by their own underflow is far below the share of them by which they are inflated. NaN: it can.
+    """
     limit = torch.finfo(dtype).tiny / unit_roundoff(dtype)
-    return run.family or a.smallest * b.smallest < limit
+    return run.family or not a.smallest * b.smallest >= limit
 
 
 def _map(operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Ball:
@@ -102,27 +102,16 @@ def mid_of(x: Any) -> Any:
     "flip", "diagonal", "repeat", "tril", "triu", "lift_fresh_copy", "alias_copy", "view_copy",
     "expand_copy", "permute_copy", "slice_copy", "select_copy", "squeeze_copy", "t_copy",
     "transpose_copy", "unsqueeze_copy", "unfold_copy", "diagonal_copy", "detach_copy", "roll",
-    "contiguous", "index_select", "movedim", "_reshape_alias", "as_strided_copy", "as_strided",
-    "broadcast_in_dim",
+    "contiguous", "index_select", "movedim", "_reshape_alias", "broadcast_in_dim", "lift_fresh",
 )  # fmt: skip
 def _move(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     if operation in (aten.view.default, aten._unsafe_view.default):
         operation = aten.reshape.default  # the layout in memory may not be the traced one
+    if operation is aten.view.dtype:
+        raise NoErrorRule("a view of bits as another type")
     if not is_float(x):
         return operation(x, *args, **kwargs)
-    if "as_strided" in str(operation):  # strides refer to storage: lay both out alike
-        x = as_ball(x)
-        x = Ball(x.mid.contiguous(), None if x.rad is None else x.rad.contiguous())
     return _map(operation, x, *args, **kwargs)
-
-
-@rule("constant_pad_nd")
-def _pad(run: Any, operation: Any, x: Any, pad: list[int], value: Any = 0) -> Any:
-    out = operation(mid_of(x), pad, value)
-    if not is_float(x):
-        return out
-    x = as_ball(x)
-    return Ball(out, None if x.rad is None else operation(x.rad, pad, 0.0))
 
 
 @rule("clone")
@@ -133,7 +122,9 @@ def _clone(run: Any, operation: Any, x: Any, **kwargs: Any) -> Any:
 
 
 @rule("split", "split_with_sizes", "unbind", "split_copy", "split_with_sizes_copy", "unbind_copy")
-def _parts(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> list[Ball]:
+def _parts(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    if not is_float(x):
+        return operation(x, *args, **kwargs)
     x = as_ball(x)
     mids = operation(x.mid, *args, **kwargs)
     if x.rad is None:
@@ -143,11 +134,13 @@ def _parts(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> list[
 
 @rule("cat", "stack")
 def _join(run: Any, operation: Any, parts: list[Any], *args: Any, **kwargs: Any) -> Any:
-    balls = [as_ball(p) for p in parts]
-    mid = operation([b.mid for b in balls], *args, **kwargs)
+    out = operation([mid_of(p) for p in parts], *args, **kwargs)
+    if not out.is_floating_point():
+        return out
+    balls = [as_ball(p, out.dtype) for p in parts]
     if all(b.rad is None for b in balls):
-        return Ball(mid)
-    return Ball(mid, operation([b.radius() for b in balls], *args, **kwargs))
+        return Ball(out)
+    return Ball(out, operation([b.radius() for b in balls], *args, **kwargs))
 
 
 @rule("index", "_unsafe_index")
@@ -155,92 +148,61 @@ def _index(run: Any, operation: Any, x: Any, indices: list[Any]) -> Any:
     return _map(operation, x, indices) if is_float(x) else operation(x, indices)
 
 
-@rule("slice_scatter", "select_scatter", "copy", "diagonal_scatter")
-def _overwrite(run: Any, operation: Any, x: Any, y: Any, *args: Any, **kwargs: Any) -> Ball:
-    x, y = as_ball(x), as_ball(y)
-    mid = operation(x.mid, y.mid, *args, **kwargs)
-    if y.mid.is_floating_point() and not mid.is_floating_point():
-        raise NoErrorRule("rounding to integers")  # a step, which no radius can follow
-    return Ball(mid, operation(x.radius(), y.radius(), *args, **kwargs))
-
-
 @rule("neg")
 def _neg(run: Any, operation: Any, x: Any) -> Any:
     return Ball(-x.mid, x.rad) if isinstance(x, Ball) else -x
 
 
-@rule("abs")
-def _abs(run: Any, operation: Any, x: Any) -> Ball:
-    x = as_ball(x)
-    return Ball(x.mid.abs(), x.rad)
-
-
-@rule(
-    "zeros_like", "ones_like", "full_like", "empty_like", "new_zeros", "new_ones", "new_full",
-    "_new_zeros_with_same_feature_meta",
-)  # fmt: skip
-def _constant(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Tensor:
-    return operation(mid_of(x), *map(mid_of, args), **kwargs)
-
-
-@rule("fill", "fill_")
-def _fill(run: Any, operation: Any, x: Any, value: Any) -> Any:
-    out = operation(mid_of(x), mid_of(value))
-    if not (isinstance(value, Ball) and value.rad is not None):
-        return out
-    return Ball(out, value.rad.expand(out.shape))
-
-
-@rule("_to_copy", "convert_element_type")
-def _cast(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    out = operation(mid_of(x), *args, **kwargs)
-    if not is_float(x):
-        return out
-    x = as_ball(x)
-    if not out.is_floating_point():
-        if x.rad is not None:
-            raise NoErrorRule("rounding to integers")  # a step, which no radius can follow
-        return out
-    if torch.finfo(out.dtype).eps <= torch.finfo(x.mid.dtype).eps:
-        return Ball(out, x.rad)
-    rad = x.radius() + roundoff(out) * x.mag + underflow(out.dtype, x.upper != 0)
-    return _finite(out, rad)
-
-
 # -- arithmetic ---------------------------------------------------------------------------------
 
 
-def _sum_of_two(operation: Any, a: Any, b: Any, alpha: float, kwargs: Any) -> Any:
+def _sum_of_two(run: Any, operation: Any, a: Any, b: Any, alpha: Any) -> Any:
+    out = operation(mid_of(a), mid_of(b), **({} if alpha is None else {"alpha": alpha}))
     if not (is_float(a) or is_float(b)):
-        return operation(a, b, **kwargs)
-    out = operation(mid_of(a), mid_of(b), **kwargs)
+        return out
     a, b = as_ball(a, out.dtype), as_ball(b, out.dtype)
     rad = roundoff(out) * magnitude(out)
+    if alpha is not None and abs(alpha) != 1:
+        factor = as_ball(alpha, out.dtype)
+        rad = rad + roundoff(out) * b.mag * factor.mag + carried(b, factor)
+        rad = rad + underflow(out.dtype, b.upper != 0)
+    elif b.rad is not None:
+        rad = rad + b.rad
     if a.rad is not None:
         rad = rad + a.rad
-    if b.rad is not None:
-        rad = rad + (b.rad if abs(alpha) == 1 else abs(alpha) * b.rad)
-    if abs(alpha) != 1:
-        rad = rad + roundoff(out) * abs(alpha) * b.mag + underflow(out.dtype, b.upper != 0)
-    return Ball(out, rad)
+    return _finite_sum(out, rad, a, b)
+
+
+def _finite_sum(out: Tensor, rad: Tensor, a: Ball, b: Ball) -> Ball:
+    """-inf is exact where it was, as in masks of attention; else overflow, of which nothing."""
+    if bool(out.sum().isfinite()):
+        return Ball(out, rad)
+    rad = torch.where(out.isfinite(), rad, torch.inf)
+    endless = (a.mag.isinf() & (a.radius() == 0), b.mag.isinf() & (b.radius() == 0))
+    known = (endless[0] | a.upper.isfinite()) & (endless[1] | b.upper.isfinite())
+    return Ball(out, rad.masked_fill(out.isinf() & (endless[0] | endless[1]) & known, 0.0))
+
+
+def carried(a: Ball, b: Ball) -> Tensor | float:
+    """What a product inherits: (|a| + r)(|b| + s) - |a||b|."""
+    rad = 0.0 if a.rad is None else a.rad * b.upper
+    return rad if b.rad is None else rad + a.mag * b.rad
 
 
 @rule("add")
-def _add(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
-    return _sum_of_two(operation, a, b, float(kwargs.get("alpha", 1)), kwargs)
+def _add(run: Any, operation: Any, a: Any, b: Any, alpha: Any = None) -> Any:
+    return _sum_of_two(run, operation, a, b, alpha)
 
 
 @rule("sub")
-def _sub(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
-    return _sum_of_two(operation, a, b, float(kwargs.get("alpha", 1)), kwargs)
+def _sub(run: Any, operation: Any, a: Any, b: Any, alpha: Any = None) -> Any:
+    return _sum_of_two(run, operation, a, b, alpha)
 
 
 @rule("mul")
 def _mul(run: Any, operation: Any, a: Any, b: Any) -> Any:
-    if not (is_float(a) or is_float(b)):
-        return operation(a, b)
     out = operation(mid_of(a), mid_of(b))
-    if not out.is_floating_point():
+    if not (is_float(a) or is_float(b)):
         return out
     a, b = as_ball(a, out.dtype), as_ball(b, out.dtype)
     if not run.family and (_is_sign(b) or _is_sign(a)):  # by -1, 0 or 1: nothing is rounded
@@ -249,94 +211,74 @@ def _mul(run: Any, operation: Any, a: Any, b: Any) -> Any:
         rad = roundoff(out) * out.abs().double()
         if _may_underflow(run, a, b, out.dtype):
             rad = rad + underflow(out.dtype, (a.upper != 0) & (b.upper != 0))
-    if a.rad is not None:
-        rad = rad + a.rad * b.upper
-    if b.rad is not None:
-        rad = rad + a.mag * b.rad
-    return Ball(out, rad)
+    return finite(out, rad + carried(a, b))
 
 
 def _is_sign(x: Ball) -> bool:
-    if x.rad is not None:
-        return False
-    if not x.mid.is_floating_point():
-        return x.mid.dtype == torch.bool
-    return bool(((x.mid == 0) | (x.mag == 1)).all())
+    return x.rad is None and bool(((x.mag == 0) | (x.mag == 1)).all())
 
 
 @rule("div")
-def _div(run: Any, operation: Any, a: Any, b: Any, **kwargs: Any) -> Any:
-    if kwargs.get("rounding_mode") is not None:
+def _div(run: Any, operation: Any, a: Any, b: Any, *, rounding_mode: Any = None) -> Any:
+    if rounding_mode is not None:
         raise NoErrorRule("division rounded to integers")
-    out = operation(mid_of(a), mid_of(b), **kwargs)
-    if not (is_float(a) or is_float(b)) or not out.is_floating_point():
+    out = operation(mid_of(a), mid_of(b))
+    if not (is_float(a) or is_float(b)):
         return out
     a, b = as_ball(a, out.dtype), as_ball(b, out.dtype)
     rb = b.radius()
     low = b.mag - rb
-    carried = a.radius() + out.abs() * rb + SUBNORMAL * (a.upper != 0).double()
-    rad = carried / low + roundoff(out) * out.abs()
+    inherited = a.radius() + out.abs() * rb + SUBNORMAL * (a.upper != 0).double()
+    rad = inherited / low + roundoff(out) * out.abs()
     small = out.abs() < tiny(out.dtype) / roundoff(out)
     rad = rad + underflow(out.dtype, (a.upper != 0) & small)
     apart = (2 * rb <= b.mag) & (b.mag > 0)
-    return Ball(out, torch.where(apart, rad, torch.inf).double())
+    return finite(out, torch.where(apart, rad, torch.inf).double())
 
 
 @rule("reciprocal")
-def _reciprocal(run: Any, operation: Any, x: Any) -> Ball:
+def _reciprocal(run: Any, operation: Any, x: Any) -> Any:
     return _div(run, aten.div.Tensor, torch.ones_like(mid_of(x)), x)
 
 
 @rule("mm", "bmm")
-def _matmul(run: Any, operation: Any, a: Any, b: Any) -> Ball:
+def _matmul(run: Any, operation: Any, a: Any, b: Any) -> Any:
     """|fl(ab) - ab| <= gamma |a||b|, and the radii carried along: (|a| + r)(|b| + s) - |a||b|."""
+    if not (is_float(a) or is_float(b)):
+        return operation(a, b)
     a, b = as_ball(a), as_ball(b)
     k = a.mid.shape[-1]
     out = product(a.mid, b.mid)
-    g = gamma(longest_run(k), out.dtype)
-    rad = product(a.mag, g * b.mag if b.rad is None else g * b.mag + b.rad)
+    rad = product(a.mag, _spread(b, gamma(longest_run(k), out.dtype)))
     if a.rad is not None:
         rad = rad + product(a.rad, b.upper)
     if _may_underflow(run, a, b, out.dtype):
         terms = product((a.upper != 0).double(), (b.upper != 0).double())
         rad = rad + tiny(out.dtype) * terms
-    return _finite(out, rad)
+    return finite(out, rad)
+
+
+def _spread(x: Ball, g: float) -> Tensor:
+    """The radius g |x| + rad, not less where it is subnormal: a large factor may follow."""
+    if g == 0:
+        return x.radius()
+    rad = g * x.mag if x.rad is None else g * x.mag + x.rad
+    return rad if x.smallest * g >= _SOUND else rad + SUBNORMAL * (x.upper != 0).double()
+
+
+_SOUND = 1e-300  # above, a rounded radius is right to far more than it is inflated by
 
 
 @rule("sum")
-def _sum(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+def _sum(
+    run: Any, operation: Any, x: Any, dims: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Any:
     if not is_float(x):
-        return operation(x, *args, **kwargs)
-    x = as_ball(x)
-    out = total(x.mid, *args, **kwargs)
-    g = gamma(longest_total(x.mid, args[0] if args else None), out.dtype)
-    return _finite(out, total(g * x.mag if x.rad is None else g * x.mag + x.rad, *args))
-
-
-@rule("scatter")
-def _scatter(run: Any, operation: Any, x: Any, dim: int, index: Tensor, value: Any) -> Ball:
-    x, value = as_ball(x), as_ball(value) if is_float(value) else value
-    if not isinstance(value, Ball):
-        radius = x.radius().scatter(dim, index, 0.0)
-        return Ball(operation(x.mid, dim, index, value), radius)
-    radius = x.radius().scatter(dim, index, value.radius())
-    return Ball(operation(x.mid, dim, index, value.mid), radius)
-
-
-@rule("scatter_add", "index_put", "_unsafe_index_put")
-def _accumulate(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if not is_float(x):
-        return operation(x, *map(mid_of, args), **kwargs)
-    x, balls = as_ball(x), [as_ball(a) if is_float(a) else a for a in args]
-
-    def apply(start: Tensor, part: Callable[[Ball], Tensor]) -> Tensor:
-        return operation(start, *(part(a) if isinstance(a, Ball) else a for a in balls), **kwargs)
-
-    out = apply(x.mid, lambda a: a.mid)
-    # Entries may meet: at most `count` terms are added up in any place.
-    count = apply(torch.zeros_like(x.mag), lambda a: torch.ones_like(a.mag))
-    terms = int(count.max()) if count.numel() else 0
-    rad = apply(x.radius(), lambda a: a.radius())
-    if terms > 1 or bool((x.mag * (count != 0)).any()):
-        rad = rad + gamma(terms, out.dtype) * apply(x.mag, lambda a: a.mag)
-    return _finite(out, rad)
+        more = () if dims is None else (dims, keepdim)
+        return operation(x, *more, dtype=dtype)
+    x = as_ball(x, dtype)
+    if dtype is not None and x.mid.dtype != dtype:
+        raise NoErrorRule(f"a sum as {dtype}")
+    out = total(x.mid, dims, keepdim)
+    g = gamma(longest_total(x.mid, dims), out.dtype)
+    return finite(out, total(_spread(x, g), dims, keepdim))

@@ -111,15 +111,105 @@ def gamma(n: int, dtype: torch.dtype) -> float:
     return nu / (1 - nu) if nu < 1 else torch.inf
 
 
+class Rounded(float):
+    """A number that torch computed from others in one of its formulas, 2/(n - 1) or 2/sqrt(pi).
+
+    What it was rounded from is within `SPREAD` of it, relatively; arithmetic encloses both.
+    """
+
+    def __abs__(self) -> Rounded:
+        return Rounded(float.__abs__(self))
+
+    def __neg__(self) -> Rounded:
+        return Rounded(float.__neg__(self))
+
+
+SPREAD = 2.0**-50  # eight roundings; the longest of torch's products of constants has six
+
+
 @no_type_check
-def as_ball(value: Ball | Tensor | float | int, dtype: torch.dtype = torch.float64) -> Ball:
-    """Tensors are exact; a number is exact unless `dtype` cannot hold it."""
-    if isinstance(value, Ball):
-        return value
+def as_ball(value: Ball | Tensor | float | int, dtype: torch.dtype | None = None) -> Ball:
+    """A ball around what torch works with, which holds what was meant.
+
+    With `dtype`, that of an operation's result: torch converts the operands to it first, numbers
+    and tensors of no dimension too, and the radius counts that rounding.
+
+    Raises:
+        NoErrorRule: complex numbers.
+    """
+    if dtype is not None and dtype.is_complex:
+        raise NoErrorRule("complex numbers")
     if isinstance(value, Tensor):
-        return Ball(value)
-    held = torch.tensor(value, dtype=dtype).double()
-    return Ball(held, (held - value).abs())
+        value = Ball(value)
+    if not isinstance(value, Ball):
+        return _number(value, dtype or torch.float64)
+    if dtype is None or value.mid.dtype == dtype or not dtype.is_floating_point:
+        return value
+    return _converted(value, dtype)
+
+
+@no_type_check
+def _converted(x: Ball, dtype: torch.dtype) -> Ball:
+    if x.mid.is_complex():
+        raise NoErrorRule("complex numbers")
+    mid = x.mid.to(dtype)
+    if x.mid.is_floating_point():
+        if _holds_all(dtype, x.mid.dtype):
+            return Ball(mid, x.rad)
+        # By the magnitude alone: it may be a majorant of many values (see `family`).
+        off = unit_roundoff(dtype) * x.mag + tiny(dtype) * (x.mag != 0).double()
+        off = torch.where(mid.isinf() & ~x.mid.isinf(), torch.inf, off)
+        return Ball(mid, x.radius() + torch.where(x.mid.isinf(), 0.0, off))
+    if not needs_rounding(x.mid, dtype):
+        return Ball(mid, x.rad)
+    largest = int(2 / torch.finfo(dtype).eps)  # an integer, or torch compares in float32
+    beyond = (x.mid > largest) | (x.mid < -largest)
+    if not bool(beyond.any()):
+        return Ball(mid, x.rad)
+    return Ball(mid, x.radius() + 2 * unit_roundoff(dtype) * mid.abs().double() * beyond)
+
+
+@no_type_check
+def _holds_all(dtype: torch.dtype, other: torch.dtype) -> bool:
+    """Whether every number of the other floating type is one of this."""
+    wide, narrow = torch.finfo(dtype), torch.finfo(other)
+    return wide.eps <= narrow.eps and wide.max >= narrow.max and wide.tiny <= narrow.tiny
+
+
+@no_type_check
+def needs_rounding(x: Tensor, dtype: torch.dtype) -> bool:
+    """Whether some integers of this type are not numbers of that floating-point type."""
+    info = torch.iinfo(x.dtype) if x.dtype != torch.bool else None
+    return info is not None and info.max > 2 / torch.finfo(dtype).eps
+
+
+@no_type_check
+def _number(value: float | int, dtype: torch.dtype) -> Ball:
+    if isinstance(value, complex):
+        raise NoErrorRule("complex numbers")
+    held = torch.tensor(float(value), dtype=dtype).double()
+    off = 0.0
+    if not holds(dtype, value):
+        off = max(abs(float(held) - float(value)), 2 * unit_roundoff(dtype) * abs(float(held)))
+        off = off + tiny(dtype)
+    if isinstance(value, Rounded):
+        off = off + SPREAD * abs(float(held))
+    return Ball(held, held.new_tensor(off) if off else None)
+
+
+@no_type_check
+def holds(dtype: torch.dtype, value: float | int | bool) -> bool:
+    """Whether a number is one of this type, exactly; infinities and NaN are."""
+    if not dtype.is_floating_point:
+        return isinstance(value, int)
+    held = float(torch.tensor(float(value), dtype=dtype))
+    return held == value or value != value  # Python compares integers and floats exactly
+
+
+@no_type_check
+def tiny(dtype: torch.dtype) -> float:
+    """The smallest normal number: what a result that underflows can be off by."""
+    return torch.finfo(dtype).tiny
 
 
 @no_type_check
@@ -128,7 +218,7 @@ def has_float(part: Any) -> bool:
     if isinstance(part, Ball):
         return True
     if isinstance(part, Tensor):
-        return part.is_floating_point()
+        return part.is_floating_point() or part.is_complex()
     return isinstance(part, list | tuple) and any(has_float(p) for p in part)
 
 
@@ -136,28 +226,43 @@ def has_float(part: Any) -> bool:
 def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     """`result`, unless it is floating though the arguments are integers, and perhaps rounded.
 
-    torch divides integers in float32, for example; conversions and fills are exact.
+    torch divides integers in float32, for example; conversions and fills are exact where the
+    type holds the numbers.
 
     Raises:
-        NoErrorRule: it may be rounded.
+        NoErrorRule: it may be rounded; or it is random, or what the memory held.
     """
+    name = target.overloadpacket.__name__
+    drawn = torch.Tag.nondeterministic_seeded in target.tags or name in _UNSET
+    if drawn and not isinstance(result, Ball):
+        raise NoErrorRule(name)
     floating = isinstance(result, Tensor) and result.is_floating_point()
     if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
         return result
-    name = target.overloadpacket.__name__
-    if name in _CONVERSIONS:
-        (source,) = (a for a in args if isinstance(a, Tensor))
-        if source.numel() and int(source.long().abs().max()) > 1 / unit_roundoff(result.dtype):
-            raise NoErrorRule(f"{name} of integers beyond {1 / unit_roundoff(result.dtype):.0f}")
-    elif name not in _FILLS:
+    if name not in _CONVERSIONS and name not in _FILLS:
         raise NoErrorRule(f"{name} of integers")
+    if not all(_held(a, result.dtype) for a in _leaves(args)):
+        raise NoErrorRule(f"{name} of numbers beyond what {result.dtype} can hold")
     return result
 
 
+@no_type_check
+def _held(value: Any, dtype: torch.dtype) -> bool:
+    if isinstance(value, Tensor):
+        return value.is_floating_point() or as_ball(value, dtype).rad is None
+    return not isinstance(value, int | float) or holds(dtype, value)
+
+
+@no_type_check
+def _leaves(part: Any) -> list[Any]:
+    return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
+
+
+_UNSET = frozenset("empty_like new_empty new_empty_strided empty empty_strided".split())
 _CONVERSIONS = frozenset(("_to_copy", "convert_element_type"))
 _FILLS = frozenset(
-    """new_zeros new_ones new_full new_empty zeros_like ones_like full_like empty_like where
-    masked_fill scatter fill""".split()
+    """new_zeros new_ones new_full zeros_like ones_like full_like where masked_fill scatter fill
+    constant_pad_nd""".split()
 )
 
 LONG = 256  # sums up to here are left to one matrix product

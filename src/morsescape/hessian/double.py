@@ -85,7 +85,8 @@ class Double:
         least = other.mag - 2 * other.lo.abs() - other.rad
         rad = (self.rad + (hi.abs() + lo.abs()) * other.rad + _LOST) / least + _EPS * hi.abs()
         rad = torch.where(least > 0, rad + _LOST, torch.inf)
-        return Double(hi, lo, torch.where((self.upper == 0) & (least > 0), 0.0, rad))
+        zero = (self.upper == 0) & (least > 0)  # also by a number too large to be split
+        return Double(*(t.masked_fill(zero, 0.0) for t in (hi, lo, rad)))
 
     def __matmul__(self, other: Double) -> Double:
         return matrix_product(self, other)
@@ -307,6 +308,23 @@ def exp(x: Double) -> Double:
 def _zero_at_zero(x: Double, rad: Tensor) -> Tensor:
     """The radius of a function whose value at 0 is 0."""
     return torch.where(x.upper == 0, 0.0, rad)
+
+
+def sqrt(x: Double) -> Double:
+    """A step of Newton from the float64 root y: y + (x - y²) / 2y, off by (y - √x)² / 2y.
+
+    For |x' - x| <= r roots differ by at most r / √(x - r).
+    """
+    least = x.hi - x.lo.abs() - x.rad
+    sure = (least > 2.0**-900) & (x.hi < 2.0**900)
+    near = Double(torch.where(sure, x.hi, 1.0), torch.where(sure, x.lo, 0.0), 0 * x.rad)
+    root = Double.exact(near.hi.sqrt())
+    out = root + (near - root * root) / (root + root)
+    rad = x.rad / torch.where(sure, least, 1.0).sqrt() * (1 + 2**-20) + _FUNCTION * out.hi
+    none = (x.upper == 0) & (x.rad == 0)  # the root of 0 is 0
+    hi = torch.where(none, 0.0, out.hi)
+    rad = torch.where(none, 0.0, torch.where(sure, rad, torch.inf))
+    return Double(hi, torch.where(none, 0.0, out.lo), rad)
 
 
 def tanh(x: Double) -> Double:

@@ -8,13 +8,15 @@ refused by name (`NoErrorRule`), and so is a comparison that rounding could turn
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import NoErrorRule, of_integers
+from morsescape.hessian.balls import SPREAD, NoErrorRule, Rounded, holds, of_integers
+from morsescape.hessian.constants import constant_pair
 from morsescape.hessian.double import (
     Double,
     erf,
@@ -24,6 +26,7 @@ from morsescape.hessian.double import (
     matrix_product,
     select,
     sigmoid,
+    sqrt,
     tanh,
 )  # fmt: skip
 
@@ -31,13 +34,17 @@ aten = torch.ops.aten
 
 _MOVES = frozenset(
     """view _unsafe_view reshape t transpose permute slice select squeeze unsqueeze expand gather
-    clone detach alias flip contiguous slice_scatter select_scatter cat constant_pad_nd""".split()
+    clone detach alias flip contiguous lift_fresh slice_scatter select_scatter cat stack unbind
+    split split_with_sizes index _unsafe_index index_select diagonal roll repeat unfold
+    constant_pad_nd""".split()
 )
-_JOINS = frozenset(("cat", "slice_scatter", "select_scatter"))
+_OVERWRITES = frozenset(("slice_scatter", "select_scatter"))
+_JOINS = _OVERWRITES | {"cat", "stack"}
 _FILLS = frozenset(
-    """new_zeros new_ones zeros_like ones_like full_like new_full empty_like fill
+    """new_zeros new_ones zeros_like ones_like full_like new_full fill
     _new_zeros_with_same_feature_meta""".split()
 )
+_LARGEST = 2**53  # integers up to here are numbers of float64
 
 
 class DoubleMachine:
@@ -55,17 +62,19 @@ class DoubleMachine:
         if _rounded_before(args):
             raise NoErrorRule(f"{name} of numbers that are not float64")
         if name in _FILLS and not (name == "fill" and _has_double(args[1:])):
-            return target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
+            return _filled(target, args, kwargs)
+        if name in ("empty_like", "new_empty") and isinstance(args[0], Double):
+            return _unset(target, args, kwargs)
         if name in _MOVES:
             return _move(target, args, kwargs)
-        if not _floats(args):
+        if not _floats((args, tuple(kwargs.values()))):
             return of_integers(target, target(*args, **kwargs), args)
-        if name in ("mm", "bmm"):
+        if name in ("mm", "bmm") and len(args) == 2 and not kwargs:
             return matrix_product(args[0], args[1], self.digits)
         if name not in _RULES:
             raise NoErrorRule(name)
         try:
-            inspect.signature(_RULES[name]).bind(*args, **kwargs)
+            _SIGNATURES[name].bind(*args, **kwargs)
         except TypeError:  # a variant of the operation for which there is no rule
             raise NoErrorRule(name) from None
         return _RULES[name](*args, **kwargs)
@@ -83,9 +92,10 @@ def _rounded_before(part: Any) -> bool:
         return any(_rounded_before(p) for p in part)
     if not isinstance(part, Tensor):
         return False
-    if part.is_floating_point():
+    if part.is_floating_point() or part.is_complex():
         return part.dtype != torch.float64
-    return part.dtype == torch.int64 and part.numel() > 0 and int(part.abs().max()) > 2**53
+    wide = part.dtype in (torch.int64, torch.uint64)
+    return wide and bool(((part > _LARGEST) | (part < -_LARGEST)).any())
 
 
 def _has_double(part: Any) -> bool:
@@ -94,13 +104,35 @@ def _has_double(part: Any) -> bool:
     return isinstance(part, Double)
 
 
+def _filled(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
+    out: Tensor = target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
+    for value in args[1:]:
+        step = isinstance(value, Tensor) and value.is_floating_point() > out.is_floating_point()
+        if step or (isinstance(value, int | float) and not holds(out.dtype, value)):
+            raise NoErrorRule(f"{name_of(target)} with a number that {out.dtype} cannot hold")
+    return out
+
+
+def _unset(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Double:
+    """Whatever the memory held: nothing is known until it is written over."""
+    zero = torch.zeros_like(target(args[0].hi, *args[1:], **kwargs))
+    if zero.dtype != torch.float64:
+        raise NoErrorRule(name_of(target))
+    return Double(zero, zero, torch.full_like(zero, torch.inf))
+
+
 def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
     """Let torch move each of hi, lo and rad alike."""
     if target in (aten.view.default, aten._unsafe_view.default):
         target = aten.reshape.default
+    elif target is aten.view.dtype:
+        raise NoErrorRule("a view of bits as another type")
+    name = name_of(target)
+    if name in _OVERWRITES and not _floats(args[0]) and _floats(args[1]):
+        raise NoErrorRule("rounding to integers")
     if not _has_double(args):
         return target(*args, **kwargs)
-    if name_of(target) in _JOINS:  # integers among the values are numbers, not places
+    if name in _JOINS:  # integers among the values are numbers, not places
         args = tuple(_values(a, k) for k, a in enumerate(args))
     if target is aten.constant_pad_nd.default and any(args[2:]):
         raise NoErrorRule("padding by a number that is not 0")
@@ -109,10 +141,13 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         if isinstance(part, list | tuple):
             return type(part)(part_of(p, name) for p in part)
         if isinstance(part, Tensor) and part.is_floating_point():
-            part = Double.exact(part)
+            part = _double(part)
         return getattr(part, name) if isinstance(part, Double) else part
 
-    return Double(*(target(*part_of(args, name), **kwargs) for name in ("hi", "lo", "rad")))
+    moved = [target(*part_of(args, part), **kwargs) for part in ("hi", "lo", "rad")]
+    if isinstance(moved[0], list | tuple):
+        return [Double(*parts) for parts in zip(*moved, strict=True)]
+    return Double(*moved)
 
 
 def name_of(target: Any) -> str:
@@ -131,9 +166,22 @@ def _values(part: Any, place: int) -> Any:
 def _double(x: Any) -> Double:
     if isinstance(x, Double):
         return x
-    if isinstance(x, int) and abs(x) > 2**53:
+    if isinstance(x, Tensor):
+        return constant_pair(x) or _exact(x)
+    if isinstance(x, complex) or not holds(torch.float64, x) or math.isinf(x):
         raise NoErrorRule(f"the number {x}, which float64 cannot hold")
-    return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x), dtype=torch.float64))
+    out = Double.exact(torch.tensor(float(x), dtype=torch.float64))
+    return Double(out.hi, out.lo, SPREAD * out.hi.abs()) if isinstance(x, Rounded) else out
+
+
+def _exact(x: Tensor) -> Double:
+    """A constant; of one that is NaN nothing is known. Balls know more of what is infinite."""
+    out = Double.exact(x)
+    if bool(out.hi.sum().isfinite()):
+        return out
+    if bool(out.hi.isinf().any()):
+        raise NoErrorRule("numbers that are infinite")
+    return Double(out.hi, out.lo, out.rad.masked_fill(out.hi.isnan(), torch.inf))
 
 
 def _plus(sign: int) -> Callable[..., Double]:
@@ -160,6 +208,15 @@ def _logsumexp(x: Any, dims: Any, keepdim: bool = False) -> Double:
         raise NoErrorRule("logsumexp over several dimensions")
     out = logsumexp(_double(x), dims[0])
     return out.each(lambda t: t.unsqueeze(dims[0])) if keepdim else out
+
+
+def _var(x: Any, dims: Any = None, correction: Any = 1, keepdim: bool = False) -> Double:
+    """Σ (x - mean)² / (n - correction)."""
+    x = _double(x)
+    axes = list(range(x.hi.ndim)) if not dims else list(dims)
+    n = math.prod(x.hi.shape[d] for d in axes)
+    off = x - _sum(x, axes, True) / _double(n)
+    return _sum(off * off, axes, keepdim) / _double(n - (1 if correction is None else correction))
 
 
 def _log1p(x: Any) -> Double:
@@ -195,7 +252,7 @@ def _compared(target: Any) -> Callable[..., Tensor]:
 def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
     start, source = _double(x), _double(source)
     hits = torch.zeros_like(start.hi).scatter_add(dim, index, torch.ones_like(source.hi))
-    if bool(start.mag.any()) or bool(start.rad.any()) or float(hits.max()) > 1:
+    if bool(start.mag.any()) or bool(start.rad.any()) or bool((hits > 1).any()):
         raise NoErrorRule("scatter_add of entries that meet")
     zero = torch.zeros_like(start.hi)
     return source.each(lambda t: zero.scatter_add(dim, index, t))
@@ -210,8 +267,8 @@ def _relu(x: Any) -> Double:
     return Double(torch.where(above, x.hi, zero), torch.where(above, x.lo, zero), rad)
 
 
-def _cast(x: Any, dtype: Any = torch.float64, **kwargs: Any) -> Double:
-    if dtype != torch.float64:
+def _cast(x: Any, dtype: Any = None, **kwargs: Any) -> Double:
+    if dtype not in (None, torch.float64):
         raise NoErrorRule(f"conversion to {dtype}")
     return _double(x)
 
@@ -308,6 +365,10 @@ _RULES: dict[str, Callable[..., Any]] = {
     "sigmoid": lambda x: sigmoid(_double(x)),
     "erf": lambda x: erf(_double(x)),
     "log1p": _log1p,
+    "sqrt": lambda x: sqrt(_double(x)),
+    "rsqrt": lambda x: _double(1.0) / sqrt(_double(x)),
+    "reciprocal": lambda x: _double(1.0) / _double(x),
+    "var": _var,
     "pow": _power,
     "gt": _compared(torch.gt),
     "ge": _compared(torch.ge),
@@ -325,3 +386,4 @@ _RULES: dict[str, Callable[..., Any]] = {
     "avg_pool2d": _average,
     "avg_pool2d_backward": _average_back,
 }
+_SIGNATURES = {name: inspect.signature(rule) for name, rule in _RULES.items()}

@@ -27,9 +27,10 @@ from typing import Any, no_type_check  # what runs for every argument is not che
 import torch
 from torch import Tensor
 
-from morsescape.hessian.ball_rules import RULES, aten
+from morsescape.errors import is_out_of_memory
+from morsescape.hessian.ball_rules import aten
 from morsescape.hessian.balls import Ball, NoErrorRule, product, total
-from morsescape.hessian.enclose import Enclosure, Values
+from morsescape.hessian.enclose import Enclosure, Values, carry_out
 from morsescape.hessian.shared import Shared
 
 
@@ -61,7 +62,7 @@ class Families:
     """Runs a single-tangent program on all directions; `machine` runs what all share."""
 
     def __init__(self, machine: Values | Enclosure | Shared) -> None:
-        self.machine = machine
+        self.machine, self.moving = machine, True
         self.bounded = machine.bounded
         self.majorants = Enclosure()
         self.majorants.family = True
@@ -69,6 +70,7 @@ class Families:
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation for all directions."""
         if not (_holds_family(args) or (kwargs and _holds_family(tuple(kwargs.values())))):
+            self.machine.moving = self.moving
             return self.machine(target, args, kwargs)
         mid = _batched(target, _each(_middle, args), kwargs, _each(_is_family, args))
         bound = self._bound(target, args, kwargs) if self.bounded else None
@@ -90,7 +92,7 @@ class Families:
         size = _size if name in _VALUES else _absolute  # elsewhere integers are shapes and places
         balls = [_as_is(a) if k == raw else _each(size, a) for k, a in enumerate(args)]
         kwargs = {k: abs(v) if k == "alpha" else v for k, v in kwargs.items()}
-        return RULES[name](self.majorants, target, *balls, **kwargs)
+        return carry_out(self.majorants, target, balls, kwargs)
 
 
 MOVES = """view _unsafe_view reshape permute transpose t expand slice select squeeze unsqueeze alias
@@ -100,7 +102,8 @@ LINEAR = {
     *MOVES, "neg", "add", "sub", "mul", "div", "mm", "bmm", "sum", "scatter_add", "index_put",
     "_unsafe_index", "_unsafe_index_put",
     "avg_pool2d", "avg_pool2d_backward", "max_pool2d_with_indices_backward", "zeros_like",
-    "new_zeros", "_new_zeros_with_same_feature_meta",
+    "new_zeros", "_new_zeros_with_same_feature_meta", "cumsum", "roll", "select_scatter",
+    "repeat", "tril", "triu", "index_select", "as_strided",
 }  # fmt: skip
 _CANCEL = {"mm", "bmm", "sum"}
 _VALUES = {"mul", "div", "add", "sub", "where", "masked_fill"}  # all their arguments are values
@@ -200,10 +203,25 @@ def _vmapped(target: Any, args: tuple[Any, ...], kwargs: Any, family: tuple[Any,
         missing[:] = [k for k, part in enumerate(out) if part is None]
         return [part for part in out if part is not None]
 
-    out = torch.vmap(one, in_dims=tuple(d for _, d in flat))(*(a for a, _ in flat))
+    try:
+        out = torch.vmap(one, in_dims=tuple(d for _, d in flat))(*(a for a, _ in flat))
+    except RuntimeError as unknown:  # torch cannot do this for many at once
+        if is_out_of_memory(unknown):
+            raise
+        return _one_by_one(target, args, kwargs, family)
     for k in missing:
         out.insert(k, None)
     return out
+
+
+def _one_by_one(target: Any, args: tuple[Any, ...], kwargs: Any, family: tuple[Any, ...]) -> Any:
+    flat = _tensors(args, family)
+    many = next(len(a) for a, f in flat if f is True)
+    outs = [target(*_rebuild(args, (a[t] if f is True else a for a, f in flat)), **kwargs)
+            for t in range(many)]  # fmt: skip
+    if isinstance(outs[0], Tensor):
+        return torch.stack(outs)
+    return [None if parts[0] is None else torch.stack(parts) for parts in zip(*outs, strict=True)]
 
 
 _ELEMENTWISE = {aten.add.Tensor, aten.sub.Tensor, aten.mul.Tensor, aten.div.Tensor}

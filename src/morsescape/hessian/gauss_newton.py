@@ -21,6 +21,7 @@ from torch.func import grad, jvp, vjp, vmap
 from morsescape.hessian.layers import LinearCalls, _Call, linear_layers
 from morsescape.network import Network
 from morsescape.progress import StageProgress
+from morsescape.samples import count
 
 BUDGET = 2**24  # bytes of the largest array: the vectors' tangents of one chunk, near the cache
 _MOST = 1024  # samples in a chunk: more gains nothing
@@ -124,17 +125,17 @@ def _bend(share: Output, z: Tensor, moved: Tensor) -> Tensor:
 
 
 def _chunks(
-    net: Network, theta: Tensor, count: int, budget: int, progress: StageProgress | None
+    net: Network, theta: Tensor, vectors: int, budget: int, progress: StageProgress | None
 ) -> Iterator[tuple[Output, Output]]:
     """For each chunk its output as a function of θ, and its share of L as one of the output."""
     layers = linear_layers(net, theta)
-    widths = [layer.positions * layer.units for layer in layers] or [net.x[0].numel()]
-    fitting = budget // (theta.element_size() * max(1, count) * max(widths))
+    widths = [layer.positions * layer.units for layer in layers] or [net.sample_numbers]
+    fitting = budget // (theta.element_size() * max(1, vectors) * max(widths))
     selections = {layer.weight: layer.selection for layer in layers}
     done = 0
     for x, y in net.chunks(max(1, min(_MOST, net.samples, fitting))):
         yield partial(_output, net, selections, x), partial(_share, net, y)
-        done += len(x)
+        done += count(x)
         if progress is not None:
             progress(done, net.samples)
 

@@ -32,7 +32,7 @@ def weighted_gram(x: Tensor, w: Tensor, out: Tensor, scaled: Tensor) -> Tensor:
         block = x[part] if rows is None else x.index_select(0, rows[part])
         right = torch.mul(block, w[part, None], out=scaled[: len(block)])
         for lo, hi in edges:
-            tile = products[: (hi - lo) * (out.shape[1] - lo)].view(hi - lo, -1)
+            tile = products[: (hi - lo) * (out.shape[1] - lo)].view(hi - lo, out.shape[1] - lo)
             torch.mm(block[:, lo:hi].t(), right[:, lo:], out=tile)
             out[lo:hi, lo:].add_(tile)
     for lo, hi in edges:

@@ -16,7 +16,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
+from torch.utils._pytree import tree_leaves
 
+from morsescape.hessian.dependence import Dependence, Shadow, is_row_by_row, rows_of_samples
+from morsescape.hessian.program import NotTraceable, record
 from morsescape.network import Network
 
 
@@ -135,6 +138,7 @@ class LinearCalls(TorchFunctionMode):
         self.parameters = parameters
         self.handle = handle
         self.other_uses: set[str] = set()
+        self.level = _level()
         self.results: dict[str, tuple[Tensor, int]] = {}  # by weight: what the call gave, as new
 
     def name_of(self, tensor: object) -> str | None:
@@ -145,7 +149,12 @@ class LinearCalls(TorchFunctionMode):
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
         kwargs = kwargs or {}
-        if func in _READERS and (call := _READERS[func](*args, **kwargs)) is not None:
+        inside = _level() > self.level  # of a vmap of the model's own: dimensions are hidden there
+        if (
+            not inside
+            and func in _READERS
+            and (call := _READERS[func](*args, **kwargs)) is not None
+        ):
             weight = self.name_of(call.weight)
             bias = None if call.bias is None else self.name_of(call.bias)
             if weight is not None and (call.bias is None or bias is not None):
@@ -158,6 +167,11 @@ class LinearCalls(TorchFunctionMode):
             uses = (self.name_of(t) for t in _tensors((args, list(kwargs.values()))))
             self.other_uses.update(name for name in uses if name is not None)
         return func(*args, **kwargs)
+
+
+def _level() -> int:
+    """How many function transforms are running."""
+    return int(torch._C._functorch.maybe_current_level() or 0)
 
 
 def _tensors(part: Any) -> Iterable[Tensor]:
@@ -174,7 +188,7 @@ _HARMLESS: set[Any] = {Tensor.size, Tensor.dim} | {
 
 
 def _read_linear(input: Tensor, weight: Tensor, bias: Tensor | None = None) -> _Call | None:
-    if input.ndim < 2:
+    if input.ndim < 2 or input.numel() == 0 or weight.numel() == 0:
         return None
     shape = (*input.shape[:-1], weight.shape[0])
 
@@ -219,7 +233,32 @@ _READERS: dict[Any, Callable[..., _Call | None]] = {
 
 
 def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
-    """The network's linear layers, in the order in which they are called."""
+    """The network's linear layers, in the order in which they are called.
+
+    Those whose inputs have one row for each sample, which depends on that sample alone.
+    """
+    if "layers" not in net.programs:
+        net.programs["layers"] = _find_layers(net, theta)
+    found: list[LinearLayer] = net.programs["layers"]
+    return found
+
+
+_FEW = (3, 5)  # samples: what has one row for each has another number of rows with each
+
+
+def _find_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
+    if net.loss.at_once:  # a unit's response on one sample depends on all the others
+        return []
+    first, second = ({x.weight: x for x in _called(net, theta, few)} for few in _FEW)
+    alike = [x for x in first.values() if second.get(x.weight) == x]
+    try:
+        return _of_samples(net, theta, alike)
+    except (NotTraceable, RuntimeError, TypeError, ValueError, IndexError):
+        return []  # then parameters are studied one by one
+
+
+def _called(net: Network, theta: Tensor, few: int) -> list[LinearLayer]:
+    """Layers used once whose inputs have as many rows as there are samples."""
     parameters = net.unflatten(theta.detach().clone().requires_grad_())
     found: list[tuple[str, str | None, Tensor, Tensor | None]] = []
 
@@ -229,15 +268,15 @@ def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         found.append((weight, bias, inputs, _selection(call)))
         return out
 
-    x = net.x[:2]
-    with LinearCalls(parameters, note) as calls:
+    x, _ = net.some(torch.arange(few) % net.samples)
+    with torch.enable_grad(), LinearCalls(parameters, note) as calls:
         output = net.output(parameters, x)
     names = [name for weight, bias, *_ in found for name in (weight, bias) if name]
     layers = []
     for weight, bias, inputs, selection in found:
         own = [name for name in (weight, bias) if name]
         once = all(names.count(name) == 1 and name not in calls.other_uses for name in own)
-        if not once or inputs.shape[0] != len(x):
+        if not once or inputs.shape[0] != few or inputs.shape[1] == 0:
             continue
         result, version = calls.results[weight]
         # The very tensor, not one with equal numbers: a ReLU may leave these samples as they are.
@@ -247,6 +286,48 @@ def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         fixed = not inputs.requires_grad
         layers.append(LinearLayer(weight, bias, units, features, positions, fixed, last, selection))
     return layers
+
+
+def _of_samples(net: Network, theta: Tensor, layers: list[LinearLayer]) -> list[LinearLayer]:
+    """Those that see sample n in row n, and whose row n reaches the output of sample n alone.
+
+    Their outputs get offsets, row n of which is marked as sample n's own.
+    """
+    if layers and _apart(net, theta, layers):
+        return layers
+    alone = [x for x in layers if _apart(net, theta, [x])]
+    return alone if len(alone) <= 1 or _apart(net, theta, alone) else []
+
+
+def _apart(net: Network, theta: Tensor, layers: list[LinearLayer]) -> bool:
+    few = _FEW[0]
+    x, y = net.some(torch.arange(few) % net.samples)
+    zeros = {m.weight: theta.new_zeros(few, m.positions, m.units) for m in layers}
+
+    def moving(theta: Tensor, x: Any, y: Any, offsets: dict[str, Tensor]) -> Any:
+        inputs: dict[str, Tensor] = {}
+
+        def offset(weight: str, bias: str | None, call: _Call) -> Tensor | None:
+            if weight not in offsets:
+                return None
+            inputs[weight] = call.inputs()
+            return call.apply(inputs[weight]) + offsets[weight]
+
+        parameters = net.unflatten(theta)
+        with LinearCalls(parameters, offset):
+            output = net.output(parameters, x)
+        return (output if net.row_by_row else net.share(output, y)), inputs
+
+    program = record(moving, theta, x, y, zeros)
+    if program.assumed:
+        return False  # it branches on values, perhaps of other samples
+    rows = (rows_of_samples(part, few) for part in (x, y, zeros))
+    result, inputs = Dependence(few).run(program, theta, *rows)
+    if not all(is_row_by_row(leaf, few) for leaf in inputs.values()):
+        return False
+    if net.row_by_row:
+        return all(is_row_by_row(leaf, few) for leaf in tree_leaves(result))
+    return isinstance(result, Shadow) and result.additive and result.over is None
 
 
 def _selection(call: _Call) -> Tensor | None:

@@ -26,7 +26,7 @@ class Shared:
     def __init__(self, machine: Values | Enclosure, known: Known, *, keep: bool = False) -> None:
         self.machine, self.known, self.keep = machine, known, keep
         self.bounded = machine.bounded
-        self.kinks = 0
+        self.kinks, self.moving = 0, True
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, known or new."""
@@ -36,7 +36,7 @@ class Shared:
         if key in self.known:
             _, result, kinks = self.known[key]
         else:
-            before = self.machine.kinks
+            before, self.machine.moving = self.machine.kinks, self.moving
             result = self.machine(target, args, kwargs)
             kinks = self.machine.kinks - before
             if self.keep:  # what was read too, or another object could get its id

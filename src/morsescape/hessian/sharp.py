@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from typing import Any, no_type_check
 
+import torch
 from torch import Tensor
 
 from morsescape.hessian.balls import Ball, NoErrorRule
 from morsescape.hessian.double import Double
 from morsescape.hessian.double_machine import DoubleMachine
-from morsescape.hessian.enclose import Enclosure
+from morsescape.hessian.enclose import Enclosure, refuse_complex
 
 _DIGITS = 66  # of products of matrices: more than the 53 that are kept
 _UP = 1 + 1e-15  # of the sum of two radii
@@ -38,14 +39,49 @@ class Sharp(Enclosure):
         pairs = _pairs(args)
         if pairs is None or (kwargs and _pairs(tuple(kwargs.values())) is None):
             return super().__call__(target, args, kwargs)
+        name = target.overloadpacket.__name__
         try:
-            result = self.machine(target, pairs, kwargs)
+            result = refuse_complex(self.machine(target, pairs, kwargs), pairs)
         except NoErrorRule:
             return super().__call__(target, args, kwargs)
-        if target.overloadpacket.__name__ == "relu":  # comparisons in doubt are refused above
-            x = pairs[0] if isinstance(pairs[0], Double) else Double.exact(pairs[0])
-            self.kinks += int((~(x.hi.abs() > x.lo.abs() + x.rad)).sum())
+        if not _bounded(result):  # an infinity, as in a mask, or an overflow
+            return super().__call__(target, args, kwargs)
+        if name in _DECISIONS:
+            self.kinks += self._ties(target, args, pairs)
         return _balls(result)
+
+    def _ties(self, target: Any, args: Any, pairs: Any) -> int:
+        """Decisions between equals; the machine refuses comparisons that rounding could turn."""
+        if not all(isinstance(x, Double | int | float | bool) or _float64(x) for x in pairs):
+            return 0
+        x, *rest = (p if isinstance(p, Double) else _double(p) for p in pairs)
+        if any(bool(part.hi.isinf().any()) for part in (x, *rest)):
+            counted = self.kinks
+            super().__call__(target, args, {})
+            self.kinks, more = counted, self.kinks - counted
+            return more
+        off = x - rest[0] if rest else x
+        near = ~(off.hi.abs() > off.lo.abs() + off.rad)  # NaN too
+        if rest or not self.moving:  # in doubt, if not equal
+            near = near & ((off.upper == 0) if self.moving else (off.upper != 0))
+        return int(near.sum())
+
+
+_DECISIONS = frozenset("relu gt ge lt le eq ne".split())
+
+
+def _float64(x: Any) -> bool:
+    return isinstance(x, Tensor) and x.dtype == torch.float64
+
+
+def _double(x: Any) -> Double:
+    return Double.exact(x if isinstance(x, Tensor) else torch.tensor(float(x)).double())
+
+
+def _bounded(result: Any) -> bool:
+    if isinstance(result, list | tuple):
+        return all(map(_bounded, result))
+    return not isinstance(result, Double) or bool((result.lo.abs() + result.rad).sum().isfinite())
 
 
 @no_type_check

@@ -23,6 +23,7 @@ from torch.func import grad, jvp, vmap
 
 from morsescape.hessian.layers import LinearCalls, LinearLayer, _Call
 from morsescape.network import Network
+from morsescape.samples import count
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def choose(net: Network, layers: list[LinearLayer]) -> Plan:
     outputs = tuple(x for x in layers if x.output_tangents <= x.n_parameters)
     known = {name for layer in layers for name in layer.names}
     # Parameters whose place in the order of calls is unknown come first: their rows are whole.
-    others = tuple((name,) for name in net.shapes if name not in known)
+    some = (n for n, s in net.slices.items() if s.stop > s.start)  # some have no elements
+    others = tuple((name,) for name in some if name not in known)
     return Plan(tuple(layers), outputs, others + tuple(x.names for x in layers if x not in outputs))
 
 
@@ -87,7 +89,7 @@ class Responses:
 
         def responses(theta: Tensor, x: Tensor, y: Tensor) -> tuple[Deltas, Inputs]:
             parameters = self.net.unflatten(theta)
-            zero = theta.new_zeros(len(x), source.positions, source.units)
+            zero = theta.new_zeros(count(x), source.positions, source.units)
             basis = torch.eye(source.output_tangents, dtype=theta.dtype, device=theta.device)
 
             def along(direction: Tensor) -> tuple[Deltas, Inputs]:
@@ -150,7 +152,7 @@ class Responses:
         return grad(lambda e: self._run(parameters, x, y, e), has_aux=True)(every)
 
     def _zeros(self, x: Tensor, like: Tensor) -> dict[str, Tensor]:
-        return {m.weight: like.new_zeros(len(x), m.positions, m.units) for m in self.plan.outputs}
+        return {m.weight: like.new_zeros(count(x), m.positions, m.units) for m in self.plan.outputs}
 
     def _run(
         self, parameters: dict[str, Tensor], x: Tensor, y: Tensor, offsets: dict[str, Tensor]

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import torch
 from torch import nn
 
-from morsescape.errors import ArgumentError
+from morsescape.boundary import a_seed, an_integer, checked, choice, named, pair
+from morsescape.errors import ArgumentError, is_out_of_memory
 
 ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
     "relu": nn.ReLU,
@@ -20,8 +21,13 @@ POOLS: dict[str, Callable[[], nn.Module]] = {
     "avg": lambda: nn.AvgPool2d(2),
 }
 _HIDDEN = 10
+NAMES = ("mlp2", "mlp3", "cnn")
 
 
+@checked(
+    name=named("net", choice(NAMES)), image_shape=pair(an_integer(), "(height, width) in pixels"),
+    classes=an_integer(), activation=choice(ACTIVATIONS), pool=choice(POOLS), seed=a_seed(),
+)  # fmt: skip
 def build(
     name: str,
     *,
@@ -71,14 +77,18 @@ def build(
         >>> build("cnn", image_shape=(8, 8))[-1]
         Linear(in_features=4, out_features=10, bias=True)
     """
-    _check("net", name, NAMES)
-    _check("activation", activation, ACTIVATIONS)
-    _check("pool", pool, POOLS)
     _check_sizes(name, image_shape, classes)
     # torch.manual_seed would also seed every GPU, which fork_rng(devices=[]) does not restore.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         torch.default_generator.manual_seed(seed)
-        layers = _LAYERS[name](image_shape, classes, ACTIVATIONS[activation], POOLS[pool])
+        try:
+            layers = _LAYERS[name](image_shape, classes, ACTIVATIONS[activation], POOLS[pool])
+        except (RuntimeError, TypeError) as error:
+            if not _too_large(error):
+                raise
+            raise _bad_sizes(
+                "sizes for which the memory is enough", image_shape, classes, "use smaller images"
+            ) from error
         return nn.Sequential(*layers)
 
 
@@ -121,22 +131,26 @@ def _convolution() -> nn.Module:
 
 
 _LAYERS = {"mlp2": _mlp2, "mlp3": _mlp3, "cnn": _cnn}
-NAMES = tuple(_LAYERS)
-
-
-def _check(what: str, got: str, known: Iterable[str]) -> None:
-    if got not in known:
-        raise ArgumentError(
-            what, expected=" | ".join(known), got=repr(got), cure="choose one of these names"
-        )
 
 
 def _check_sizes(name: str, image_shape: tuple[int, int], classes: int) -> None:
     least = 4 if name == "cnn" else 1
     if min(image_shape) < least or classes < 2:
-        raise ArgumentError(
-            "image_shape and classes",
-            expected=f"at least {least}×{least} pixels for {name}, and 2 classes",
-            got=f"{image_shape[0]}×{image_shape[1]} pixels and {classes} classes",
-            cure="use larger images, or an MLP" if name == "cnn" else "pass the sizes of the data",
-        )
+        raise _bad_sizes(
+            f"at least {least}×{least} pixels for {name}, and 2 classes", image_shape, classes,
+            "use larger images, or an MLP" if name == "cnn" else "pass the sizes of the data",
+        )  # fmt: skip
+
+
+def _too_large(error: Exception) -> bool:
+    """Whether torch could not allocate so much, or not even count it."""
+    return is_out_of_memory(error) or "overflow" in str(error).lower()
+
+
+def _bad_sizes(expected: str, shape: tuple[int, int], classes: int, cure: str) -> ArgumentError:
+    return ArgumentError(
+        "image_shape and classes",
+        expected=expected,
+        got=f"{shape[0]}×{shape[1]} pixels and {classes} classes",
+        cure=cure,
+    )

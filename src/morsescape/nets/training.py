@@ -5,6 +5,7 @@ Its reviewer asked for L-BFGS, which takes all samples in every step.
 
 from __future__ import annotations
 
+import copy
 import math
 import time
 from collections.abc import Callable
@@ -15,8 +16,18 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
+from morsescape.boundary import (
+    a_count,
+    a_function,
+    a_number,
+    a_seed,
+    checked,
+    choice,
+    fitting,
+    instance,
+)
 from morsescape.data import Dataset
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, shown
 
 _CHUNK = 4096  # samples per forward pass of the evaluation; bounds its memory
 _LEAST_STEPS = 5000
@@ -25,6 +36,10 @@ _LBFGS_STEPS = 200
 _LBFGS_ROUND = 10  # steps between two calls of `progress`; each round costs one gradient more
 
 
+@checked(
+    optimizer=choice(OPTIMIZERS), lr=a_number(above=0), epochs=a_count(), batch_size=a_count(1),
+    momentum=a_number(least=0, most=1),
+)  # fmt: skip
 @dataclass(frozen=True)
 class Recipe:
     """How to train.
@@ -54,21 +69,11 @@ class Recipe:
     momentum: float = 0.0
 
     def __post_init__(self) -> None:
-        for name, expected, holds in (
-            ("optimizer", " | ".join(OPTIMIZERS), self.optimizer in OPTIMIZERS),
-            ("lr", "a positive number", 0 < self.lr < math.inf),
-            ("epochs", "0 or more", self.epochs >= 0),
-            ("batch_size", "1 or more", self.batch_size >= 1),
-            ("momentum", "0 to 1", 0 <= self.momentum <= 1),
-            ("momentum", f"0 for {self.optimizer}", self.optimizer == "sgd" or self.momentum == 0),
-        ):
-            if not holds:
-                raise ArgumentError(
-                    name,
-                    expected=expected,
-                    got=repr(getattr(self, name)),
-                    cure="change this value",
-                )
+        if self.optimizer != "sgd" and self.momentum != 0:
+            raise ArgumentError(
+                "momentum", expected=f"0 for {self.optimizer}", got=self.momentum,
+                cure='leave it out, or take "sgd"',
+            )  # fmt: skip
 
     def __str__(self) -> str:
         if self.optimizer == "lbfgs":
@@ -115,6 +120,11 @@ class Training:
         )
 
 
+@checked(
+    model=instance(nn.Module, "pass the network"),
+    samples=a_count(1),
+    optimizer=choice(("lbfgs",), cure="make a Recipe, with a learning rate of its own"),
+)
 def default_recipe(model: nn.Module, samples: int, optimizer: str | None = None) -> Recipe:
     """The recipe that `train` uses when it is given none.
 
@@ -160,13 +170,6 @@ def default_recipe(model: nn.Module, samples: int, optimizer: str | None = None)
         >>> default_recipe(build("mlp2", image_shape=(8, 8)), samples=1797).epochs
         173
     """
-    if samples < 1:
-        raise ArgumentError("samples", expected="1 or more", got=samples, cure="pass their number")
-    if optimizer not in (None, "lbfgs"):
-        raise ArgumentError(
-            "optimizer", expected="None for the paper's, or lbfgs", got=repr(optimizer),
-            cure="make a Recipe, with a learning rate of its own",
-        )  # fmt: skip
     if optimizer == "lbfgs":
         return Recipe("lbfgs", 1.0, _LBFGS_STEPS, batch_size=samples)
     convolutional = any(isinstance(layer, nn.Conv2d) for layer in model.modules())
@@ -175,6 +178,13 @@ def default_recipe(model: nn.Module, samples: int, optimizer: str | None = None)
     return replace(recipe, epochs=max(recipe.epochs, math.ceil(_LEAST_STEPS / steps_per_epoch)))
 
 
+@checked(
+    model=instance(nn.Module, "pass a network, as `build` gives"),
+    dataset=instance(Dataset, "put images and labels together: data.Dataset(name, x, y, classes)"),
+    seed=a_seed(),
+    recipe=instance(Recipe, 'Recipe("sgd", lr=0.1, epochs=20) makes one'),
+    progress=a_function(2),
+)
 def train(
     model: nn.Module,
     dataset: Dataset,
@@ -203,7 +213,7 @@ def train(
         CNN, with one channel and ReLU, does so for some seeds. Neither raises.
 
     Raises:
-        ArgumentError: the model has no parameters.
+        ArgumentError: the model has no parameters, or its output is not that of the data.
 
     Source:
         Akhtiamov & Thomson: SGD for the MLPs, Adam for the CNN, cross-entropy, mini-batches.
@@ -224,7 +234,19 @@ def train(
         raise ArgumentError(
             "model", expected="parameters to train", got="none", cure="pass a network with layers"
         )
+    if parameter.is_meta:
+        raise ArgumentError(
+            "model", expected="parameters with values", got="parameters on the meta device",
+            cure='model.to_empty(device="cpu"), and initialise them',
+        )  # fmt: skip
     x, y = dataset.x.to(parameter), dataset.y.to(parameter.device)
+    height, width = dataset.image_shape
+    with fitting(
+        "model", expected=f"a network that takes images of shape (n, 1, {height}, {width})",
+        cure="build it for images of this size",
+    ):  # fmt: skip
+        logits = _logits(_unhooked(model), x[:1])
+    _check_output(logits, dataset.classes)
     if recipe.optimizer == "lbfgs":
         _descend_on_all(model, x, y, recipe, progress)
     else:
@@ -235,6 +257,15 @@ def train(
     accuracy = int((logits.argmax(1) == y).sum()) / len(y)
     status = _status(logits, loss)
     return Training(loss, accuracy, time.perf_counter() - start, recipe, seed, status)
+
+
+def _check_output(logits: Tensor, classes: int) -> None:
+    fits = isinstance(logits, Tensor) and logits.ndim == 2 and logits.shape[1] >= classes
+    if not fits:
+        raise ArgumentError(
+            "model", expected=f"logits of shape (n, {classes}), as the data has classes",
+            got=shown(logits), cure="give the last layer as many outputs as there are classes",
+        )  # fmt: skip
 
 
 def _descend(
@@ -313,6 +344,15 @@ def optimizer_of(model: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
     if recipe.optimizer == "adam":
         return torch.optim.Adam(model.parameters(), lr=recipe.lr)
     return torch.optim.SGD(model.parameters(), lr=recipe.lr, momentum=recipe.momentum)
+
+
+def _unhooked(model: nn.Module) -> nn.Module:
+    """A copy to try things on: the caller's hooks see the training alone."""
+    own = copy.deepcopy(model)
+    for module in own.modules():
+        module._forward_hooks.clear()
+        module._forward_pre_hooks.clear()
+    return own
 
 
 @torch.no_grad()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from rich import box
 from rich.table import Table
 
+from morsescape.critical import CertificateStatus
 from morsescape.experiments.polish import PolishResult
 from morsescape.figures import rounded_up
 from morsescape.report.numbers import interval, number
@@ -31,10 +32,10 @@ def polish_table(result: PolishResult) -> Table:
 def polish_sentences(result: PolishResult) -> list[str]:
     """What follows from the table, one sentence a line."""
     found, certificate = result.found, result.found.certificate
-    lines = [f"Result: {found.status.value}."]
+    lines = [f"Result: {found.verdict}."]
     if found.index is None:
         lines.append("Index: not known; a count at a point that is not critical is no Morse index.")
-    elif certificate.status.name == "PROVED":
+    elif certificate.status is CertificateStatus.PROVED:
         lines.append(
             f"Index: {found.index}, proved, of a critical point within "
             f"{rounded_up(certificate.distance)}."
@@ -42,7 +43,7 @@ def polish_sentences(result: PolishResult) -> list[str]:
     else:
         lines.append(
             f"Index: {found.index} of a critical point within {rounded_up(certificate.distance)} "
-            "(an estimate: the Lipschitz constant of the Hessian was sampled, not bounded)."
+            f"(an estimate, not proved: {certificate.reason})."
         )
     lines.append(f"Certificate: {certificate}.")
     smooth = result.start.not_smooth

@@ -12,8 +12,19 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.boundary import (
+    a_boolean,
+    a_function,
+    a_path,
+    a_vector,
+    checked,
+    choice,
+    instance,
+    matching,
+)
 from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
+from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.counts import Interval, count_by_eigh, count_by_ldl
@@ -21,12 +32,10 @@ from morsescape.spectrum.kernel import Cause, null_causes
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.reduce import reduce
 from morsescape.spectrum.structure import Structure, structure_of
-from morsescape.store import read_json, write_json_atomic
+from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")
-# The product by autograd rounds too, and nothing bounds that: so much is granted, of the radius and
-# of the Frobenius norm. What is altered by more than this is found.
-_LOOSE, _PRODUCT = 10.0, 1e-12
+_U = torch.finfo(torch.float64).eps / 2
 
 
 class InertiaStatus(Enum):
@@ -34,6 +43,10 @@ class InertiaStatus(Enum):
 
     PROVED = "all signs are proved, up to the null directions that are explained"
     UNDECIDED = "some eigenvalues are too close to zero for their sign to be proved"
+    ON_KINK = (
+        "the signs are those of one smooth piece: a branch is within rounding of its threshold, so "
+        "f need not be twice differentiable here"
+    )
     ESTIMATE = "the counts are an estimate: rounding could not be bounded"
     NOT_FINITE = "nothing is known: the loss or its Hessian is not finite here"
 
@@ -43,7 +56,7 @@ class Inertia:
     """Numbers of negative, zero and positive eigenvalues of Hess f(θ), as closed intervals.
 
     For the exact Hessian of f on the stated samples, in real arithmetic, n₋ ∈ `negative`,
-    n₀ ∈ `null`, n₊ ∈ `positive`, provided that `status` is not ESTIMATE.
+    n₀ ∈ `null`, n₊ ∈ `positive`, provided that `status` is neither ESTIMATE nor ON_KINK.
 
     Attributes:
         negative, null, positive: intervals (lo, hi) of integers.
@@ -110,18 +123,28 @@ class Inertia:
             )
         smooth = f"; not twice differentiable ({', '.join(self.not_smooth)})"
         why = f", {self.estimate}" if self.estimate else ""
-        return word + (smooth if self.not_smooth else "") + f"; {self.status.value}{why}"
+        return word + (smooth if self.not_smooth else "") + f"; {self._verdict()}{why}"
+
+    def _verdict(self) -> str:
+        if self.status is not InertiaStatus.PROVED or self.null != (0, 0):
+            return self.status.value
+        raised = sum(self.null_explained.values()) if self.l2 else 0
+        made = f"; the {raised} null directions of L that are explained are positive by the ridge"
+        return "all signs are proved" + (made if raised else "")
 
     @property
     def index(self) -> int | None:
         """n₋ where the interval is a single number; None where it is not."""
         return self.negative[0] if self.negative[0] == self.negative[1] else None
 
+    @checked(path=a_path())
     def save(self, path: str | os.PathLike[str]) -> None:
         """Write as JSON, atomically."""
         write_json_atomic(path, self.to_json())
 
     @classmethod
+    @checked(path=a_path())
+    @made_from("Inertia.save")
     def load(cls, path: str | os.PathLike[str]) -> Inertia:
         """Read what `save` wrote."""
         return cls.from_json(read_json(path))
@@ -131,6 +154,7 @@ class Inertia:
         return asdict(self) | {"status": self.status.name}
 
     @classmethod
+    @made_from("Inertia.to_json")
     def from_json(cls, values: dict[str, Any]) -> Inertia:
         """From JSON values."""
         lists = ("negative", "null", "positive", "not_smooth", "eigenvalues")
@@ -160,10 +184,18 @@ class Inertia:
         from morsescape.figures import spectrum_histogram
 
         return spectrum_histogram(
-            torch.tensor(self.eigenvalues, dtype=torch.float64), self.radius, ax=ax
+            torch.tensor(self.eigenvalues, dtype=torch.float64),
+            self.radius,
+            ax=ax,
+            intervals={k: getattr(self, k) for k in ("negative", "null", "positive")},
         )
 
 
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), theta=a_vector("f"),
+    method=choice(METHODS), raw=a_boolean(), overwrite=a_boolean(), progress=a_function(3),
+    hessian=matching(Hessian, "f", lambda h: len(h.matrix), "pass f.enclosed_hessian(theta)"),
+)  # fmt: skip
 def inertia(
     f: Objective,
     theta: Float64[Tensor, "D"] | None = None,
@@ -209,10 +241,6 @@ def inertia(
         zero: an index if this is a critical point; some eigenvalues are too close to zero for
         their sign to be proved
     """
-    if method not in METHODS:
-        raise ArgumentError(
-            "method", expected=" | ".join(METHODS), got=repr(method), cure="choose one of these"
-        )
     if raw and f.network is None:
         raise ArgumentError(
             "raw",
@@ -230,6 +258,7 @@ def inertia(
     theta = f.theta if theta is None else theta
     value, gradient = f.value_and_gradient(theta)
     overwrite = overwrite or (hessian is None and not raw)
+    handed = hessian is not None
     if hessian is None:
         hessian = f.enclosed_hessian(theta, progress=stage(progress, "Hessian"))
     structure = Structure(f.dim, "nothing is known of the structure", ())
@@ -260,7 +289,17 @@ def inertia(
     )
     if not (math.isfinite(value) and hessian.finite):
         return blank
-    _check_product(f, theta, hessian)
+    doubt = second_opinion(f, theta, hessian)
+    if doubt and handed:
+        raise ArgumentError(
+            "hessian",
+            expected="Hess L at this theta, whose product with a vector autograd also computes",
+            got=doubt,
+            cure="pass f.enclosed_hessian(theta) of the same f and theta, unaltered",
+        )
+    if doubt:
+        hessian = replace(hessian, estimate=hessian.estimate or doubt)
+        blank = replace(blank, estimate=hessian.estimate)
     if f.network is not None:
         causes = null_causes(f.network, theta, hessian)
     counted = _count(blank, hessian, causes, overwrite, progress)
@@ -276,7 +315,7 @@ def _count(
 ) -> Inertia:
     """Take the exact null vectors out, count the signs of what is left, put them back."""
     part = reduce(hessian.matrix, causes, overwrite=overwrite)
-    radius, center = hessian.radius + part.radius, -2 * blank.l2
+    radius, center = _sum_up(hessian.radius, part.radius), -2 * blank.l2
     if blank.method == "eigh":
         counts = count_by_eigh(part.matrix, radius, center=center)
     else:
@@ -295,15 +334,17 @@ def _count(
             f"({blank.structural_reason}): this is a defect of morsescape, please report it"
         )
     eigenvalues = None
+    moved = 0.0  # by the last addition, of 2λ to each eigenvalue
     if counts.eigenvalues is not None:
         eigenvalues = part.all_eigenvalues(counts.eigenvalues) + 2 * blank.l2
+        moved = _U * float(eigenvalues.abs().max()) if len(eigenvalues) else 0.0
     parts = blank.radius_parts | {"reduction": part.radius, "counting": counts.solver_radius}
     result = replace(
         blank,
         negative=(low, high),
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
-        radius=counts.radius,
+        radius=_sum_up(counts.radius, moved),
         radius_parts=parts,
         null_explained={c.name: c.dimension for c in causes},
         null_residuals={c.name: c.residual for c in causes},
@@ -312,24 +353,16 @@ def _count(
     return replace(result, status=_status(result, hessian))
 
 
-def _check_product(f: Objective, theta: Tensor, hessian: Hessian) -> None:
-    """One product Hess L(θ) v by automatic differentiation, which shares no code with `hessian`."""
-    v = torch.randn(f.dim, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
-    v = v / v.norm()
-    off = float((hessian.matrix @ v - f.at_l2(0.0).hvp(theta, v)).norm())
-    allowed = _LOOSE * hessian.radius + _PRODUCT * float(hessian.matrix.norm())
-    if not off <= allowed:
-        raise ArgumentError(
-            "hessian",
-            expected="Hess L at this theta, whose product with a vector autograd also computes",
-            got=f"products with a unit vector that differ by {off:.3g}",
-            cure="pass f.enclosed_hessian(theta) of the same f and theta, unaltered",
-        )
+def _sum_up(a: float, b: float) -> float:
+    """A float64 number that is at least a + b."""
+    return a + b if a == 0 or b == 0 else math.nextafter(a + b, math.inf)
 
 
 def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:
     if hessian.estimate is not None:
         return InertiaStatus.ESTIMATE
+    if result.kinks:
+        return InertiaStatus.ON_KINK
     if result.negative[0] == result.negative[1] and result.null[0] == result.null[1]:
         return InertiaStatus.PROVED
     return InertiaStatus.UNDECIDED

@@ -111,7 +111,7 @@ def _activity(net: Network, theta: Tensor, layers: list[LinearLayer]) -> _Activi
         if kept:
             fixed.setdefault(weight, []).append(inputs[:, 0])
 
-    with torch.no_grad(), LinearCalls(parameters, note):
+    with torch.set_grad_enabled(net.needs_graph), LinearCalls(parameters, note):
         for x, _ in net.chunks(256):
             net.output(parameters, x)
     return _Activity(nonzero, {name: torch.cat(parts) for name, parts in fixed.items()})
@@ -168,9 +168,8 @@ def _unit_blocks(found: Tensor) -> tuple[Block, ...]:
 def _softmax_shift(
     net: Network, layers: list[LinearLayer], hessian: Hessian, free: Tensor
 ) -> Iterator[Cause]:
-    # Class probabilities sum to one only up to rounding, which would leave a trace: labels only.
     last = next((layer for layer in layers if layer.last), None)
-    if last is None or net.loss != "cross_entropy" or net.y.is_floating_point():
+    if last is None or not net.loss.shift_invariant:
         return
     places, bias = _places(net, last), _bias_places(net, last)
     columns = [*places.t(), *([] if bias is None else [bias])]

@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 
 from morsescape.hessian.dense import exact_hessian
-from morsescape.network import Network
 from morsescape.objective import Objective
 
 
@@ -32,7 +31,7 @@ def raw_eigenvalues(f: Objective, theta: Tensor, matrix: Tensor | None = None) -
 def _in_float32(f: Objective, theta: Tensor) -> Tensor:
     net = f.network
     assert net is not None
-    single = Network(net.model, net.loss, (net.x, net.y), torch.float32)
+    single = net.in_precision(torch.float32)
     matrix = exact_hessian(single, theta.float(), bounded=False).matrix
     matrix.diagonal().add_(2 * f.l2)
     return _eigenvalues(matrix)

@@ -17,6 +17,7 @@ from torch import Tensor
 from torch.func import functionalize
 from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
+from torch.utils._pytree import tree_flatten, tree_unflatten
 
 from morsescape.network import Network
 
@@ -34,12 +35,18 @@ _BILINEAR = frozenset(
     """mul mm bmm addmm baddbmm convolution mv dot addmv _native_batch_norm_legit_no_training
     native_batch_norm cudnn_batch_norm miopen_batch_norm _batch_norm_no_update""".split()
 )
-# Not twice differentiable everywhere: piecewise affine, or smooth only once.
+# Not twice differentiable everywhere: piecewise affine, or smooth only once, or a step.
 _NOT_C2 = (_PIECEWISE - {"where", "masked_fill"}) | frozenset(
-    """elu celu hardswish hardsigmoid softshrink hardshrink threshold rrelu rrelu_with_noise prelu
-    _prelu_kernel sign floor ceil round trunc max_pool3d_with_indices sort topk max min
-    fractional_max_pool2d huber_loss smooth_l1_loss norm linalg_vector_norm
-    gt ge lt le heaviside""".split()  # a comparison chooses between pieces
+    """elu celu selu hardswish hardsigmoid softshrink hardshrink threshold rrelu rrelu_with_noise
+    prelu _prelu_kernel sign sgn floor ceil round trunc fix frac fmod remainder
+    max_pool3d_with_indices adaptive_max_pool1d adaptive_max_pool2d adaptive_max_pool3d
+    fractional_max_pool2d
+    fractional_max_pool3d sort argsort topk kthvalue median nanmedian quantile nanquantile max min
+    fmax fmin cummax cummin argmax argmin huber_loss smooth_l1_loss l1_loss hinge_embedding_loss
+    margin_ranking_loss multi_margin_loss multilabel_margin_loss_forward norm linalg_vector_norm
+    _cdist_forward _pdist_forward grid_sampler_2d grid_sampler_3d bucketize searchsorted
+    gt ge lt le eq ne heaviside copysign nan_to_num scatter_reduce index_reduce
+    binary_cross_entropy""".split()  # a comparison chooses between pieces
 )
 
 
@@ -94,6 +101,7 @@ def structure_of(net: Network) -> Structure:
     except Exception as error:  # whatever the tracer cannot follow: then nothing is claimed
         return Structure(net.dim, f"the model cannot be traced: {_first_line(error)}", ())
     scan = _walk(program, net)
+    scan.not_smooth |= _kinks_of_loss(net)
     output = _merge([scan.flows[n] for n in _results(program)])
     names = tuple(sorted(scan.not_smooth))
     if not net.convex_in_output:
@@ -129,7 +137,7 @@ def _program(net: Network) -> GraphModule:
     def output(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
         return net.output(parameters, x)
 
-    return make_fx(functionalize(output))(parameters, net.x[:2])
+    return make_fx(functionalize(output))(parameters, net.some(torch.arange(2) % net.samples)[0])
 
 
 def _walk(program: GraphModule, net: Network) -> _Scan:
@@ -147,13 +155,36 @@ def _walk(program: GraphModule, net: Network) -> _Scan:
     return scan
 
 
+def _kinks_of_loss(net: Network) -> set[str]:
+    """Operations of the loss that are not twice differentiable in the model's output."""
+    x, y = net.some(torch.arange(2) % net.samples)
+    with torch.set_grad_enabled(net.needs_graph):
+        output = net.output(net.unflatten(net.theta), x)
+    leaves, spec = tree_flatten(output)
+
+    def share(*leaves: Any) -> Tensor:
+        return net.share(tree_unflatten(list(leaves), spec), y)
+
+    try:
+        program = make_fx(functionalize(share))(*leaves)
+    except Exception:  # as above
+        return set()
+    scan = _Scan()
+    for node in program.graph.nodes:
+        if node.op == "placeholder":
+            scan.flows[node] = _Flow(frozenset({"output"}))
+        else:
+            scan.flows[node] = _step(node, scan) if node.op == "call_function" else _Flow()
+    return scan.not_smooth
+
+
 def _step(node: Node, scan: _Scan) -> _Flow:
     target: Any = node.target
     packet = getattr(target, "overloadpacket", target)
-    name = packet.__name__
+    name = packet.__name__.removesuffix("_")  # in place
     inputs = [scan.flows[n] for n in node.all_input_nodes]
     flow = _merge(inputs)
-    if name in _NOT_C2 and flow.layers:
+    if flow.layers and (name in _NOT_C2 or _is_a_step(name, node)):
         scan.not_smooth.add(name.removesuffix("_with_indices"))
     if name in _AFFINE:
         return flow
@@ -169,6 +200,14 @@ def _step(node: Node, scan: _Scan) -> _Flow:
         below = scan.flows[node.args[1]].layers if isinstance(node.args[1], Node) else frozenset()
         return _Flow(flow.layers, flow.bent | below, flow.pieces)
     return _Flow(flow.layers, flow.layers, flow.pieces)
+
+
+def _is_a_step(name: str, node: Node) -> bool:
+    """A conversion or a division that rounds to whole numbers."""
+    if name == "_to_copy":
+        dtype = node.kwargs.get("dtype")
+        return isinstance(dtype, torch.dtype) and not (dtype.is_floating_point or dtype.is_complex)
+    return name == "div" and node.kwargs.get("rounding_mode") is not None
 
 
 def _meeting(name: str, operands: list[_Flow]) -> frozenset[str]:

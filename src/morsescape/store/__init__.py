@@ -6,7 +6,9 @@ damage is found when they are read.
 """
 
 from morsescape.store.checkpoint import load_checkpoint, save_checkpoint
-from morsescape.store.files import read_json, write_bytes_atomic, write_json_atomic
+from morsescape.store.disk import is_stream, read_bytes, write_bytes_atomic
+from morsescape.store.files import read_json, write_json_atomic
+from morsescape.store.results import made_from
 from morsescape.store.run_folder import Piece, RunFolder, versions
 from morsescape.store.run_folders import RunFolders
 
@@ -14,7 +16,10 @@ __all__ = [
     "Piece",
     "RunFolder",
     "RunFolders",
+    "is_stream",
     "load_checkpoint",
+    "made_from",
+    "read_bytes",
     "read_json",
     "save_checkpoint",
     "versions",

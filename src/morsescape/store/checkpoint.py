@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,14 +13,20 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from morsescape.errors import ArgumentError, DataError
-from morsescape.store.files import write_bytes_atomic
+from morsescape.boundary import a_path, checked, instance
+from morsescape.errors import ArgumentError, DataError, shown
+from morsescape.store.disk import write_bytes_atomic
+
+_ZIP = b"PK"  # how the files begin that torch.save writes
+_A_MODEL = instance(nn.Module, "pass the network, a torch.nn.Module")
 
 
+@checked(path=a_path(), model=_A_MODEL)
 def save_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
     """Save the parameters and buffers of a model as safetensors, with their SHA-256.
 
     Raises:
+        ArgumentError: parameters without values, or of a kind that safetensors has not.
         DataError: the file cannot be written.
 
     Example:
@@ -34,9 +41,10 @@ def save_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
     """
     tensors = plain(model.state_dict())
     metadata = {"sha256": _tensors_digest(tensors)}
-    write_bytes_atomic(path, safetensors.torch.save(tensors, metadata))
+    write_bytes_atomic(path, packed(tensors, metadata))
 
 
+@checked(path=a_path(), model=_A_MODEL)
 def load_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
     """Copy the parameters and buffers in a safetensors file into `model`.
 
@@ -60,17 +68,33 @@ def load_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
 
 def _read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str | None]:
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # a pipe would be waited for
+            raise _bad_checkpoint(path, "a whole safetensors file", "no regular file")
         with safetensors.safe_open(path, framework="pt") as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, (file.metadata() or {}).get("sha256")
     except (safetensors.SafetensorError, OSError) as error:
-        raise _bad_checkpoint(path, "a whole safetensors file", str(error)) from error
+        if _is_pickled(path):
+            raise _bad_checkpoint(
+                path, "a safetensors file", "one that torch.save wrote",
+                "model.load_state_dict(torch.load(file, weights_only=True)), then save_checkpoint",
+            ) from error  # fmt: skip
+        got = (isinstance(error, OSError) and error.strerror) or str(error)
+        raise _bad_checkpoint(path, "a whole safetensors file", got) from error
 
 
-def _bad_checkpoint(path: Path, expected: str, got: str) -> DataError:
-    return DataError(
-        str(path), expected=expected, got=got, cure="use another copy, or train the model again"
-    )
+def _is_pickled(path: Path) -> bool:
+    try:
+        with path.open("rb") as file:
+            return file.read(len(_ZIP)) == _ZIP
+    except OSError:
+        return False
+
+
+def _bad_checkpoint(
+    path: Path, expected: str, got: str, cure: str = "use another copy, or train the model again"
+) -> DataError:
+    return DataError(str(path), expected=expected, got=got, cure=cure)
 
 
 def _check_same_form(path: Path, model: dict[str, Tensor], file: dict[str, Tensor]) -> None:
@@ -98,5 +122,42 @@ def _tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def plain(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The tensors as safetensors wants them: on the CPU, contiguous, sharing no memory."""
-    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in tensors.items()}
+    """The tensors as safetensors wants them: on the CPU, contiguous, sharing no memory.
+
+    Raises:
+        ArgumentError: something without a name, or that is no tensor with values.
+    """
+    if not isinstance(tensors, Mapping):
+        raise _no_tensors("tensors", "tensors by name, in a dictionary", shown(tensors))
+    for name in tensors:
+        if not isinstance(name, str) or name == "__metadata__":
+            raise _no_tensors("tensors", "names that are strings, no __metadata__", shown(name))
+    return {name: _plain(f"tensors[{name!r}]", tensor) for name, tensor in tensors.items()}
+
+
+def _plain(what: str, tensor: Tensor) -> Tensor:
+    if not isinstance(tensor, Tensor) or tensor.layout is not torch.strided:
+        raise _no_tensors(what, "a dense tensor", shown(tensor))
+    try:
+        return tensor.detach().cpu().resolve_neg().resolve_conj().contiguous().clone()
+    except (RuntimeError, ValueError) as error:  # on the meta device, or not initialised yet
+        raise _no_tensors(what, "a tensor with values", str(error).splitlines()[0]) from error
+
+
+def packed(tensors: Mapping[str, Tensor], metadata: dict[str, str] | None = None) -> bytes:
+    """The content of a safetensors file, of tensors that `plain` gave.
+
+    Raises:
+        ArgumentError: sparse or quantised ones, or of a dtype that safetensors has not.
+    """
+    try:
+        return safetensors.torch.save(dict(tensors), metadata)
+    except (KeyError, ValueError, TypeError, RuntimeError) as error:
+        kinds = ", ".join(sorted({f"{t.dtype} {t.layout}" for t in tensors.values()}))
+        raise _no_tensors("tensors", "dense tensors of the usual dtypes", kinds) from error
+
+
+def _no_tensors(what: str, expected: str, got: str) -> ArgumentError:
+    return ArgumentError(
+        what, expected=expected, got=got, cure="convert it, for instance by .to_dense() or .float()"
+    )

@@ -1,77 +1,24 @@
-"""Files that are written whole or not at all, and JSON with every float."""
+"""JSON with every float, in files that are written whole or not at all."""
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import math
 import os
-import uuid
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from morsescape.errors import ArgumentError, DataError
+from morsescape.boundary import a_path, checked
+from morsescape.errors import ArgumentError, DataError, shown
+from morsescape.store.disk import read_bytes, write_bytes_atomic
 
 _FLOAT = "$float"  # marks the three numbers that JSON cannot write
+_DEEPEST = 100  # values within values; Python's own reader and writer end at about 1,000
+_LONGEST = 4000  # digits of an integer; Python reads no more than 4,300
 
 
-def write_bytes_atomic(path: str | os.PathLike[str], content: bytes) -> None:
-    """Write a file so that, whatever happens, either all of it is there or nothing has changed.
-
-    The bytes go to a temporary file in the same folder (created if need be), are flushed to the
-    disk, and take the name in one step. An error or an interrupt removes the temporary file.
-
-    Raises:
-        DataError: the disk is full, or the folder cannot be written.
-
-    Example:
-        >>> import tempfile
-        >>> from pathlib import Path
-        >>> path = Path(tempfile.mkdtemp(), "a", "number")
-        >>> write_bytes_atomic(path, b"552")
-        >>> path.read_bytes()
-        b'552'
-    """
-    path = Path(path)
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        _write_then_rename(path, content)
-    except OSError as error:
-        raise DataError(
-            str(path),
-            expected=f"to write {len(content):,} bytes",
-            got=error.strerror or str(error),
-            cure="free some space or choose another folder; what was saved before is intact",
-        ) from error
-
-
-def _write_then_rename(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{uuid.uuid4().hex}.tmp")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)  # noqa: PTH105  the one atomic step
-    except BaseException:
-        with contextlib.suppress(OSError):
-            temporary.unlink()
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put the new name itself on the disk, where the system has a way to say so."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)
-
-
+@checked(path=a_path())
 def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
     """Write `value` as indented JSON, atomically.
 
@@ -94,6 +41,7 @@ def write_json_atomic(path: str | os.PathLike[str], value: object) -> None:
     write_bytes_atomic(path, pretty(to_json(value, "value")))
 
 
+@checked(path=a_path())
 def read_json(path: str | os.PathLike[str]) -> Any:
     """Read what `write_json_atomic` wrote.
 
@@ -101,7 +49,7 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         DataError: the file is missing, cannot be read, or is not JSON.
     """
     try:
-        return from_json(json.loads(Path(path).read_bytes()))
+        return from_json(json.loads(read_bytes(path)))
     except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             str(path),
@@ -111,14 +59,22 @@ def read_json(path: str | os.PathLike[str]) -> Any:
         ) from error
 
 
-def to_json(value: object, where: str) -> Any:
+def to_json(value: object, where: str, depth: int = 0) -> Any:
     """The value in JSON's words; `where` is its name in errors."""
-    if value is None or isinstance(value, bool | int | str):
+    if value is None or isinstance(value, bool | str):
+        return value
+    if isinstance(value, int) and value.bit_length() < _LONGEST * math.log2(10):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else {_FLOAT: str(float(value))}
+    if isinstance(value, list | tuple | Mapping) and depth == _DEEPEST:
+        raise ArgumentError(
+            where.split(".")[0].split("[")[0],
+            expected=f"values in values at most {_DEEPEST} deep, and none in itself",
+            got=f"more, at {where[:60]}…", cure="keep it flatter",
+        )  # fmt: skip
     if isinstance(value, list | tuple):
-        return [to_json(item, f"{where}[{i}]") for i, item in enumerate(value)]
+        return [to_json(item, f"{where}[{i}]", depth + 1) for i, item in enumerate(value)]
     if isinstance(value, Mapping):
         for key in value:
             if not isinstance(key, str) or key == _FLOAT:
@@ -128,7 +84,12 @@ def to_json(value: object, where: str) -> Any:
                     got=repr(key),
                     cure="rename it, str(...)",
                 )
-        return {key: to_json(item, f"{where}.{key}") for key, item in value.items()}
+        return {key: to_json(item, f"{where}.{key}", depth + 1) for key, item in value.items()}
+    if isinstance(value, int):
+        raise ArgumentError(
+            where, expected=f"integers of at most {_LONGEST:,} digits", got=shown(value),
+            cure="write it as a string, hex(...)",
+        )  # fmt: skip
     raise ArgumentError(
         where,
         expected="None, bool, int, float, str, list, tuple or dict",

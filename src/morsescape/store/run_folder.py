@@ -17,11 +17,15 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
-from morsescape.errors import ArgumentError, DataError
-from morsescape.store.checkpoint import plain
-from morsescape.store.files import digest, from_json, pretty, read_json, to_json, write_bytes_atomic
+from morsescape.boundary import a_function, a_path, checked, instance
+from morsescape.errors import ArgumentError, DataError, shown
+from morsescape.store.checkpoint import packed, plain
+from morsescape.store.disk import read_bytes, write_bytes_atomic
+from morsescape.store.files import digest, from_json, pretty, read_json, to_json
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_VALUES = instance(Mapping, "pass a dictionary of JSON values")
+_LONGEST_KEY = 200  # file systems have names of 255 bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +88,11 @@ class RunFolder:
         ({'loss': 0.25}, tensor([1., 1.]))
     """
 
+    @checked(
+        path=a_path(),
+        settings=instance(Mapping, "pass a dictionary of what the results depend on"),
+        on_damaged=a_function(1),
+    )
     def __init__(
         self,
         path: str | os.PathLike[str],
@@ -99,7 +108,7 @@ class RunFolder:
         self._open(self.path / "settings.json", encoded)
 
     def _open(self, file: Path, settings: dict[str, Any]) -> None:
-        if not file.exists():
+        if _read(file) is None:
             # Written with the first piece: a command that fails before must not bind the folder.
             self._unwritten = pretty(settings)
             _check_folder(self.path)
@@ -117,6 +126,7 @@ class RunFolder:
                 cure="use the settings of that folder, or another folder (--out DIR)",
             )
 
+    @checked(payload=_VALUES, tensors=instance(Mapping, "name them, {...}"), made_with=_VALUES)
     def save(
         self,
         key: str,
@@ -145,11 +155,11 @@ class RunFolder:
             "key": key,
             "settings_sha256": self._settings_digest,
             "tensors_sha256": None,
-            "made_with": versions() if made_with is None else dict(made_with),
+            "made_with": to_json(versions() if made_with is None else made_with, "made_with"),
             "payload": to_json(payload, "payload"),
         }
         if tensors:
-            data = safetensors.torch.save(plain(tensors))
+            data = packed(plain(tensors))
             content["tensors_sha256"] = hashlib.sha256(data).hexdigest()
             # The tensors first: the piece exists from the moment that its JSON does.
             write_bytes_atomic(tensor_file, data)
@@ -158,7 +168,7 @@ class RunFolder:
             write_bytes_atomic(json_file, written)
         except BaseException:
             # Not if the interrupt came after the JSON had its name: then the piece is whole.
-            if not (json_file.exists() and json_file.read_bytes() == written):
+            if _read(json_file) != written:
                 tensor_file.unlink(missing_ok=True)
             raise
 
@@ -167,26 +177,29 @@ class RunFolder:
 
         Raises:
             ArgumentError: a key that is no file name.
-            DataError: a damaged piece cannot be moved aside.
+            DataError: a piece cannot be read, or a damaged one not be moved aside.
         """
         json_file, tensor_file = self._files(key)
-        if not json_file.exists():
+        text = _read(json_file)
+        if text is None:
             return None
         try:
-            content = _verified(json_file, key, self._settings_digest)
+            content = _verified(json_file, text, key, self._settings_digest)
             tensors = _verified_tensors(tensor_file, content["tensors_sha256"])
-        except (DataError, OSError) as error:
+        except _Damaged as error:
             self._set_aside(key, str(error))
             return None
         made_with = content.get("made_with", {})
         return Piece(key, from_json(content["payload"]), tensors, made_with)
 
     def _files(self, key: str) -> tuple[Path, Path]:
-        if not _KEY.fullmatch(key) or key == "settings":
+        fits = isinstance(key, str) and _KEY.fullmatch(key) and key != "settings"
+        if not fits or len(key) > _LONGEST_KEY:
+            most = f", at most {_LONGEST_KEY}" if fits else ""
             raise ArgumentError(
                 "key",
-                expected='letters, digits, ".", "_" and "-", and not "settings"',
-                got=repr(key),
+                expected=f'letters, digits, ".", "_" and "-"{most}, and not "settings"',
+                got=shown(key),
                 cure="choose a key that can be the name of a file",
             )
         return self.path / f"{key}.json", self.path / f"{key}.safetensors"
@@ -194,7 +207,7 @@ class RunFolder:
     def _set_aside(self, key: str, reason: str) -> None:
         try:
             for file in self._files(key):
-                if file.exists():
+                if os.path.lexists(file):
                     file.replace(file.with_name(f"{file.name}.damaged"))
         except OSError as error:
             raise DataError(
@@ -227,9 +240,26 @@ def _shown(settings: dict[str, Any], key: str) -> str:
     return repr(settings[key]) if key in settings else "(absent)"
 
 
-def _verified(file: Path, key: str, settings_digest: str) -> dict[str, Any]:
+def _read(file: Path) -> bytes | None:
+    """None if there is no such file; one that cannot be read is no damaged one."""
+    try:
+        return read_bytes(file)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise DataError(
+            str(file), expected="a file that can be read", got=error.strerror or str(error),
+            cure="mend that, or name another folder; nothing was changed",
+        ) from error  # fmt: skip
+
+
+class _Damaged(DataError):
+    """A piece that is not as it was saved."""
+
+
+def _verified(file: Path, text: bytes, key: str, settings_digest: str) -> dict[str, Any]:
     """The content of a piece's JSON file, if it is whole and belongs here."""
-    content = _parsed(file)
+    content = _parsed(file, text)
     expected = content.pop("sha256", None)
     got = digest(content)
     if expected != got or content.get("key") != key:
@@ -239,9 +269,9 @@ def _verified(file: Path, key: str, settings_digest: str) -> dict[str, Any]:
     return content
 
 
-def _parsed(file: Path) -> dict[str, Any]:
+def _parsed(file: Path, text: bytes) -> dict[str, Any]:
     try:
-        content = json.loads(file.read_bytes())
+        content = json.loads(text)
         digest(content)  # refuses NaN, which Python's parser takes and JSON has not
     except (ValueError, RecursionError) as error:
         raise _damaged(file, "JSON", str(error)) from error
@@ -253,16 +283,16 @@ def _parsed(file: Path) -> dict[str, Any]:
 def _verified_tensors(file: Path, expected: str | None) -> dict[str, Tensor]:
     if expected is None:
         return {}
-    if not file.exists():
+    data = _read(file)
+    if data is None:
         raise _damaged(file, f"a file with SHA-256 {expected}", "no file")
-    data = file.read_bytes()
     got = hashlib.sha256(data).hexdigest()
     if got != expected:
         raise _damaged(file, f"SHA-256 {expected}", got)
     return safetensors.torch.load(data)
 
 
-def _damaged(file: Path, expected: str, got: str) -> DataError:
-    return DataError(
+def _damaged(file: Path, expected: str, got: str) -> _Damaged:
+    return _Damaged(
         str(file), expected=expected, got=got, cure="it is computed again; kept as *.damaged"
     )

@@ -10,6 +10,9 @@ from typing import Any
 
 from torch import Tensor
 
+from morsescape.boundary import a_function, a_path, checked, instance
+from morsescape.errors import ArgumentError, shown
+from morsescape.store.files import to_json
 from morsescape.store.run_folder import Piece, RunFolder
 
 BETWEEN = ":"  # of a folder's name and a key in it
@@ -37,12 +40,18 @@ class RunFolders:
         {'loss': 0.25}
     """
 
+    @checked(
+        path=a_path(),
+        settings=instance(Mapping, "pass a dictionary, the settings by the name of the folder"),
+        on_damaged=a_function(1),
+    )
     def __init__(
         self,
         path: str | os.PathLike[str],
         settings: Mapping[str, Mapping[str, Any]],
         on_damaged: Callable[[str], None] | None = None,
     ) -> None:
+        to_json(settings, "settings")  # refuses names that are no strings
         self.path = Path(path)
         self.folders = {
             name: RunFolder(self.path / name, own, on_damaged) for name, own in settings.items()
@@ -62,5 +71,10 @@ class RunFolders:
         return None if piece is None else replace(piece, key=key)
 
     def _at(self, key: str) -> tuple[RunFolder, str]:
-        name, _, own = key.rpartition(BETWEEN)
+        name, _, own = key.rpartition(BETWEEN) if isinstance(key, str) else ("", "", "")
+        if name not in self.folders:
+            raise ArgumentError(
+                "key", expected=f"FOLDER{BETWEEN}KEY, with one of {len(self.folders)} folders",
+                got=shown(key), cure=f"the folders are {', '.join(self.folders)}",
+            )  # fmt: skip
         return self.folders[name], own

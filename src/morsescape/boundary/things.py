@@ -1,0 +1,88 @@
+"""Rules for objects, functions and devices."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from morsescape.boundary.checked import Argument, Rule
+from morsescape.errors import ArgumentError, shown, with_article
+
+
+def instance(kind: type, cure: str) -> Rule:
+    """An object of a class."""
+
+    def rule(argument: Argument) -> Any:
+        if not isinstance(argument.value, kind):
+            raise argument.refused(with_article(kind.__name__), cure)
+        return argument.value
+
+    return rule
+
+
+def matching(kind: type, of: str, size: Callable[[Any], int], cure: str) -> Rule:
+    """An object of a class, of as many variables as the landscape `of` has."""
+    one = instance(kind, cure)
+
+    def rule(argument: Argument) -> Any:
+        found, dim = size(one(argument)), getattr(argument.others.get(of), "dim", None)
+        if found != dim:
+            raise ArgumentError(
+                argument.name, expected=f"one of {dim:,} variables, as {of} has", got=found,
+                cure=cure,
+            )  # fmt: skip
+        return argument.value
+
+    return rule
+
+
+def a_function(arguments: int | None = None) -> Rule:
+    """Something to be called, with so many arguments; what it raises then is its own affair."""
+
+    def rule(argument: Argument) -> Any:
+        value = argument.value
+        what = "a function" if arguments is None else f"a function of {_arguments(arguments)}"
+        if not callable(value) or (arguments is not None and not _takes(value, arguments)):
+            raise argument.refused(what, None if callable(value) else "pass a function")
+        return value
+
+    return rule
+
+
+def _takes(called: Callable[..., Any], arguments: int) -> bool:
+    try:
+        signature = inspect.signature(called)
+    except (TypeError, ValueError):  # of built-in functions it is not always known
+        return True
+    try:
+        signature.bind(*[None] * arguments)
+    except TypeError:
+        return False
+    return True
+
+
+def _arguments(number: int) -> str:
+    return "1 argument" if number == 1 else f"{number} arguments"
+
+
+def a_device() -> Rule:
+    """The name of a device that this machine has, as a string."""
+
+    def rule(argument: Argument) -> str:
+        value = argument.value
+        reason = ""
+        if isinstance(value, str | torch.device):
+            try:
+                torch.empty(0, device=value)
+                return str(value)
+            except (RuntimeError, AssertionError) as error:
+                reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        got = f"{shown(value)}: {reason}" if reason else shown(value)
+        raise ArgumentError(
+            argument.name, expected="a device of this machine", got=got, cure="cpu always works"
+        )
+
+    return rule

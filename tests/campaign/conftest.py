@@ -1,0 +1,6 @@
+"""The campaign is a script's package, found beside the benchmarks."""
+
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
