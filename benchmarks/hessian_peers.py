@@ -23,8 +23,8 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
 from morsescape.hessian.dense import exact_hessian
+from morsescape.model.network import Network
 from morsescape.nets import build
-from morsescape.network import Network
 
 AGREE = 1e-10
 VECTORS = 8  # products by the tools that do not build a matrix

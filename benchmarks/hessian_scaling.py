@@ -19,8 +19,8 @@ import torch
 from measure import arguments, clock, kept, mnist, peak_memory, product_rate, resident
 
 from morsescape.hessian.dense import exact_hessian
+from morsescape.model.network import Network
 from morsescape.nets import build
-from morsescape.network import Network
 
 SAMPLES = (1_000, 4_000, 16_000, 60_000)
 WIDTH = 785

@@ -2,8 +2,8 @@
 
     python benchmarks/radii.py --root DIR [--samples 2000]
 
-The same Hessian is assembled by both machines (`morsescape.hessian.sharp`), at a trained network of
-each kind. A result that is in --out is not measured again.
+The same Hessian is assembled by both machines (`morsescape.rounding.one_rounding`), at a trained
+network of each kind. A result that is in --out is not measured again.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from measure import arguments, kept
 
 from morsescape.experiments.point import PointSettings, make_point
 from morsescape.hessian import dense
-from morsescape.hessian.enclose import Enclosure
-from morsescape.hessian.sharp import Sharp
+from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.one_rounding import Sharp
 
 
 def measure(net: str, options: Any) -> dict[str, Any]:

@@ -20,8 +20,8 @@ from torch import nn
 import morsescape as ms
 from morsescape.nets import train
 from morsescape.spectrum.counts import count_by_ldl
-from morsescape.spectrum.kernel import null_causes
-from morsescape.spectrum.reduce import reduce
+from morsescape.spectrum.deflation import reduce
+from morsescape.spectrum.null_space import null_causes
 
 
 def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:

@@ -37,7 +37,7 @@ class Break:
 
 def _forgetful(rule: Any) -> Any:
     """As if the operands had no radius."""
-    from morsescape.hessian.balls import Ball
+    from morsescape.rounding.balls import Ball
 
     def bare(part: Any) -> Any:
         if isinstance(part, list | tuple):
@@ -61,7 +61,7 @@ def _silent(rule: Any) -> Any:
 
 def _certain(rule: Any) -> Any:
     """The result is exact, they say."""
-    from morsescape.hessian.balls import Ball
+    from morsescape.rounding.balls import Ball
 
     def apply(*args: Any, **kwargs: Any) -> Any:
         out = rule(*args, **kwargs)
@@ -75,7 +75,7 @@ def _times(factor: Any) -> Damage:
 
 
 def _product_off(function: Any) -> Any:
-    from morsescape.hessian.double import Double
+    from morsescape.rounding.double import Double
 
     def apply(a: Any, b: Any) -> Any:
         out = function(a, b)
@@ -117,7 +117,7 @@ def _block_off(function: Any) -> Any:
     return apply
 
 
-_RULES = "morsescape.hessian.ball_rules", "RULES"
+_RULES = "morsescape.rounding.ball_rules", "RULES"
 _PLAIN = (("plain", True),)
 _HALF = "float32 and back"  # brings radii of 1e-8, which a rule may lose
 _STEEP = "times 1e+03", "sin"  # makes an error of the value larger than one of its slope
@@ -142,10 +142,10 @@ BREAKS = {
     "moves: cat forgets radii": _rule("cat", _forgetful, "tanh", _HALF, "cat", *_STEEP),
     "branches: comparisons are never in doubt": _rule("gt", _silent, "plus and minus", "where"),
     "double-double: products off in the 13th digit": Break(
-        "morsescape.hessian.double", "Double.__mul__", _product_off, "models", _PLAIN
+        "morsescape.rounding.double", "Double.__mul__", _product_off, "models", _PLAIN
     ),
     "arb: products off in the 13th digit": Break(
-        "morsescape.critical.arb", "_RULES[mul.Tensor]", _times(OFF), "functions",
+        "morsescape.rounding.arb", "_RULES[mul.Tensor]", _times(OFF), "functions",
         _critical("tanh", "sin", "square"),
     ),
     "ldl: no backward error": Break(
@@ -164,7 +164,7 @@ BREAKS = {
         "morsescape.hessian.assembly", "add_block", _block_off, "models", _PLAIN
     ),
     "assembly: the norm of the bound": Break(
-        "morsescape.hessian.bound", "spectral_bound", _times(1e-4), "models", _PLAIN
+        "morsescape.hessian.error_bound", "spectral_bound", _times(1e-4), "models", _PLAIN
     ),
     "variation: a ten-thousandth of it": Break(
         "morsescape.critical.certify", "hessian_variation", _less, "functions",

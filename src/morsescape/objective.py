@@ -11,7 +11,6 @@ from jaxtyping import Float64
 from torch import Tensor, nn
 from torch.func import jvp
 
-from morsescape.audit import check_function
 from morsescape.boundary import (
     Argument,
     a_boolean,
@@ -26,11 +25,12 @@ from morsescape.errors import ArgumentError, is_out_of_memory
 from morsescape.hessian.dense import Hessian, exact_hessian
 from morsescape.hessian.function import function_hessian
 from morsescape.hessian.plan import HessianPlan, hessian_plan
-from morsescape.hessian.written_out import written_out
-from morsescape.loss import LossFunction
-from morsescape.network import Choice, Network
+from morsescape.model.audit import check_function
+from morsescape.model.loss import LossFunction
+from morsescape.model.network import Choice, Network
+from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.progress import StageProgress
-from morsescape.reverse import product_backward, value_and_gradient
+from morsescape.rounding.written_out import written_out
 
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
 # The same with convolutions: in double precision they are three times as fast on what the cache

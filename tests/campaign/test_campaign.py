@@ -27,14 +27,14 @@ def test_a_damaged_rule_is_found(name):
 def test_a_break_that_hits_nothing_says_so(monkeypatch):
     from campaign import breaks
 
-    gone = breaks.Break("morsescape.hessian.ball_rules", "RULES[gone]", lambda x: x, "functions")
+    gone = breaks.Break("morsescape.rounding.ball_rules", "RULES[gone]", lambda x: x, "functions")
     monkeypatch.setitem(breaks.BREAKS, "gone", gone)
     with pytest.raises(LookupError, match="gone"), broken("gone"):
         pass
 
 
 def test_a_break_is_taken_back():
-    from morsescape.hessian.ball_rules import RULES
+    from morsescape.rounding.ball_rules import RULES
 
     before = RULES["mul"]
     with broken("balls: products forget radii"):

@@ -125,8 +125,8 @@ def test_gradient_error_covers_the_true_error():
         with flint.ctx.workprec(200):
             from torch.func import grad
 
-            from morsescape.critical.arb import ArbMachine, balls
-            from morsescape.hessian.program import record
+            from morsescape.rounding.arb import ArbMachine, balls
+            from morsescape.rounding.program import record
 
             exact = record(grad(f._function), start).run(ArbMachine(), balls(start))
             off = [

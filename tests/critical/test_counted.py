@@ -2,8 +2,8 @@
 
 import torch
 
-from morsescape.critical.counted import Counted
-from morsescape.critical.descent import Point
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.loop import Point
 from morsescape.critical.quasi_newton import scaled_lbfgs
 from morsescape.nets import build
 from morsescape.objective import Objective

@@ -11,13 +11,13 @@ import torch
 from torch import Tensor
 
 from morsescape.critical import ProofStatus, krawczyk
-from morsescape.hessian.balls import Ball, NoErrorRule, Rounded
-from morsescape.hessian.constants import _SQRT_HALF, constant_ball
 from morsescape.objective import Objective
+from morsescape.rounding.balls import Ball, NoErrorRule, Rounded
+from morsescape.rounding.constants import _SQRT_HALF, constant_ball
 
 flint = pytest.importorskip("flint")
-from morsescape.critical import arb as machine_file  # noqa: E402
-from morsescape.critical.arb import ArbMachine, balls  # noqa: E402
+from morsescape.rounding import arb as machine_file  # noqa: E402
+from morsescape.rounding.arb import ArbMachine, balls  # noqa: E402
 
 aten, prims = torch.ops.aten, torch.ops.prims
 

@@ -7,10 +7,10 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from morsescape.critical.counted import Counted
-from morsescape.critical.descent import Point, Stop
+from morsescape.critical.evaluations import Counted
 from morsescape.critical.line_search import Sample, _cubic, line_search
-from morsescape.critical.models import Euclidean
+from morsescape.critical.loop import Point, Stop
+from morsescape.critical.quadratic_model import Euclidean
 from morsescape.critical.quasi_newton import _Run, lbfgs, scaled_lbfgs
 from morsescape.objective import Objective
 

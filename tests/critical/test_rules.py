@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from morsescape.critical.models import Factored, dense_model, krylov_model
-from morsescape.critical.rules import cubic, levenberg, saddle_free, trust_region
+from morsescape.critical.quadratic_model import Factored, dense_model, krylov_model
+from morsescape.critical.step_rules import cubic, levenberg, saddle_free, trust_region
 
 
 def problem(n: int, lowest: float, seed: int):

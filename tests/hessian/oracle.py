@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
-from morsescape.network import Network
+from morsescape.model.network import Network
 
 
 def oracle(net: Network, theta: Tensor | None = None) -> Tensor:

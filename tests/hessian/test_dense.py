@@ -15,7 +15,7 @@ from morsescape.hessian.dense import exact_hessian
 from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.plan import OUTPUTS, PARAMETERS, hessian_plan
 from morsescape.hessian.tangents import choose
-from morsescape.network import Network
+from morsescape.model.network import Network
 
 
 def mlp(act: type[nn.Module] = nn.Tanh, sizes: tuple[int, int, int] = (5, 4, 3)) -> nn.Module:

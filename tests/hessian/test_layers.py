@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from hessian.oracle import network, oracle
 from morsescape.hessian.dense import exact_hessian
-from morsescape.hessian.written_out import written_out
+from morsescape.rounding.written_out import written_out
 
 Seq = nn.Sequential
 

@@ -9,14 +9,14 @@ from torch import nn
 import morsescape as ms
 from hessian.oracle import network, oracle
 from morsescape.critical.certificate import CertificateStatus
-from morsescape.hessian.ball_rules import RULES
-from morsescape.hessian.balls import Ball, longest_run, longest_up_to
-from morsescape.hessian.bound import ErrorBound, Norms
 from morsescape.hessian.dense import exact_hessian, hessian_on_box
-from morsescape.hessian.enclose import Enclosure
+from morsescape.hessian.error_bound import ErrorBound, Norms
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import record
-from morsescape.spectrum.structure import structure_of
+from morsescape.rounding.ball_rules import RULES
+from morsescape.rounding.balls import Ball, longest_run, longest_up_to
+from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.program import record
+from morsescape.spectrum.index_bound import structure_of
 
 aten = torch.ops.aten
 

@@ -14,7 +14,7 @@ from hessian import jets
 from hessian.jets import ACTIVATIONS, Jet
 from hessian.oracle import network
 from morsescape.hessian.dense import exact_hessian
-from morsescape.network import Network
+from morsescape.model.network import Network
 
 
 def mlp_truth(net: Network, activation: str) -> np.ndarray:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from morsescape.errors import ArgumentError
 from morsescape.spectrum import ldl
 from morsescape.spectrum.counts import CountStatus, count_by_eigh, count_by_ldl
-from morsescape.spectrum.eigen import enclosed_eigenvalues
+from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
 from spectrum.planted import FAMILIES, exact_inertia, family, gap
 
 ROUTES = {"ldl": count_by_ldl, "eigh": count_by_eigh}

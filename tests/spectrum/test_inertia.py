@@ -8,10 +8,10 @@ from torch import nn
 
 import morsescape as ms
 from morsescape.hessian.dense import Hessian
+from morsescape.spectrum.deflation import reduce
 from morsescape.spectrum.inertia import InertiaStatus
-from morsescape.spectrum.kernel import null_causes
 from morsescape.spectrum.naive import raw_eigenvalues
-from morsescape.spectrum.reduce import reduce
+from morsescape.spectrum.null_space import null_causes
 from networks import classifier, double_backward, labelled, mlp
 
 
@@ -112,7 +112,7 @@ def test_the_structural_bound_closes_the_interval():
 def test_single_precision_is_undecided():
     """The Hessian in float32 with its true radius: near-null eigenvalues get no sign."""
     from morsescape.hessian.dense import exact_hessian
-    from morsescape.network import Network
+    from morsescape.model.network import Network
 
     x, y = labelled(40, 8, 3)
     x[:, 7] = x[:, 6] + 1e-3 * x[:, 5] ** 2  # eigenvalues far below single precision, but not zero

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from morsescape.objective import Objective
-from morsescape.spectrum.kernel import null_causes
+from morsescape.spectrum.null_space import null_causes
 from networks import double_backward, labelled, mlp
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
+from morsescape.model.network import Network
 from morsescape.nets import build
-from morsescape.network import Network
 from morsescape.objective import Objective
-from morsescape.spectrum.structure import structure_of
+from morsescape.spectrum.index_bound import structure_of
 from networks import classifier, double_backward, labelled, mlp
 
 IMAGES = torch.rand(3, 1, 28, 28, generator=torch.Generator().manual_seed(0)), torch.arange(3)

@@ -26,14 +26,14 @@ from torch import Tensor
 from morsescape.boundary import a_number, a_seed, a_vector, checked, instance, matching
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.enclosure import gradient_error, hessian_variation, sharp_gradient
-from morsescape.critical.sizes import DENSE
+from morsescape.critical.regime import DENSE
 from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
 from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
-from morsescape.spectrum.structure import structure_of
+from morsescape.spectrum.index_bound import structure_of
 
 _U = torch.finfo(torch.float64).eps / 2
 _FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)

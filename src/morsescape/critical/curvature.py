@@ -6,9 +6,9 @@ from typing import Protocol, runtime_checkable
 
 from torch import Tensor
 
-from morsescape.critical.counted import Counted
-from morsescape.critical.models import Factored, Metric, Model, dense_model, krylov_model
-from morsescape.critical.sizes import DENSE, FACTORED
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.quadratic_model import Factored, Metric, Model, dense_model, krylov_model
+from morsescape.critical.regime import DENSE, FACTORED
 
 _REFRESH = 120  # products since the last factorisation that cost about as much as a new one
 _LOOSE, _TIGHT = 0.1, 1e-4  # share of the gradient that a Krylov model may leave

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from morsescape.critical.certificate import Certificate, CertificateStatus
-from morsescape.critical.counted import Counted
-from morsescape.critical.descent import Point, Stop
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.loop import Point, Stop
 from morsescape.critical.result import SearchStatus
-from morsescape.spectrum.structure import structure_of
+from morsescape.spectrum.index_bound import structure_of
 
 _NEAR = 1e-6  # how far the probes reach, against the size of θ
 _AS_IT_STOPPED = {

@@ -15,18 +15,18 @@ import torch
 from torch import Tensor
 from torch.func import grad, jacfwd
 
-from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
-from morsescape.hessian.bound import LOST as _LOST
 from morsescape.hessian.dense import Hessian, hessian_on_box
-from morsescape.hessian.double import Double
-from morsescape.hessian.double_machine import DoubleMachine
-from morsescape.hessian.enclose import Enclosure
+from morsescape.hessian.error_bound import LOST as _LOST
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import Machine, NotTraceable, Program, record, record_chunk
 from morsescape.hessian.tangents import Responses, choose
-from morsescape.network import Network
+from morsescape.model.network import Network
+from morsescape.model.samples import count
 from morsescape.objective import Objective
-from morsescape.samples import count
+from morsescape.rounding.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.double import Double
+from morsescape.rounding.double_machine import DoubleMachine
+from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.program import Machine, NotTraceable, Program, record, record_chunk
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls

@@ -14,13 +14,13 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_count, a_function, a_path, a_seed, a_vector, checked, instance
-from morsescape.critical.counted import Counted, Evaluations
 from morsescape.critical.curvature import choose
-from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.evaluations import Counted, Evaluations
 from morsescape.critical.failures import Callbacks
-from morsescape.critical.negative import leave, negative_directions
+from morsescape.critical.loop import Loop, Point, Stop
+from morsescape.critical.negative_curvature import leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
-from morsescape.critical.sizes import DENSE, FACTORED
+from morsescape.critical.regime import DENSE, FACTORED
 from morsescape.errors import ArgumentError, DataError
 from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective

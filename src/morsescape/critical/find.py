@@ -24,16 +24,16 @@ from morsescape.boundary import (
 )
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.certify import certify_with
-from morsescape.critical.counted import Counted
 from morsescape.critical.curvature import choose
-from morsescape.critical.descent import Loop, Point, Stop
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.enclosure import sharp_gradient
+from morsescape.critical.evaluations import Counted
 from morsescape.critical.failures import Callbacks
-from morsescape.critical.negative import Directions, leave, negative_directions
+from morsescape.critical.loop import Loop, Point, Stop
+from morsescape.critical.negative_curvature import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
+from morsescape.critical.regime import DENSE, FACTORED
 from morsescape.critical.result import CriticalPoint, SearchStatus
-from morsescape.critical.sizes import DENSE, FACTORED
 from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
 from morsescape.hessian.second_opinion import second_opinion

@@ -28,9 +28,9 @@ from torch.func import grad, jacfwd
 
 from morsescape.boundary import a_count, a_number, a_vector, checked, instance
 from morsescape.errors import ArgumentError
-from morsescape.hessian.balls import NoErrorRule
-from morsescape.hessian.program import NotTraceable, record
 from morsescape.objective import Objective
+from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.program import NotTraceable, record
 
 _BITS = 256
 _WIDTHS = (4.0, 30.0, 1e3, 1e6)  # of the first box, in Newton steps
@@ -119,7 +119,7 @@ class _Box:
     """The enclosures at one point."""
 
     def __init__(self, f: Objective, theta: Tensor) -> None:
-        from morsescape.critical import arb
+        from morsescape.rounding import arb
 
         assert f._function is not None
         self.arb, self.f, self.theta, self.dim = arb, f, theta, f.dim

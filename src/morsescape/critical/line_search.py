@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from morsescape.critical.descent import Point
+from morsescape.critical.loop import Point
 
 _FALL, _FLATTER = 1e-4, 0.8  # Wolfe: share of the fall along the slope; of the slope that is left
 _EVALUATIONS = 40

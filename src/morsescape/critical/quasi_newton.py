@@ -8,11 +8,11 @@ from collections import deque
 import torch
 from torch import Tensor
 
-from morsescape.critical.counted import Counted
-from morsescape.critical.descent import NOISE, Hook, Point, Stop, bottom_below, shortest_step
+from morsescape.critical.evaluations import Counted
 from morsescape.critical.line_search import Sample, line_search
-from morsescape.critical.models import Absolute, Euclidean, Factored, Metric
-from morsescape.critical.sizes import DENSE
+from morsescape.critical.loop import NOISE, Hook, Point, Stop, bottom_below, shortest_step
+from morsescape.critical.quadratic_model import Absolute, Euclidean, Factored, Metric
+from morsescape.critical.regime import DENSE
 
 _MEMORY = 50  # pairs kept: 10 need nearly twice as many gradients (digits)
 _RENEW = 60  # gradients in one metric; then the Hessian is worth its price again

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from morsescape.boundary import a_path, checked
 from morsescape.critical.certificate import Certificate, CertificateStatus
-from morsescape.critical.counted import Evaluations
+from morsescape.critical.evaluations import Evaluations
 from morsescape.errors import ArgumentError, DataError
 from morsescape.spectrum.inertia import Inertia
 from morsescape.store import RunFolder, made_from

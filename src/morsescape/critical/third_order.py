@@ -34,11 +34,11 @@ from torch import Tensor
 from torch.func import grad, jvp
 
 from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, instance
-from morsescape.critical.counted import Counted, Evaluations
 from morsescape.critical.curvature import Dense
-from morsescape.critical.descent import Loop, Point, Stop
+from morsescape.critical.evaluations import Counted, Evaluations
 from morsescape.critical.failures import described
-from morsescape.critical.sizes import DENSE
+from morsescape.critical.loop import Loop, Point, Stop
+from morsescape.critical.regime import DENSE
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 

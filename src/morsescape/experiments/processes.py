@@ -16,7 +16,7 @@ from multiprocessing.connection import Connection, wait
 
 from morsescape.boundary import a_count, a_number, checked, named
 from morsescape.experiments.task import Results, Task, TaskError, answer, outcome, packed
-from morsescape.free_memory import free_memory as _free_memory
+from morsescape.hessian.free_memory import free_memory as _free_memory
 from morsescape.progress import Progress
 
 _TRIES = 3  # of a task whose process dies

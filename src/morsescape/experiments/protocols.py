@@ -34,11 +34,11 @@ from morsescape.experiments.published import published
 from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.experiments.sweep import run_tasks
 from morsescape.experiments.task import Task
+from morsescape.model.network import Network
 from morsescape.nets import NAMES as NETS
 from morsescape.nets import Training, TrainingStatus, build, train
-from morsescape.network import Network
 from morsescape.progress import Progress, stage
-from morsescape.spectrum.structure import structure_of
+from morsescape.spectrum.index_bound import structure_of
 from morsescape.store import Piece, RunFolder
 
 _SHOWN = ("nets", "data", "seed", "runs", "samples")  # not the root: the same from any folder

@@ -15,7 +15,7 @@ from morsescape.boundary import a_function, a_seed, checked, instance, option
 from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
 from morsescape.experiments.ridge import RidgeCurve
 from morsescape.experiments.task import Outcome
-from morsescape.network import Network
+from morsescape.model.network import Network
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.gaps import Gap, top_gaps, typical_ratio, window
 from morsescape.spectrum.inertia import Inertia, inertia

@@ -13,13 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.hessian.balls import LONG, Ball, longest_up_to, product
-from morsescape.hessian.bound import ErrorBound, Norms
-from morsescape.hessian.family import Families, Family
-from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
-from morsescape.hessian.layers import LinearLayer
-from morsescape.hessian.moves import Chunk, Moved, moved
-from morsescape.hessian.placement import (
+from morsescape.hessian.blocks import (
     Places,
     add_block,
     group_places,
@@ -28,12 +22,18 @@ from morsescape.hessian.placement import (
     unit_places,
     zero_matrix,
 )
-from morsescape.hessian.program import OfOneChunk, record_chunk
-from morsescape.hessian.shared import Known, Shared
+from morsescape.hessian.error_bound import ErrorBound, Norms
+from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
+from morsescape.hessian.layers import LinearLayer
+from morsescape.hessian.responses import Chunk, Moved, moved
 from morsescape.hessian.tangents import Plan, Responses
-from morsescape.network import Network
+from morsescape.model.network import Network
+from morsescape.model.samples import count
 from morsescape.progress import StageProgress
-from morsescape.samples import count
+from morsescape.rounding.balls import LONG, Ball, longest_up_to, product
+from morsescape.rounding.common_values import Known, Shared
+from morsescape.rounding.directions import Families, Family
+from morsescape.rounding.program import OfOneChunk, record_chunk
 
 Responding = dict[str, Moved]
 

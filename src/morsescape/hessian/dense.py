@@ -9,18 +9,18 @@ import torch
 from torch import Tensor
 
 from morsescape.errors import ArgumentError, is_out_of_memory
-from morsescape.free_memory import free_memory
 from morsescape.hessian.assembly import Assembly
-from morsescape.hessian.balls import NoErrorRule
-from morsescape.hessian.enclose import Enclosure, Values
+from morsescape.hessian.free_memory import free_memory
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.program import NotTraceable, OtherBranch
-from morsescape.hessian.sharp import Sharp
 from morsescape.hessian.tangents import Plan, choose
-from morsescape.hessian.ties import pooling_ties
-from morsescape.network import Network
+from morsescape.model.network import Network
+from morsescape.model.reverse import add_hessian_backward
 from morsescape.progress import StageProgress
-from morsescape.reverse import add_hessian_backward
+from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.enclose import Enclosure, Values
+from morsescape.rounding.one_rounding import Sharp
+from morsescape.rounding.program import NotTraceable, OtherBranch
+from morsescape.rounding.ties import pooling_ties
 
 STRIP = 512  # rows looked at together
 BUDGET = 2**29  # bytes for one chunk's tangents and gathered samples; the matrix comes on top

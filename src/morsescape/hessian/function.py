@@ -10,14 +10,14 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, jacfwd
 
-from morsescape.hessian.balls import INFLATION, Ball, NoErrorRule, as_ball, unit_roundoff
-from morsescape.hessian.bound import LOST
 from morsescape.hessian.dense import Hessian, symmetric_part
-from morsescape.hessian.enclose import Enclosure
-from morsescape.hessian.program import NotTraceable, record
-from morsescape.hessian.ties import pooling_ties
-from morsescape.hessian.written_out import written_out
-from morsescape.reverse import add_hessian_backward
+from morsescape.hessian.error_bound import LOST
+from morsescape.model.reverse import add_hessian_backward
+from morsescape.rounding.balls import INFLATION, Ball, NoErrorRule, as_ball, unit_roundoff
+from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.program import NotTraceable, record
+from morsescape.rounding.ties import pooling_ties
+from morsescape.rounding.written_out import written_out
 
 Function = Callable[[Tensor], Tensor]
 

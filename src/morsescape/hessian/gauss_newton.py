@@ -19,9 +19,9 @@ from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
 from morsescape.hessian.layers import LinearCalls, _Call, linear_layers
-from morsescape.network import Network
+from morsescape.model.network import Network
+from morsescape.model.samples import count
 from morsescape.progress import StageProgress
-from morsescape.samples import count
 
 BUDGET = 2**24  # bytes of the largest array: the vectors' tangents of one chunk, near the cache
 _MOST = 1024  # samples in a chunk: more gains nothing

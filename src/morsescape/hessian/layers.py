@@ -18,9 +18,9 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from morsescape.hessian.dependence import Dependence, Shadow, is_row_by_row, rows_of_samples
-from morsescape.hessian.program import NotTraceable, record
-from morsescape.network import Network
+from morsescape.model.network import Network
+from morsescape.rounding.dependence import Dependence, Shadow, is_row_by_row, rows_of_samples
+from morsescape.rounding.program import NotTraceable, record
 
 
 @dataclass(frozen=True)

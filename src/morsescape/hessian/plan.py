@@ -10,7 +10,7 @@ from morsescape.hessian.assembly import chunk_size, sample_bytes
 from morsescape.hessian.dense import BUDGET
 from morsescape.hessian.layers import LinearLayer, linear_layers
 from morsescape.hessian.tangents import Plan, choose
-from morsescape.network import Network
+from morsescape.model.network import Network
 
 OUTPUTS, PARAMETERS = "output tangents", "parameter tangents"
 
@@ -58,7 +58,7 @@ def hessian_plan(net: Network, *, budget: int = BUDGET) -> HessianPlan:
     Example:
         >>> import torch
         >>> from morsescape.nets import build
-        >>> from morsescape.network import Network
+        >>> from morsescape.model.network import Network
         >>> data = torch.zeros(100, 1, 28, 28), torch.zeros(100, dtype=torch.long)
         >>> net = Network(build("mlp2"), "cross_entropy", data, torch.float64)
         >>> print(hessian_plan(net))

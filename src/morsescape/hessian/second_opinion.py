@@ -24,8 +24,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from morsescape.differences import BESIDE, Quotients, apart_by, attempt, size_of
 from morsescape.hessian.dense import Hessian
+from morsescape.model.differences import BESIDE, Quotients, apart_by, attempt, size_of
 
 if TYPE_CHECKING:
     from morsescape.objective import Objective

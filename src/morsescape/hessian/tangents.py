@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from morsescape.hessian.layers import LinearCalls, LinearLayer, _Call
-from morsescape.network import Network
-from morsescape.samples import count
+from morsescape.model.network import Network
+from morsescape.model.samples import count
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.progress import StageProgress
-from morsescape.spectrum.eigen import enclosed_eigenvalues
+from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
 from morsescape.spectrum.ldl import Factor, factor, gamma, restore
 
 Interval = tuple[int, int]

@@ -28,10 +28,10 @@ from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.counts import Interval, count_by_eigh, count_by_ldl
-from morsescape.spectrum.kernel import Cause, null_causes
+from morsescape.spectrum.deflation import reduce
+from morsescape.spectrum.index_bound import Structure, structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
-from morsescape.spectrum.reduce import reduce
-from morsescape.spectrum.structure import Structure, structure_of
+from morsescape.spectrum.null_space import Cause, null_causes
 from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")

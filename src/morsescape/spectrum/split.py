@@ -16,7 +16,7 @@ from morsescape.hessian.gauss_newton import (
     gauss_newton_curvatures,
     gauss_newton_products,
 )
-from morsescape.network import Network
+from morsescape.model.network import Network
 from morsescape.progress import StageProgress
 from morsescape.spectrum.extreme import extreme_eigenvectors
 

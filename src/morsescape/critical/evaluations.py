@@ -1,0 +1,118 @@
+"""An objective that counts what is asked of it, and whose failures are values."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+import torch
+from torch import Tensor
+
+from morsescape.critical.failures import described
+from morsescape.critical.regime import FACTORED
+from morsescape.errors import is_out_of_memory
+from morsescape.hessian.dense import Hessian
+from morsescape.objective import Objective
+
+Result = TypeVar("Result")
+
+
+@dataclass(frozen=True)
+class Evaluations:
+    """How often f, ∇f (f included), Hess f · v and the whole of Hess f were computed."""
+
+    value: int = 0
+    gradient: int = 0
+    hvp: int = 0
+    hessian: int = 0
+
+    def __str__(self) -> str:
+        return (
+            f"{self.value:,} values, {self.gradient:,} gradients, {self.hvp:,} Hessian products, "
+            f"{self.hessian:,} Hessians"
+        )
+
+
+class Counted:
+    """f with its derivatives, counted. Where f or a derivative is not finite, f counts as +∞.
+
+    So it does where f cannot be evaluated (a matrix that has no Cholesky factor there), once it
+    could be: at the first point, errors of f are the caller's to see.
+    """
+
+    def __init__(self, f: Objective) -> None:
+        self.f, self.dim = f, f.dim
+        self.values = self.gradients = self.hvps = self.hessians = 0
+        self.not_finite = 0  # how often a value or gradient was NaN or infinite
+        self.failure = ""  # what f said where it could not be evaluated, the last time
+        self._could = False  # whether f was ever evaluated
+        self._kept: tuple[Tensor, Tensor] | None = None
+
+    @property
+    def evaluations(self) -> Evaluations:
+        """The counts so far."""
+        return Evaluations(self.values, self.gradients, self.hvps, self.hessians)
+
+    def value(self, theta: Tensor) -> float:
+        """f(θ); +∞ where it is NaN. -∞ stays, as a proof that f has no lower bound."""
+        self.values += 1
+        value = self._attempted(lambda: self.f.value(theta))
+        return self._finite(math.nan if value is None else value)
+
+    def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """f(θ) and ∇f(θ); f counts as +∞ where the gradient is not finite."""
+        self.gradients += 1
+        found = self._attempted(lambda: self.f.value_and_gradient(theta))
+        value, gradient = found or (math.nan, torch.full_like(theta, math.nan))
+        if math.isfinite(value) and not bool(gradient.isfinite().all()):
+            value = math.inf
+        return self._finite(value), gradient
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hess f(θ) v."""
+        self.hvps += 1
+        return self.f.hvp(theta, v)
+
+    def hessian(self, theta: Tensor) -> Tensor:
+        """Hess f(θ), dense; asked twice at one point, it is computed once. Not to be written to."""
+        if self._kept is not None and torch.equal(self._kept[0], theta):
+            return self._kept[1]
+        self.hessians += 1
+        self._kept = None  # two matrices at once may not fit
+        matrix = self.f.hessian(theta)
+        self._kept = (theta.clone(), matrix)
+        return matrix
+
+    def enclosed_hessian(self, theta: Tensor) -> Hessian:
+        """Hess L(θ) with its proved radius, counted; `hessian` takes it from here."""
+        self.hessians += 1
+        self._kept = None
+        enclosed = self.f.enclosed_hessian(theta)
+        if self.dim <= FACTORED:  # two matrices at once fit
+            self._kept = (theta.clone(), enclosed.with_ridge(self.f.l2))
+        return enclosed
+
+    def handed_over(self, theta: Tensor) -> Tensor:
+        """`hessian`, which may be written to: it is not kept."""
+        matrix = self.hessian(theta)
+        self._kept = None
+        return matrix
+
+    def _attempted(self, evaluate: Callable[[], Result]) -> Result | None:
+        try:
+            result = evaluate()
+        except Exception as error:
+            if not self._could or is_out_of_memory(error):
+                raise
+            self.failure = described(error)
+            return None
+        self._could = True
+        return result
+
+    def _finite(self, value: float) -> float:
+        if math.isfinite(value):
+            return value
+        self.not_finite += 1
+        return value if value == -math.inf else math.inf

@@ -1,0 +1,129 @@
+"""Directions in which the curvature is certainly negative, and steps along them."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
+from torch import Tensor
+
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.loop import Point
+from morsescape.critical.regime import DENSE, FACTORED
+
+_SHORTEST = 1e-12  # steps against the size of θ
+_U = torch.finfo(torch.float64).eps / 2
+
+
+@dataclass(frozen=True)
+class Directions:
+    """Unit vectors v and an upper bound on vᵀ Hess f v for each, most negative first."""
+
+    vectors: Tensor  # (D, k)
+    curvatures: Tensor  # (k,)
+
+    def __len__(self) -> int:
+        return len(self.curvatures)
+
+
+def negative_directions(
+    problem: Counted,
+    theta: Tensor,
+    radius: float,
+    seed: int,
+    *,
+    most: int = 20,
+    share: float = 0.0,
+) -> Directions:
+    """Unit vectors whose curvature is below -radius, orthogonal up to rounding, at most `most`.
+
+    With `share` it must also be below -share ‖Hess f‖_F: near a degenerate minimum eigenvalues are
+    negative by a hair everywhere, and following them would never end.
+
+    For each, vᵀ Hess f v < 0 is proved if `radius` bounds the error of the computed Hessian: its
+    Rayleigh quotient is computed with a bound on its own rounding. Above 12,000 variables it is an
+    estimate: products are those of automatic differentiation, and their norm stands for ‖Hess f‖_F.
+    """
+    vectors = _lowest(problem, theta, seed, most)
+    if problem.dim <= FACTORED:
+        matrix = problem.hessian(theta)
+        products, size = matrix @ vectors, float(matrix.norm())
+    else:
+        products = torch.stack([problem.hvp(theta, v) for v in vectors.t()], 1)
+        size = float(products.norm())
+    rounding = 4 * (len(theta) + 4) * _U * size
+    curvatures = (vectors * products).sum(0) + rounding + radius
+    keep = (curvatures < -share * size).nonzero().squeeze(1)
+    keep = keep[curvatures[keep].argsort()]
+    return Directions(vectors[:, keep], curvatures[keep])
+
+
+def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
+    """Approximate eigenvectors of the lowest eigenvalues, of unit length."""
+    if problem.dim <= DENSE:
+        values, vectors = torch.linalg.eigh(problem.hessian(theta))
+        return vectors[:, : min(most, int((values < 0).sum()))]
+    if problem.dim <= FACTORED:
+        matrix = problem.hessian(theta)
+
+        def product(v: np.ndarray) -> np.ndarray:
+            return (matrix @ torch.from_numpy(v.reshape(-1))).numpy()
+    else:
+
+        def product(v: np.ndarray) -> np.ndarray:
+            return problem.hvp(theta, torch.from_numpy(v.reshape(-1).copy())).numpy()
+
+    n = problem.dim
+    operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
+    start = np.random.default_rng(seed).standard_normal(n)
+    try:
+        _, vectors = eigsh(operator, k=min(most, 8), which="SA", v0=start, tol=1e-3, maxiter=60)
+    except ArpackNoConvergence as partial:
+        vectors = partial.eigenvectors
+    except ArpackError:
+        vectors = np.zeros((n, 0))
+    columns = torch.from_numpy(np.ascontiguousarray(vectors))
+    return columns / columns.norm(dim=0).clamp_min(1e-300)
+
+
+def leave(problem: Counted, point: Point, directions: Directions) -> Point | None:
+    """A point with a lower computed f, along the negative directions; None if there is none.
+
+    The step mixes all of them, each against the slope, as Newton's step with |curvature| would,
+    and the lowest at least as long as the rest, so that it moves where the slope is zero too.
+    """
+    lowest = directions.vectors[:, 0]
+    slope = directions.vectors.t() @ point.gradient
+    mixed = -(directions.vectors @ (slope / directions.curvatures.abs()))
+    sign = -1.0 if float(slope[0]) > 0 else 1.0
+    ways = [sign * lowest, -sign * lowest]
+    if float(mixed.norm()) > 0:
+        ways.insert(0, mixed / mixed.norm() + sign * lowest)
+    for way in ways:
+        found = _line_search(problem, point, way / way.norm())
+        if found is not None:
+            return found
+    return None
+
+
+def _line_search(problem: Counted, point: Point, direction: Tensor) -> Point | None:
+    """Shrink until f falls, then double while it falls further."""
+    size = max(1.0, float(point.theta.norm()))
+    t, least = 1e-2 * size, _SHORTEST * size
+
+    def at(t: float) -> float:
+        return problem.value(point.theta + t * direction)
+
+    best = at(t)
+    while not best < point.value:
+        t /= 4
+        if t < least:
+            return None
+        best = at(t)
+    while math.isfinite(best) and (further := at(2 * t)) < best:
+        t, best = 2 * t, further
+    found = Point.at(problem, point.theta + t * direction)
+    return found if found.value < point.value else None

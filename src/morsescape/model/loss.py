@@ -1,0 +1,443 @@
+"""A loss as shares that sum to L over any partition of the samples, read off what the caller gave.
+
+L is a mean over samples of one term each; or a sum of such terms over a divisor that no output
+moves, as with class weights or masks; or, where it is neither, a function of all samples at once.
+Which of these a function of the caller's is, its recorded program says (`hessian.dependence`), and
+the shares are compared with the whole on all samples.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.utils._pytree import tree_leaves
+
+from morsescape.errors import ArgumentError
+from morsescape.model.own_copy import own_copy
+from morsescape.model.samples import count, take
+from morsescape.rounding.dependence import Dependence, Shadow, rows_of_samples
+from morsescape.rounding.enclose import Values
+from morsescape.rounding.program import NotTraceable, Program, record
+
+LossFunction = Callable[[Any, Any], Tensor]
+NAMES = ("cross_entropy", "mse")
+_U = torch.finfo(torch.float64).eps / 2
+
+
+class Loss:
+    """What all losses answer.
+
+    Attributes:
+        name: as the user knows it.
+        convex: whether it is known to be convex in the model's output.
+        shift_invariant: whether adding one number to all logits of a sample is known not to matter.
+        is_of_labels: whether each target is the number of a class, and nothing else.
+        at_once: whether it takes all samples in one call.
+        scale_error: the shares are within this relative error of those of the exact divisor.
+    """
+
+    name = "loss"
+    convex = False
+    shift_invariant = False
+    is_of_labels = False
+    at_once = False
+    scale_error = 0.0
+
+    def __str__(self) -> str:
+        return self.name
+
+    def share(self, output: Any, y: Any) -> Tensor:
+        """The chunk's share of L."""
+        raise NotImplementedError
+
+    def sizes(self, size: int, y: Any) -> list[int]:
+        """How the samples are divided into chunks of about `size`."""
+        total = count(y)
+        size = total if self.at_once else size
+        return [min(size, total - start) for start in range(0, total, size)]
+
+
+class CrossEntropy(Loss):
+    """Σ a_n ℓ_n / Σ a_n, ℓ = logsumexp(z) - z_y, a the weight of the label; 0 where ignored.
+
+    Written so, its derivatives need few operations. With smoothing ε and C classes ℓ is
+    (1 - ε) (lse - z_y) + ε/C Σ_c w_c (lse - z_c) / w_y, as in torch.
+    """
+
+    name = "cross_entropy"
+    shift_invariant = True
+
+    def __init__(
+        self, y: Any, weights: Tensor | None = None, *, weight: Tensor | None = None,
+        ignore: int | None = None, smoothing: float = 0.0,
+    ) -> None:  # fmt: skip
+        self.weight, self.ignore, self.smoothing = weight, ignore, smoothing
+        self.weighted = weights is not None
+        self.convex = (weight is None or not bool((weight < 0).any())) and 0 <= smoothing <= 1
+        labels = y[0] if self.weighted else y
+        self.probabilities = labels.is_floating_point()
+        self.simple = weight is None and not self.weighted and not smoothing
+        self.is_of_labels = not self.probabilities and not self.weighted and labels.ndim == 1
+        # Class probabilities sum to one only up to rounding.
+        self.shift_invariant = not self.probabilities
+        self.total, self.scale_error = self._total(labels, weights)
+        self.simple &= self.probabilities or self.total == labels.numel()
+
+    def _total(self, labels: Tensor, weights: Tensor | None) -> tuple[float, float]:
+        if self.probabilities:
+            each = labels.new_ones(labels.shape[0], *labels.shape[2:])
+        else:
+            each = self._coefficients(labels, torch.float64)[0]
+        if weights is not None:
+            each = each * _as_rows(weights, each)
+        return _exact_sum(each, "the weights of all labels")
+
+    def _coefficients(self, labels: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+        """The weight of each label, and labels that may be looked up."""
+        kept = torch.ones_like(labels, dtype=dtype)
+        if self.ignore is not None:
+            kept = (labels != self.ignore).to(dtype)
+            labels = torch.where(labels != self.ignore, labels, 0)
+        return (kept if self.weight is None else kept * self.weight.to(dtype)[labels]), labels
+
+    def share(self, output: Tensor, y: Any) -> Tensor:
+        """The chunk's share of L."""
+        labels, weights = y if self.weighted else (y, None)
+        if self.simple and self.probabilities:
+            return (labels * (output.logsumexp(1, keepdim=True) - output)).sum() / self._divisor
+        if self.simple:
+            chosen = output.gather(1, labels.unsqueeze(1)).squeeze(1)
+            return (output.logsumexp(1) - chosen).sum() / self._divisor
+        each = self._terms(output, labels)
+        each = each if weights is None else each * _as_rows(weights, each)
+        return each.sum() / self._divisor
+
+    @property
+    def _divisor(self) -> float | int:
+        return int(self.total) if self.total == int(self.total) else self.total
+
+    def _terms(self, output: Tensor, labels: Tensor) -> Tensor:
+        above = output.logsumexp(1, keepdim=True) - output  # -log of the probabilities
+        classes = output.shape[1]
+        shape = [1, classes, *[1] * (output.ndim - 2)]
+        by_class = output.new_ones(classes) if self.weight is None else self.weight.to(output.dtype)
+        if self.probabilities:
+            share = labels if not self.smoothing else (
+                labels * (1 - self.smoothing) + self.smoothing / classes
+            )  # fmt: skip
+            return (above * share * by_class.view(shape)).sum(1)
+        each, places = self._coefficients(labels, output.dtype)
+        own = above.gather(1, places.unsqueeze(1)).squeeze(1) * each
+        if not self.smoothing:
+            return own
+        kept = 1.0 if self.ignore is None else (labels != self.ignore).to(output.dtype)
+        even = (above * by_class.view(shape)).sum(1) * kept
+        return own * (1 - self.smoothing) + even * (self.smoothing / classes)
+
+
+class MeanSquare(Loss):
+    """The mean over all elements of (output - target)², of weighted samples if asked for."""
+
+    name = "mse"
+    convex = True
+
+    def __init__(self, y: Any, weights: Tensor | None = None) -> None:
+        self.samples, self.weighted = count(y), weights is not None
+        if weights is not None:
+            self.total, self.scale_error = _exact_sum(weights, "the samples' weights")
+
+    def share(self, output: Tensor, y: Any) -> Tensor:
+        """The chunk's share of L."""
+        if not self.weighted:
+            return (output - y).square().sum() / (self.samples * output[0].numel())
+        each = (output - y[0]).square()
+        return (each * _as_rows(y[1], each)).sum() / (self.total * output[0].numel())
+
+
+class MeanOf(Loss):
+    """The mean over samples, by a function that gives the mean over a chunk."""
+
+    def __init__(self, function: LossFunction, samples: int) -> None:
+        self.function, self.samples = function, samples
+        self.name = name_of(function)
+
+    def share(self, output: Any, y: Any) -> Tensor:
+        """The chunk's share of L; both roundings are seen."""
+        return self.function(output, y) * count(y) / self.samples
+
+
+class WeightedMeanOf(Loss):
+    """Σ w_n ℓ_n / Σ w_n, ℓ_n the function on sample n alone."""
+
+    def __init__(self, function: LossFunction, weights: Tensor) -> None:
+        self.function, self.name = function, name_of(function)
+        self.total, self.scale_error = _exact_sum(weights, "the samples' weights")
+
+    def share(self, output: Any, y: Any) -> Tensor:
+        """The chunk's share of L."""
+        each = [
+            self.function(take(output, slice(n, n + 1)), take(y[0], slice(n, n + 1)))
+            for n in range(len(y[1]))
+        ]
+        return (torch.stack(each) * y[1]).sum() / self.total
+
+
+class RatioOf(Loss):
+    """A sum of terms of one sample each over a divisor that no output moves: Σ s_n / D.
+
+    On a chunk the caller's function gives S / D of the chunk. Its program says how D comes from the
+    targets; with D of all samples the share is (S / D_chunk) D_chunk / D.
+    """
+
+    def __init__(
+        self, function: LossFunction, output: Any, y: Any, step: int, few: Program
+    ) -> None:
+        self.function, self.name, self.step, self.few = function, name_of(function), step, few
+        self.y = y
+        self.one_output = take(output, slice(0, 1))
+        self.divisors: dict[int, Program] = {}
+        self.divisions: dict[int, list[int]] = {}
+        self.prepare(count(y))
+        self.total, self.scale_error = _exact_sum(self._divisor(y).reshape(1), "the divisor")
+        self.scale_error = 0.0 if float(self.total).is_integer() else (count(y) + 8) * _U
+
+    def prepare(self, size: int) -> None:
+        """Record how the divisor of a chunk of this size comes about."""
+        if size in self.divisors:
+            return
+        places = torch.arange(size) % count(self.y)
+        output = take(self.one_output, torch.zeros(size, dtype=torch.long))
+        program = record(self.function, output, take(self.y, places))
+        if [s.target for s in program.steps] != [s.target for s in self.few.steps]:
+            raise NotTraceable("one whose operations depend on the number of samples")
+        self.divisors[size] = program.up_to(self.step)
+
+    def _divisor(self, y: Any) -> Tensor:
+        output = take(self.one_output, torch.zeros(count(y), dtype=torch.long))
+        found: Tensor = self.divisors[count(y)].run(Values(), output, y)
+        return found.double()
+
+    def sizes(self, size: int, y: Any) -> list[int]:
+        """In chunks whose divisor is not zero: some hold no sample that counts."""
+        if size not in self.divisions:
+            self.divisions[size] = self._sizes(size)
+        return self.divisions[size]
+
+    def _sizes(self, size: int) -> list[int]:
+        found: list[int] = []
+        start, total = 0, count(self.y)
+        stop = min(size, total)
+        while start < total:
+            self.prepare(stop - start)
+            empty = float(self._divisor(take(self.y, slice(start, stop)))) == 0
+            if empty and stop < total:
+                stop = min(stop + size, total)
+                continue
+            if empty and found:  # the last ones go with those before them
+                start -= found.pop()
+                continue
+            found.append(stop - start)
+            start, stop = stop, min(stop + size, total)
+        return found
+
+    def share(self, output: Any, y: Any) -> Tensor:
+        """The chunk's share of L."""
+        self.prepare(count(y))
+        return self.function(output, y) * self._divisor(y).reshape(()) / self.total
+
+
+class AtOnce(Loss):
+    """A function of all samples together, taken as it is."""
+
+    at_once = True
+
+    def __init__(self, function: LossFunction) -> None:
+        self.function, self.name = function, name_of(function)
+
+    def share(self, output: Any, y: Any) -> Tensor:
+        """All of L."""
+        return self.function(output, y)
+
+
+# -- reading a loss -------------------------------------------------------------------------------
+
+
+def own_loss(loss: Any, dtype: torch.dtype) -> Any:
+    """The loss as a copy of our own, in one precision, where it is a module.
+
+    Raises:
+        ArgumentError: something that cannot be called, and no name.
+    """
+    if isinstance(loss, str):
+        known = loss in NAMES
+    else:
+        known = callable(loss) and not isinstance(loss, type)
+    if not known:
+        raise ArgumentError(
+            "loss",
+            expected="'cross_entropy', 'mse' or a function (output, target) -> scalar",
+            got=repr(loss),
+            cure="pass one of these",
+        )
+    return own_copy(loss, dtype, "loss") if isinstance(loss, nn.Module) else loss
+
+
+def named(loss: Any, y: Any, weights: Tensor | None) -> Loss | None:
+    """The loss if it is one of the known ones, under whatever name; None if not."""
+    if loss == "mse" or loss is F.mse_loss or _is_mean(loss, nn.MSELoss):
+        return MeanSquare(y, weights)
+    if loss == "cross_entropy":
+        return CrossEntropy(y, weights)
+    if loss is F.cross_entropy:
+        return CrossEntropy(y, weights, ignore=-100)
+    if _is_mean(loss, nn.CrossEntropyLoss):
+        return CrossEntropy(
+            y, weights, weight=loss.weight, ignore=loss.ignore_index, smoothing=loss.label_smoothing
+        )
+    return None
+
+
+def is_named(loss: Any) -> bool:
+    """Whether `named` knows it."""
+    functions = (*NAMES, F.mse_loss, F.cross_entropy)
+    same = any(loss is f or (isinstance(loss, str) and loss == f) for f in functions)
+    return same or _is_mean(loss, nn.MSELoss) or _is_mean(loss, nn.CrossEntropyLoss)
+
+
+def _is_mean(loss: Any, kind: Any) -> bool:
+    hooked = isinstance(loss, nn.Module) and (loss._forward_hooks or loss._forward_pre_hooks)
+    return bool(type(loss) is kind and not hooked and loss.reduction == "mean")
+
+
+def read_off(function: LossFunction, output: Any, y: Any, few: int = 3) -> Loss:
+    """What a function of the caller's is: a mean, a ratio of sums, or a function of all at once.
+
+    Args:
+        function: (output, targets) -> scalar.
+        output: the model's outputs on all samples.
+        y: all targets.
+        few: samples on which its program is recorded.
+
+    Raises:
+        ArgumentError: it gives no scalar, or a sum where a mean is expected.
+    """
+    whole = _checked_value(function, output, y)
+    samples = count(y)
+    mean = MeanOf(function, samples)
+    if samples == 1:
+        return mean
+    kind, step, program = _kind(function, output, y, few)
+    if kind == "ratio" and program is not None:
+        try:
+            ratio = RatioOf(function, output, y, step, program)
+            if _agrees(ratio, whole, output, y):
+                return ratio
+        except NotTraceable:
+            pass
+        return AtOnce(function)
+    if kind == "unknown" or kind == "sum":
+        if _agrees(mean, whole, output, y):
+            return mean
+        if kind == "sum" or _is_sum(function, whole, output, y):
+            parts = float(whole) / samples
+            raise ArgumentError(
+                "loss",
+                expected="the mean over the samples of one loss each",
+                got=f"{float(whole):.6g} on {samples} samples whose own losses average {parts:.6g}",
+                cure="use reduction='mean'",
+            )
+    return AtOnce(function)
+
+
+def _kind(function: Any, output: Any, y: Any, few: int) -> tuple[str, int, Program | None]:
+    """What the program says: "sum", "ratio", "other" or, where it cannot say, "unknown"."""
+    places = torch.arange(few) % count(y)
+    some, targets = take(output, places), take(y, places)
+    machine = Dependence(few)
+    try:
+        program = record(function, some, targets)
+        if program.assumed:
+            return "unknown", 0, None
+        result = machine.run(
+            program, rows_of_samples(some, few, moved=True), rows_of_samples(targets, few)
+        )
+    except (NotTraceable, RuntimeError, TypeError, ValueError, IndexError):
+        return "unknown", 0, None
+    if not isinstance(result, Shadow):
+        return "unknown", 0, None
+    if result.additive and result.over is not None:
+        return "ratio", result.over.step, program
+    if result.additive:
+        return "sum", 0, program
+    return ("unknown" if machine.unknown else "other"), 0, None
+
+
+def _agrees(loss: Loss, whole: Tensor, output: Any, y: Any) -> bool:
+    """Whether the shares of two partitions of all samples sum to the whole."""
+    total = count(y)
+    for size in {max(1, total // 2), max(1, min(total // 3, 4096))}:
+        start, shares = 0, []
+        for length in loss.sizes(size, y):
+            part = slice(start, start + length)
+            shares.append(loss.share(take(output, part), take(y, part)))
+            start += length
+        terms = torch.stack(shares)
+        scale = max(float(terms.abs().sum()), abs(float(whole)))
+        if not abs(float(terms.sum()) - float(whole)) <= 1e-9 * scale:
+            return False
+    return True
+
+
+def _is_sum(function: Any, whole: Tensor, output: Any, y: Any) -> bool:
+    middle = count(y) // 2
+    parts = [
+        function(take(output, part), take(y, part))
+        for part in (slice(0, middle), slice(middle, None))
+    ]
+    return abs(float(sum(parts)) - float(whole)) <= 1e-9 * abs(float(whole))
+
+
+def _checked_value(function: Any, output: Any, y: Any) -> Tensor:
+    value = function(output, y)
+    real = isinstance(value, Tensor) and value.is_floating_point()
+    if not real or value.ndim != 0:
+        plain = isinstance(value, Tensor)
+        raise ArgumentError(
+            "loss",
+            expected="a scalar",
+            got=f"{value.dtype} of shape {tuple(value.shape)}" if plain else type(value).__name__,
+            cure="return the mean over the samples",
+        )
+    return value.detach()
+
+
+def name_of(function: Any) -> str:
+    """What to call a function of the caller's: cross-entropy and the like keep their names."""
+    name = type(function).__name__ if isinstance(function, nn.Module) else ""
+    return name or getattr(function, "__name__", "loss").strip("<>") or "loss"
+
+
+def _as_rows(weights: Tensor, like: Tensor) -> Tensor:
+    return weights.view(-1, *[1] * (like.ndim - 1))
+
+
+def _exact_sum(terms: Tensor, what: str) -> tuple[float, float]:
+    """The sum, rounded once, and a bound on its relative error."""
+    total = math.fsum(terms.reshape(-1).tolist())
+    if not 0 < total < math.inf:
+        raise ArgumentError(
+            "loss", expected=f"a divisor above 0 ({what})", got=total,
+            cure="let some sample count",
+        )  # fmt: skip
+    whole = bool((terms == terms.round()).all()) and total < 2**53
+    return total, 0.0 if whole else _U
+
+
+def leaves_of(part: Any) -> list[Tensor]:
+    """The tensors of an output."""
+    return [leaf for leaf in tree_leaves(part) if isinstance(leaf, Tensor)]

@@ -1,0 +1,377 @@
+"""A machine that runs recorded programs on python-flint's real balls, at any precision.
+
+Elementary operations are carried out by Arb, ball by ball; operations that only move entries are
+carried out by torch itself, on the positions of the entries. Whatever is not in the tables below,
+with these arguments, is refused by name: whatever branches on a value (ReLU, max, comparisons),
+for on a ball it has no single answer, and whatever rounds to integers or to another type.
+
+python-flint is optional: this file is imported only where an interval proof is asked for.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from flint import arb
+from torch import Tensor
+
+from morsescape.rounding.balls import (
+    SPREAD,
+    Ball,
+    NoErrorRule,
+    Rounded,
+    as_ball,
+    holds,
+    of_integers,
+)
+
+Array = np.ndarray  # of arb objects; they stand for float64 tensors
+
+_ONE = arb(1)
+
+
+def balls(x: Tensor | Ball | Array) -> Array:
+    """The entries as balls; those of a tensor are exact, a constant brings its own rounding."""
+    if isinstance(x, np.ndarray):
+        return x
+    ball = as_ball(x)
+    if ball.mid.is_complex():
+        raise NoErrorRule("complex numbers")
+    pair = ball.__dict__.get("pair")  # of twice the precision
+    parts = (ball.mid, None, ball.rad) if pair is None else (pair.hi, pair.lo, pair.rad)
+    out = np.empty(ball.mid.numel(), dtype=object)
+    for part, place in zip(parts, ("mid", "low", "radius"), strict=True):
+        for k, value in enumerate([] if part is None else part.detach().reshape(-1).tolist()):
+            if place == "mid":
+                out[k] = arb(int(value) if isinstance(value, bool) else value)  # whole ones exactly
+            else:
+                out[k] = out[k] + (arb(value) if place == "low" else arb(0, value))
+    return out.reshape(tuple(ball.mid.shape))
+
+
+class ArbMachine:
+    """Carries out aten operations on arrays of arb; integers and booleans stay tensors."""
+
+    bounded = True
+
+    def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation's result, an array of arb wherever real numbers are in play."""
+        if not _any_reals((args, tuple(kwargs.values()))):  # integers, shapes: torch's are exact
+            return of_integers(target, target(*args, **kwargs), args)
+        name = f"{target.overloadpacket.__name__}.{target._overloadname}"
+        if name in _MOVES and kwargs.keys() <= _HARMLESS:
+            return _move(target, args, kwargs, _VALUES.get(name, 1))
+        if name not in _RULES:
+            raise NoErrorRule(target.overloadpacket.__name__)
+        try:
+            bound = _SIGNATURES[name].bind(*args, **kwargs)
+        except TypeError:  # arguments for which there is no rule
+            raise NoErrorRule(target.overloadpacket.__name__) from None
+        return _RULES[name](*bound.args, **bound.kwargs)
+
+
+# -- what an argument is ------------------------------------------------------------------------
+
+
+def _any_reals(part: Any) -> bool:
+    """Whether there is a ball, or a constant tensor of the function, which becomes one."""
+    if isinstance(part, list | tuple):
+        return any(_any_reals(p) for p in part)
+    if isinstance(part, Tensor):
+        return part.is_floating_point() or part.is_complex()
+    return isinstance(part, Ball | np.ndarray)
+
+
+def _operand(x: Any) -> Any:
+    if isinstance(x, Tensor | Ball | np.ndarray):
+        return balls(x)
+    if isinstance(x, complex):
+        raise NoErrorRule("complex numbers")
+    x = int(x) if isinstance(x, bool) else x
+    return arb(x, SPREAD * abs(x)) if isinstance(x, Rounded) else arb(x)
+
+
+def _stand_in(x: Any) -> Any:
+    """A tensor of the shape and type that x has in torch."""
+    if isinstance(x, np.ndarray):
+        return torch.zeros(x.shape, dtype=torch.float64)
+    return x.mid if isinstance(x, Ball) else x
+
+
+def _in_double(*operands: Any) -> None:
+    """Refuse what torch would carry out in another type than float64."""
+    first, *rest = map(_stand_in, operands)
+    dtype = torch.result_type(first, rest[0]) if rest else first.dtype
+    if dtype != torch.float64:
+        raise NoErrorRule(f"arithmetic in {dtype}")
+
+
+def _array(x: Any) -> Array:
+    """Numpy turns arrays of no dimension into bare objects; here they stay arrays."""
+    if isinstance(x, np.ndarray):
+        return x
+    out = np.empty((), dtype=object)
+    out[()] = x
+    return out
+
+
+# -- moves --------------------------------------------------------------------------------------
+
+_MOVES = frozenset(
+    """view.default _unsafe_view.default reshape.default permute.default t.default transpose.int
+    expand.default slice.Tensor select.int squeeze.default squeeze.dim squeeze.dims
+    unsqueeze.default alias.default detach.default gather.default flip.default diagonal.default
+    repeat.default clone.default contiguous.default index_select.default movedim.int
+    movedim.intlist unfold.default roll.default index.Tensor _unsafe_index.Tensor tril.default
+    triu.default _reshape_alias.default view_copy.default expand_copy.default
+    permute_copy.default slice_copy.Tensor select_copy.int squeeze_copy.default squeeze_copy.dim
+    squeeze_copy.dims t_copy.default transpose_copy.int unsqueeze_copy.default
+    diagonal_copy.default alias_copy.default detach_copy.default lift_fresh.default
+    lift_fresh_copy.default
+    split.Tensor split_with_sizes.default unbind.int cat.default stack.default
+    slice_scatter.default select_scatter.default diagonal_scatter.default""".split()
+)
+_HARMLESS = frozenset(("memory_format", "implicit", "sparse_grad"))
+_VALUES = dict.fromkeys(
+    ("slice_scatter.default", "select_scatter.default", "diagonal_scatter.default"), 2
+)  # how many of the arguments, from the first on, are values; the others say where
+
+
+def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: int) -> Any:
+    """Let torch move the positions, then fetch the entries. Position 0 is an exact zero."""
+    if _any_reals(args[values:]):
+        raise NoErrorRule(f"{target.overloadpacket.__name__} at places that are not integers")
+    if values == 2:
+        _in_double(args[0])
+    pool: list[Array] = [balls(torch.zeros(1))]
+    count = 1
+
+    def positions(part: Any) -> Any:
+        nonlocal count
+        if isinstance(part, list | tuple):
+            return type(part)(positions(p) for p in part)
+        entries = balls(part)
+        numbers = torch.arange(count, count + entries.size).reshape(entries.shape)
+        pool.append(entries.reshape(-1))
+        count += entries.size
+        return numbers
+
+    shapes = _stand_ins(args[:values])
+    if not any(isinstance(a, np.ndarray) for a in _leaves(args[:values])):  # constants: as torch
+        return _constants(target(*shapes, *args[values:], **kwargs))
+    moved = target(*positions(args[:values]), *args[values:], **kwargs)
+    entries = np.concatenate(pool)
+    if isinstance(moved, list | tuple):
+        return [_array(entries[m.numpy()]) for m in moved]
+    return _array(entries[moved.numpy()])
+
+
+def _leaves(part: Any) -> list[Any]:
+    return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
+
+
+def _stand_ins(part: Any) -> Any:
+    if isinstance(part, list | tuple):
+        return type(part)(_stand_ins(p) for p in part)
+    if isinstance(part, Ball) and part.rad is not None:
+        raise NoErrorRule("moves of a constant that is rounded")
+    return _stand_in(part)
+
+
+def _constants(out: Any) -> Any:
+    if isinstance(out, list | tuple):
+        return [_constants(x) for x in out]
+    return Ball(out) if out.is_floating_point() else out
+
+
+def _pad(x: Any, pad: list[int], value: Any = 0) -> Array:
+    _in_double(x)
+    border = _array(_operand(value)).reshape(1)
+    entries = np.concatenate([balls(x).reshape(-1), border])
+    places = torch.arange(entries.size - 1).reshape(_stand_in(x).shape)
+    moved = torch.ops.aten.constant_pad_nd(places, pad, entries.size - 1)
+    return _array(entries[moved.numpy()])
+
+
+# -- fills and conversions ----------------------------------------------------------------------
+
+
+def _fill_of(target: Any) -> Callable[..., Any]:
+    def rule(x: Any, *sizes: Any, dtype: Any = None, **options: Any) -> Any:
+        return _constants(target(_stand_in(x), *sizes, dtype=dtype, **options))
+
+    return rule
+
+
+def _zeros_like_another(x: Any, other: Any, *, self_num_batch_dims: int = 0) -> Any:
+    target = _aten._new_zeros_with_same_feature_meta.default
+    shapes = _stand_in(x), _stand_in(other)
+    return _constants(target(*shapes, self_num_batch_dims=self_num_batch_dims))
+
+
+def _full(x: Any, *more: Any, dtype: Any = None, **options: Any) -> Any:
+    *size, value = more
+    shape = tuple(size[0]) if size else _stand_in(x).shape
+    dtype = dtype or _stand_in(x).dtype
+    if dtype == torch.float64:
+        return _broadcast(_operand(value), shape)
+    if isinstance(value, Rounded) or not holds(dtype, value):
+        raise NoErrorRule(f"a number that {dtype} cannot hold")
+    return _constants(torch.full(shape, value, dtype=dtype))
+
+
+def _overwrite(x: Any, source: Any, non_blocking: bool = False) -> Array:
+    if _stand_in(x).dtype != torch.float64:
+        raise NoErrorRule(f"conversion to {_stand_in(x).dtype}")
+    return _broadcast(_operand(source), _stand_in(x).shape)
+
+
+def _broadcast(x: Any, shape: Sequence[int]) -> Array:
+    return np.array(np.broadcast_to(_array(x), tuple(shape)))
+
+
+def _cast(x: Any, dtype: Any = None, **options: Any) -> Any:
+    if dtype is None or dtype == _stand_in(x).dtype:
+        return x
+    if dtype != torch.float64:
+        raise NoErrorRule(f"conversion to {dtype}")
+    return balls(x)
+
+
+# -- arithmetic ---------------------------------------------------------------------------------
+
+
+def _sum_of(sign: int) -> Callable[..., Array]:
+    def rule(a: Any, b: Any, alpha: Any = 1) -> Array:
+        _in_double(a, b)
+        return _array(_operand(a) + sign * _operand(alpha) * _operand(b))
+
+    return rule
+
+
+def _mul(a: Any, b: Any) -> Array:
+    _in_double(a, b)
+    return _array(_operand(a) * _operand(b))
+
+
+def _div(a: Any, b: Any) -> Array:
+    _in_double(a, b)
+    return _array(_operand(a) / _operand(b))
+
+
+def _pow(x: Any, exponent: Any) -> Array:
+    _in_double(x, exponent)
+    if isinstance(exponent, float) and 0 < abs(exponent) < 2**-20:
+        raise NoErrorRule("pow with a small exponent, which torch rounds to -1 in its derivative")
+    return _array(np.frompyfunc(_power, 2, 1)(_operand(x), _operand(exponent)))
+
+
+def _power(x: arb, exponent: arb) -> arb:
+    whole = exponent.unique_fmpz() if exponent.is_exact() else None
+    if whole is None or abs(whole) > 64:
+        return x**exponent  # exp(y log x): nothing is known where x may be 0
+    # By multiplication, which takes any x. An even power of a ball around 0 is not negative, but
+    # the wider ball is right too.
+    out = _ONE
+    for _ in range(abs(int(whole))):
+        out = out * x
+    return out if whole >= 0 else _ONE / out
+
+
+def _where(condition: Any, a: Any, b: Any) -> Array:
+    if not isinstance(condition, Tensor) or condition.dtype != torch.bool:
+        raise NoErrorRule("where")
+    _in_double(a, b)
+    return _array(np.where(condition.numpy(), _operand(a), _operand(b)))
+
+
+def _matmul(a: Any, b: Any) -> Array:
+    _in_double(a, b)
+    return _array(np.matmul(balls(a), balls(b)))
+
+
+def _sum(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+    _in_double(x)
+    if dtype not in (None, torch.float64):
+        raise NoErrorRule(f"a sum as {dtype}")
+    return _total(balls(x), dim, keepdim)
+
+
+def _total(x: Array, dims: Any = None, keepdim: bool = False) -> Array:
+    zero: Any = arb(0)
+    axes: Sequence[int] = range(x.ndim) if not dims and dims != 0 else dims
+    axes = [axes] if isinstance(axes, int) else axes
+    for axis in sorted((d % x.ndim for d in axes), reverse=True):
+        x = _array(x.sum(axis=axis, keepdims=keepdim, initial=zero))
+    return x
+
+
+def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Array:
+    _in_double(x)
+    return _map(arb.log, _total(_map(arb.exp, balls(x)), dim, keepdim))
+
+
+def _map(function: Callable[[arb], arb], x: Array) -> Array:
+    return _array(np.frompyfunc(function, 1, 1)(x))
+
+
+def _unary(function: Callable[[arb], arb]) -> Callable[[Any], Array]:
+    def rule(x: Any) -> Array:
+        _in_double(x)
+        return _map(function, balls(x))
+
+    return rule
+
+
+_UNARY: dict[str, Callable[[arb], arb]] = {
+    "neg": lambda x: -x,
+    "exp": arb.exp,
+    "exp2": lambda x: (x * arb(2).log()).exp(),
+    "expm1": arb.expm1,
+    "log": arb.log,
+    "log2": lambda x: x.log() / arb(2).log(),
+    "log10": lambda x: x.log() / arb(10).log(),
+    "log1p": arb.log1p,
+    "sqrt": arb.sqrt,
+    "rsqrt": lambda x: _ONE / x.sqrt(),
+    "reciprocal": lambda x: _ONE / x,
+    "sin": arb.sin,
+    "cos": arb.cos,
+    "tan": arb.tan,
+    "tanh": arb.tanh,
+    "sinh": arb.sinh,
+    "cosh": arb.cosh,
+    "asin": arb.asin,
+    "acos": arb.acos,
+    "atan": arb.atan,
+    "erf": arb.erf,
+    "erfc": arb.erfc,
+    "sigmoid": lambda x: _ONE / (_ONE + (-x).exp()),
+}
+_aten = torch.ops.aten
+_RULES: dict[str, Callable[..., Any]] = {
+    **{f"{name}.default": _unary(function) for name, function in _UNARY.items()},
+    **dict.fromkeys(("add.Tensor", "add.Scalar"), _sum_of(1)),
+    **dict.fromkeys(("sub.Tensor", "sub.Scalar"), _sum_of(-1)),
+    **dict.fromkeys(("mul.Tensor", "mul.Scalar"), _mul),
+    **dict.fromkeys(("div.Tensor", "div.Scalar", "div.default"), _div),  # the last is prims.div
+    **dict.fromkeys(("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"), _pow),
+    **dict.fromkeys(("where.self", "where.ScalarOther", "where.ScalarSelf"), _where),
+    **dict.fromkeys(("mm.default", "bmm.default"), _matmul),
+    **dict.fromkeys(("sum.default", "sum.dim_IntList"), _sum),
+    "logsumexp.default": _logsumexp,
+    "zeros_like.default": _fill_of(_aten.zeros_like.default),
+    "ones_like.default": _fill_of(_aten.ones_like.default),
+    "_new_zeros_with_same_feature_meta.default": _zeros_like_another,
+    "new_zeros.default": _fill_of(_aten.new_zeros.default),
+    "new_ones.default": _fill_of(_aten.new_ones.default),
+    **dict.fromkeys(("full_like.default", "new_full.default"), _full),
+    **dict.fromkeys(("fill.Scalar", "fill.Tensor", "copy.default"), _overwrite),
+    **dict.fromkeys(("_to_copy.default", "convert_element_type.default"), _cast),
+    "constant_pad_nd.default": _pad,
+}
+_SIGNATURES = {name: inspect.signature(rule) for name, rule in _RULES.items()}

@@ -1,0 +1,187 @@
+"""A straight-line program of elementary aten operations, and what it takes to run it.
+
+A program can be run on any inputs of the shapes that it was recorded with (see `program`), by a
+machine that decides what a number is: a plain tensor, a ball, a family.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Protocol, no_type_check, runtime_checkable
+
+from torch import Tensor
+from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
+
+from morsescape.rounding.balls import Ball
+from morsescape.rounding.constants import constant_ball
+
+
+@runtime_checkable
+class Machine(Protocol):
+    """Carries out one operation; `bounded` says whether it works on balls."""
+
+    bounded: bool
+
+    def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """The operation's result."""
+
+
+@runtime_checkable
+class Judge(Machine, Protocol):
+    """A machine that counts decisions: it is told whether an operation depends on input 0."""
+
+    moving: bool
+
+
+class NotTraceable(Exception):
+    """No program describes the function.
+
+    `reads_numbers`: it takes numbers, shapes or branches from the values of tensors.
+    """
+
+    def __init__(self, what: str, *, reads_numbers: bool = False) -> None:
+        super().__init__(what)
+        self.reads_numbers = reads_numbers
+
+
+class OtherBranch(NotTraceable):
+    """A program was run where its function takes another branch than where it was recorded."""
+
+    def __init__(self) -> None:
+        super().__init__("one that branches on the values of a tensor", reads_numbers=True)
+
+
+@dataclass(frozen=True)
+class Slot:
+    """Stands in a step's arguments for a value computed before."""
+
+    number: int
+
+
+@dataclass
+class Constant:
+    """A tensor of floating-point numbers that is no input; wrapped for the machine once."""
+
+    tensor: Tensor
+
+    @cached_property
+    def ball(self) -> Ball:
+        """The tensor as a ball, exact but for named constants, which keeps its magnitudes."""
+        return constant_ball(self.tensor)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One operation: what it reads, where its results go and which slots nobody reads again.
+
+    `moves` says whether it depends on input 0, the point at which a function is studied.
+    """
+
+    target: Any
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    results: tuple[int, ...]
+    many: bool
+    last_read: tuple[int, ...] = ()
+    moves: bool = True
+
+    @property
+    def reads(self) -> set[int]:
+        """The slots among its arguments."""
+        leaves = tree_leaves((self.args, self.kwargs))
+        return {part.number for part in leaves if isinstance(part, Slot)}
+
+
+@dataclass(frozen=True)
+class Program:
+    """Inputs are slots 0, 1, ...; `outputs` are slots or constants, in the layout of `spec`.
+
+    The program is the function only where the booleans in the slots of `assumed` have the values
+    that they had when it was recorded: the function has branched on them.
+    """
+
+    inputs: int
+    steps: tuple[Step, ...]
+    outputs: tuple[Any, ...]
+    spec: Any
+    assumed: tuple[tuple[int, bool], ...] = ()
+
+    def run(self, machine: Machine, *inputs: Any) -> Any:
+        """The function's value, each operation carried out as machine(target, args, kwargs).
+
+        Raises:
+            OtherBranch: the function branches, and does so otherwise on these inputs.
+        """
+        values: dict[int, Any] = dict(enumerate(tree_leaves(inputs)))
+        bounded = machine.bounded
+        judge = machine if isinstance(machine, Judge) else None
+        for step in self.steps:
+            kwargs = {k: _read(v, values, bounded) for k, v in step.kwargs.items()}
+            if judge is not None:
+                judge.moving = step.moves
+            result = machine(step.target, _read(step.args, values, bounded), kwargs)
+            if step.many:
+                values.update(zip(step.results, result, strict=True))
+            else:
+                values[step.results[0]] = result
+            for slot in step.last_read:
+                del values[slot]
+        if any(bool(values[slot]) != taken for slot, taken in self.assumed):
+            raise OtherBranch()
+        return tree_unflatten([_read(o, values, bounded) for o in self.outputs], self.spec)
+
+    def up_to(self, step: int) -> Program:
+        """The program that ends with the result of one step."""
+        outputs = (Slot(self.steps[step].results[0]),)
+        steps = tidy(list(self.steps[: step + 1]), outputs, [])
+        return Program(self.inputs, steps, outputs, tree_structure(0))
+
+    @property
+    def operations(self) -> tuple[str, ...]:
+        """The names of its aten operations, sorted, each once.
+
+        Example:
+            >>> import torch
+            >>> from morsescape.rounding.program import record
+            >>> record(lambda v: (v.sin() * 2).sum(), torch.ones(3)).operations
+            ('mul', 'sin', 'sum')
+        """
+        return tuple(sorted({step.target.overloadpacket.__name__ for step in self.steps}))
+
+
+@no_type_check  # called for every argument of every operation
+def _read(part: Any, values: dict[int, Any], bounded: bool) -> Any:
+    """A step's argument, with values in place of slots and constants."""
+    if isinstance(part, Slot):
+        return values[part.number]
+    if isinstance(part, Constant):
+        return part.ball if bounded else part.tensor
+    if isinstance(part, list | tuple):
+        return type(part)([_read(p, values, bounded) for p in part])
+    return part
+
+
+def tidy(
+    steps: list[Step], outputs: tuple[Any, ...], assumed: list[tuple[int, bool]]
+) -> tuple[Step, ...]:
+    """Without steps that nothing needs; every step told what moves and what may be forgotten."""
+    moving = {0}
+    for k, step in enumerate(steps):
+        moves = not moving.isdisjoint(step.reads)
+        if moves:
+            moving.update(step.results)
+        steps[k] = Step(step.target, step.args, step.kwargs, step.results, step.many, (), moves)
+    wanted = {o.number for o in outputs if isinstance(o, Slot)} | {slot for slot, _ in assumed}
+    kept: list[Step] = []
+    for step in reversed(steps):
+        if not wanted.intersection(step.results):
+            continue
+        reads = step.reads
+        unread = set(step.results) - wanted
+        last = tuple((reads - wanted) | unread)
+        kept.append(
+            Step(step.target, step.args, step.kwargs, step.results, step.many, last, step.moves)
+        )
+        wanted |= reads
+    return tuple(reversed(kept))
