@@ -95,9 +95,10 @@ class Function:
         return value if self.tilt is None else value - (self.tilt * theta).sum()
 
     def exact(self, theta: np.ndarray) -> Any:
-        pool = [theta]
-        for step, places in self.steps:
-            pool.append(step.exact(*(pool[k] for k in places)))
+        pool, used = [theta], self._used()
+        for k, (step, places) in enumerate(self.steps, 1):
+            # What the value does not read may have no value at all, as a root of a negative number.
+            pool.append(step.exact(*(pool[p] for p in places)) if k in used else None)
         value: Any = X.jet(0)
         for w, part in zip(self.weights, pool[:0:-1], strict=False):
             value = value + X.total(part) * X.number(w)
@@ -106,6 +107,15 @@ class Function:
         if self.tilt is not None:
             value = value - X.total(X.array(self.tilt) * theta)
         return value
+
+
+    def _used(self) -> set[int]:
+        """Places in the pool that the value depends on."""
+        used = set(range(len(self.steps), 0, -1)[: len(self.weights)])
+        for k in range(len(self.steps), 0, -1):
+            if k in used:
+                used.update(self.steps[k - 1][1])
+        return used
 
 
 PLANTED = "critical point planted"

@@ -204,3 +204,45 @@ def test_asymmetry_is_never_averaged_away() -> None:
         with pytest.raises(ms.MorsescapeError) as refusal:
             ask(question)
         clear(refusal.value, "symmetric", *DIFFERENT)
+
+
+AT, ONE = torch.tensor([0, 1, 0]), torch.tensor([[1, 0], [0, 1], [1, 0]])
+
+
+def _set(t: Tensor) -> Tensor:
+    out = 0 * t[:2]
+    out[AT] = t
+    return out
+
+
+def _scattered_in_place(t: Tensor) -> Tensor:
+    return (0 * t[:2]).scatter_(0, AT, t)
+
+
+TWICE: dict[str, Callable[[Tensor], Tensor]] = {
+    "scatter": lambda t: (t[:2] + 1).scatter(0, AT, t),
+    "scatter of a part": lambda t: torch.zeros(4, dtype=t.dtype).scatter(0, AT[:2] * 0, t),
+    "index_put": lambda t: t[:2].index_put((AT,), t),
+    "index_put of two": lambda t: torch.ones(2, 2, dtype=t.dtype).index_put((AT, AT), t),
+    "set": _set,
+    "scatter in place": _scattered_in_place,
+    "of a matrix": lambda t: (t[:2].outer(t[:2])).scatter(0, ONE, t[:, None] * t[:2]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", TWICE)
+def test_of_two_writes_to_one_entry_the_one_that_lasts_is_differentiated(name: str) -> None:
+    """torch hands the gradient to both."""
+
+    def fn(t: Tensor) -> Tensor:
+        return TWICE[name](t).pow(3).sum() + 0 * t.sum()
+
+    f = ms.Objective.from_function(fn, 3)
+    theta = torch.tensor([0.3, -0.7, 1.1], dtype=torch.float64)
+    assert f.value(theta) == fn(theta)
+    step = 1e-5 * torch.eye(3, dtype=torch.float64)
+    slopes = [(fn(theta + h) - fn(theta - h)) / 2e-5 for h in step]
+    torch.testing.assert_close(f.gradient(theta), torch.stack(slopes), rtol=1e-7, atol=1e-8)
+    rows = [(f.gradient(theta + h) - f.gradient(theta - h)) / 2e-5 for h in step]
+    torch.testing.assert_close(f.hessian(theta), torch.stack(rows), rtol=1e-6, atol=1e-7)
+    assert f.enclosed_hessian(theta).estimate is None

@@ -20,6 +20,7 @@ from morsescape.errors import ArgumentError
 from morsescape.model.passes import Watch, random_states, refuse_noise, refuse_writes
 from morsescape.model.probe import contradiction, function_contradiction
 from morsescape.model.samples import spread_places
+from morsescape.rounding.written_out import written_out
 
 _MANY = 32  # samples that are probed by numbers
 
@@ -85,7 +86,7 @@ def check_function(function: Callable[[Tensor], Tensor], theta: Tensor) -> tuple
     refuse_noise(watch.random, before, "fn")
     refuse_writes(watch.written, "fn")
     doubts = tuple(sorted(calls.found | set(_own_functions(value))))
-    with _named("fn"):
+    with _named("fn"), written_out():  # as it is evaluated ever after
         sentence = function_contradiction(function, theta, spreads=(0.5, 1e-2, 1e-5, 0.0))
     if sentence is None:
         return doubts

@@ -19,6 +19,8 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
+from morsescape.rounding import repeated_writes
+
 
 @contextmanager
 def written_out() -> Iterator[None]:
@@ -168,6 +170,12 @@ def _embedding(
         return NotImplemented
     return F.embedding(input, weight)
 
+
+_for(torch.scatter, Tensor.scatter)(repeated_writes.scatter)
+_for(torch.index_put, Tensor.index_put)(repeated_writes.index_put)
+_for(Tensor.scatter_)(repeated_writes.scatter_)
+_for(torch.index_put_, Tensor.index_put_)(repeated_writes.index_put_)
+_for(Tensor.__setitem__)(repeated_writes.set_item)
 
 # -- activations --------------------------------------------------------------------------------
 
