@@ -14,7 +14,6 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -26,9 +25,7 @@ from torchmin.optim.minimizer import Minimizer
 
 import morsescape as ms
 from morsescape.experiments.point import PointSettings, make_point
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from zoo import ZOO  # the landscapes that the tests use
+from morsescape.zoo import ZOO
 
 TOL = 1e-6
 MOST = 3_000  # gradient-equivalents

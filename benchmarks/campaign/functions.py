@@ -108,7 +108,6 @@ class Function:
             value = value - X.total(X.array(self.tilt) * theta)
         return value
 
-
     def _used(self) -> set[int]:
         """Places in the pool that the value depends on."""
         used = set(range(len(self.steps), 0, -1)[: len(self.weights)])

@@ -14,7 +14,7 @@ from morsescape.critical import CertificateStatus, ProofStatus, certify, krawczy
 from morsescape.critical.enclosure import gradient_error, hessian_variation
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
-from zoo import ZOO
+from morsescape.zoo import ZOO
 
 ISOLATED = [z for z in ZOO if z.morse and z.dim <= 4]
 

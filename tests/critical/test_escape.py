@@ -13,7 +13,7 @@ from morsescape.critical import Escape, EscapeStatus, ThirdOrderStatus, escape, 
 from morsescape.critical.third_order import third_derivative
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
-from zoo import ZOO
+from morsescape.zoo import ZOO
 
 
 def by_name(name: str):

@@ -20,7 +20,7 @@ from morsescape.critical.find import METHODS
 from morsescape.errors import ArgumentError, DataError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import inertia
-from zoo import ZOO, Landscape
+from morsescape.zoo import ZOO, Landscape
 
 MINIMISERS = [m for m in METHODS if m != "levenberg"]
 CLAIMS = (SearchStatus.MINIMUM, SearchStatus.SADDLE)

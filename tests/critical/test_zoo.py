@@ -8,7 +8,7 @@ import mpmath as mp
 import pytest
 import torch
 
-from zoo import ZOO, Landscape
+from morsescape.zoo import ZOO, Landscape
 
 NULL = mp.mpf(10) ** -14  # families are listed in binary64, so their Hessians are off by this
 

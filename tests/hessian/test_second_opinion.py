@@ -12,7 +12,7 @@ from torch import nn
 from morsescape.hessian import second_opinion as module
 from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
-from zoo import ZOO
+from morsescape.zoo import ZOO
 
 BY_AUTOGRAD = "automatic differentiation give products"
 BY_GRADIENT = "differences of the gradient"

@@ -22,7 +22,8 @@ class Landscape:
 
     Attributes:
         name: of the landscape.
-        fn: fn(t, m), see above.
+        fn: fn(t, m) takes a sequence of numbers and a module with exp, cos and tanh, so that torch,
+            mpmath and intervals evaluate the same formula.
         dim: number of variables.
         critical: isolated or representative critical points with (index, nullity).
         source: where it comes from.
@@ -31,6 +32,12 @@ class Landscape:
         family: (index, nullity) of a critical point that is one of infinitely many; None for a
             point that is not critical.
         box: random starts are drawn from [-box, box]^dim.
+
+    Example:
+        >>> points = (((0.0,), (0, 0)),)
+        >>> well = Landscape("well", lambda t, m: t[0] ** 2, 1, points, "by hand", True)
+        >>> well.signs_at(torch.zeros(1).double()), well.morse
+        ((0, 0), True)
     """
 
     name: str
@@ -44,7 +51,7 @@ class Landscape:
     box: float = 2.0
 
     def objective(self) -> Objective:
-        """The landscape as an `Objective`."""
+        """The landscape as an `Objective` of `dim` variables."""
         return Objective.from_function(lambda t: self.fn(t.unbind(), torch), self.dim)
 
     def signs_at(self, theta: Tensor, tol: float = 1e-4) -> Signs | None:
@@ -58,7 +65,7 @@ class Landscape:
         return None
 
     def starts(self, count: int, seed: int) -> list[Tensor]:
-        """Random starts."""
+        """Random starts, uniform in the box, each of shape (dim,)."""
         generator = torch.Generator().manual_seed(seed)
         uniform = torch.rand(count, self.dim, generator=generator, dtype=torch.float64)
         return list(self.box * (2 * uniform - 1))

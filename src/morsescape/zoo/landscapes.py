@@ -14,10 +14,10 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from landscape import Landscape, Point, Signs
+from morsescape.zoo.landscape import Landscape, Point, Signs
 
 
-def _near(a: float, b: float, tol: float = 1e-4) -> bool:
+def _near(a: Any, b: Any, tol: float = 1e-4) -> bool:
     return abs(a - b) <= tol
 
 

@@ -1,0 +1,66 @@
+"""Landscapes whose critical points are known exactly: to try a method on, and to test it.
+
+Example:
+    >>> import morsescape as ms
+    >>> from morsescape import zoo
+    >>> f = zoo.himmelblau.objective()
+    >>> found = [ms.find_critical_point(f, start) for start in zoo.himmelblau.starts(3, seed=0)]
+    >>> {zoo.himmelblau.signs_at(point.theta) for point in found}  # (index, nullity)
+    {(0, 0)}
+    >>> len(zoo.ZOO), zoo.himmelblau.morse
+    (22, True)
+"""
+
+from morsescape.zoo.landscape import Landscape
+from morsescape.zoo.landscapes import (
+    ZOO,
+    bowl,
+    circle,
+    deep_chain,
+    double_well,
+    fold,
+    held_monkey,
+    himmelblau,
+    inflection,
+    linear_pair,
+    monkey,
+    mueller_brown,
+    one_unit,
+    quadric,
+    quartic,
+    rayleigh,
+    rosenbrock,
+    six_hump,
+    styblinski,
+    three_hump,
+    torus,
+    two_layers,
+    xor,
+)
+
+__all__ = [
+    "ZOO",
+    "Landscape",
+    "bowl",
+    "circle",
+    "deep_chain",
+    "double_well",
+    "fold",
+    "held_monkey",
+    "himmelblau",
+    "inflection",
+    "linear_pair",
+    "monkey",
+    "mueller_brown",
+    "one_unit",
+    "quadric",
+    "quartic",
+    "rayleigh",
+    "rosenbrock",
+    "six_hump",
+    "styblinski",
+    "three_hump",
+    "torus",
+    "two_layers",
+    "xor",
+]
