@@ -10,6 +10,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
@@ -37,9 +38,9 @@ class TookTooLong(BaseException):
     """Not an `Exception`, so that nothing under test catches it."""
 
 
-def run_one(family: str, seed: int, limit: float) -> dict[str, Any]:
-    """One case within `limit` seconds."""
-    module = importlib.import_module(f".{family}", __package__)
+@contextmanager
+def within(limit: float) -> Iterator[None]:
+    """Ends what runs in it after `limit` seconds, by `TookTooLong`."""
 
     def late(*_: object) -> None:
         raise TookTooLong
@@ -47,14 +48,21 @@ def run_one(family: str, seed: int, limit: float) -> dict[str, Any]:
     before = signal.signal(signal.SIGALRM, late)
     signal.setitimer(signal.ITIMER_REAL, limit)
     try:
-        with warnings.catch_warnings():
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def run_one(family: str, seed: int, limit: float) -> dict[str, Any]:
+    """One case within `limit` seconds."""
+    module = importlib.import_module(f".{family}", __package__)
+    try:
+        with within(limit), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             outcome: dict[str, Any] = module.case(seed).to_json()
     except TookTooLong:
         outcome = {"family": family, "seed": seed, "parts": (), "answer": "late", "wrong": []}
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
     return outcome
 
 
