@@ -23,7 +23,7 @@ _OPTIONS = (
     "--disable-background-networking --disable-component-update --disable-dev-shm-usage "
     "--remote-debugging-pipe"
 ).split()
-_PATIENCE = 60.0  # seconds for one answer, on a machine that does other things too
+_PATIENCE = 300.0  # seconds for one answer, on a machine that does other things too
 
 
 @dataclass

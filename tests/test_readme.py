@@ -31,7 +31,7 @@ def test_there_is_something_to_run():
 
 @pytest.mark.parametrize("block", BLOCKS)
 def test_python_blocks_run(block):
-    subprocess.run([sys.executable, "-c", block], check=True, timeout=120)
+    subprocess.run([sys.executable, "-c", block], check=True, timeout=1200)
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=setting)

@@ -14,7 +14,8 @@ BATCHES = [(f, k, 4) for f in CASES for k in range(4)]
 @pytest.mark.parametrize(("family", "batch", "of"), BATCHES)
 def test_nothing_is_claimed_that_is_not_so(family, batch, of):
     for seed in range(batch, CASES[family], of):
-        outcome = run_one(family, seed, 300.0)
+        outcome = run_one(family, seed, 3600.0)
+        assert outcome["answer"] != "late"  # which says nothing, on any machine
         wrong = [w for w in outcome["wrong"] if not w.startswith("derivative")]
         assert not wrong, f"--again {family}:{seed}"
 
@@ -47,7 +48,7 @@ def test_a_run_goes_on_where_it_was_cut_off(tmp_path):
     tasks = tasks_of(["planted"], 4, 0)
     line = {"family": "planted", "seed": 0, "parts": ["kept"], "answer": "proved", "wrong": []}
     out.write_text(json.dumps(line) + '\n{"family": "pla')
-    run(tasks, out, workers=1, limit=60.0)
+    run(tasks, out, workers=1, limit=3600.0)
     kept = outcomes(out)
     assert [o["parts"] for o in kept if o["seed"] == 0] == [["kept"]]
     assert sorted(o["seed"] for o in kept) == [0, 1, 2, 3]

@@ -1,4 +1,4 @@
-"""Every model with every loss agrees with double backward."""
+"""Every model, and every loss on each way to end a model, agrees with double backward."""
 
 from __future__ import annotations
 
@@ -13,8 +13,15 @@ from morsescape.hessian.dense import exact_hessian
 UNRULED: set[str] = set()
 
 
-@pytest.mark.parametrize("loss", LOSSES)
-@pytest.mark.parametrize("name", MODELS)
+# How parameters meet the loss; what is inside a model does not depend on it.
+ENDS = (
+    "linear", "tanh, three layers", "residual", "tied", "scaled", "frozen", "attention",
+    "embedding", "cnn, tanh, average",
+)  # fmt: skip
+CASES = [(m, loss) for m in MODELS for loss in LOSSES if loss == "cross_entropy" or m in ENDS]
+
+
+@pytest.mark.parametrize(("name", "loss"), CASES)
 def test_agrees_with_double_backward(name: str, loss: str) -> None:
     make, x = MODELS[name]
     net = network(make(), LOSSES[loss], x)

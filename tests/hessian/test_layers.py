@@ -111,7 +111,7 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Tensor | None]] = {
         noise(4, 1, 4),
     ),
     "lstm": (lambda: Read(nn.LSTM(2, 2, batch_first=True), 6), noise(4, 3, 2)),
-    "gru": (lambda: Read(nn.GRU(2, 2, batch_first=True), 6), noise(4, 3, 2)),
+    "gru": (lambda: Read(nn.GRU(2, 2, batch_first=True), 4), noise(4, 2, 2)),
     "language": (Language, torch.tensor([[0, 1], [2, 1], [1, 1], [0, 2]])),
     "vision": (Vision, noise(4, 1, 4, 4)),
     "residual": (Residual, noise(4, 1, 3, 3)),

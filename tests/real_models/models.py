@@ -1,4 +1,7 @@
-"""Small versions of what people train: a few hundred parameters each, written as theirs are."""
+"""Small versions of what people train, written as theirs are: hundreds or thousands of parameters.
+
+What a model costs here grows with its tensors times its depth, hardly with their sizes.
+"""
 
 from __future__ import annotations
 
@@ -10,10 +13,11 @@ from torch.nn import functional as F
 class Attention(nn.Module):
     """Two heads, and a mask where it is causal."""
 
-    def __init__(self, width: int, heads: int, causal: bool) -> None:
+    def __init__(self, width: int, heads: int, causal: bool, bias: bool) -> None:
         super().__init__()
         self.heads, self.causal = heads, causal
-        self.qkv, self.out = nn.Linear(width, 3 * width), nn.Linear(width, width)
+        self.qkv = nn.Linear(width, 3 * width, bias)
+        self.out = nn.Linear(width, width, bias)
 
     def forward(self, x: Tensor) -> Tensor:
         n, steps, width = x.shape
@@ -30,11 +34,13 @@ class Attention(nn.Module):
 class Block(nn.Module):
     """Normalise, attend, add; normalise, think, add."""
 
-    def __init__(self, width: int, heads: int, causal: bool, hidden: int) -> None:
+    def __init__(self, width: int, causal: bool, hidden: int, bias: bool) -> None:
         super().__init__()
         self.n1, self.n2 = nn.LayerNorm(width), nn.LayerNorm(width)
-        self.attention = Attention(width, heads, causal)
-        self.mlp = nn.Sequential(nn.Linear(width, hidden), nn.GELU(), nn.Linear(hidden, width))
+        self.attention = Attention(width, 2, causal, bias)
+        self.mlp = nn.Sequential(
+            nn.Linear(width, hidden, bias), nn.GELU(), nn.Linear(hidden, width, bias)
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         x = x + self.attention(self.n1(x))
@@ -42,13 +48,13 @@ class Block(nn.Module):
 
 
 class Language(nn.Module):
-    """Two blocks; the embedding is the output layer too; each step says what comes next."""
+    """Two blocks without biases; the embedding is the output too; each step says what is next."""
 
     def __init__(self, vocabulary: int = 6, width: int = 4, context: int = 4) -> None:
         super().__init__()
         self.tokens = nn.Embedding(vocabulary, width)
         self.positions = nn.Embedding(context, width)
-        self.blocks = nn.Sequential(*(Block(width, 2, True, 6) for _ in range(2)))
+        self.blocks = nn.Sequential(*(Block(width, True, 6, bias=False) for _ in range(2)))
         self.norm = nn.LayerNorm(width)
         self.head = nn.Linear(width, vocabulary, bias=False)
         self.head.weight = self.tokens.weight
@@ -59,20 +65,20 @@ class Language(nn.Module):
 
 
 class Vision(nn.Module):
-    """Patches by a convolution, a class token in front, learned positions."""
+    """Patches by a convolution, a class token in front, learned positions, one block."""
 
-    def __init__(self, width: int = 4, classes: int = 3) -> None:
+    def __init__(self, width: int = 16, classes: int = 3) -> None:
         super().__init__()
         self.patches = nn.Conv2d(1, width, 2, stride=2)
         self.token = nn.Parameter(torch.randn(1, 1, width) * 0.5)
         self.positions = nn.Parameter(torch.randn(1, 5, width) * 0.5)
-        self.blocks = nn.Sequential(Block(width, 2, False, 6), Block(width, 2, False, 6))
+        self.block = Block(width, False, 24, bias=True)
         self.norm, self.head = nn.LayerNorm(width), nn.Linear(width, classes)
 
     def forward(self, x: Tensor) -> Tensor:
         h = self.patches(x).flatten(2).transpose(1, 2)
         h = torch.cat([self.token.expand(len(x), -1, -1), h], 1) + self.positions
-        return self.head(self.norm(self.blocks(h))[:, 0])
+        return self.head(self.norm(self.block(h))[:, 0])
 
 
 class Recurrent(nn.Module):
@@ -120,10 +126,10 @@ def settled(model: nn.Module, *shape: int) -> nn.Module:
 
 
 def residual_network() -> nn.Module:
-    stem = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.BatchNorm2d(2), nn.ReLU())
-    body = nn.Sequential(Residual(2, 2, 1), Residual(2, 3, 2))
-    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 3))
-    return settled(nn.Sequential(stem, body, head), 1, 4, 4)
+    """One block that halves the picture and one that keeps it."""
+    body = nn.Sequential(Residual(1, 2, 2), Residual(2, 2, 1))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(2, 3))
+    return settled(nn.Sequential(body, head), 1, 4, 4)
 
 
 class Physics(nn.Module):
@@ -150,8 +156,8 @@ class Autoencoder(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.encode = nn.Sequential(nn.Linear(6, 6), nn.Tanh(), nn.Linear(6, 4))
-        self.decode = nn.Sequential(nn.Linear(2, 6), nn.Tanh(), nn.Linear(6, 6))
+        self.encode = nn.Sequential(nn.Linear(6, 105), nn.Tanh(), nn.Linear(105, 4))
+        self.decode = nn.Sequential(nn.Linear(2, 105), nn.Tanh(), nn.Linear(105, 6))
 
     def forward(self, x: Tensor, noise: Tensor) -> dict[str, Tensor]:
         mean, log_variance = self.encode(x).chunk(2, 1)
@@ -172,10 +178,14 @@ class UNet(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.d1 = nn.Sequential(nn.Conv2d(1, 2, 3, padding=1), nn.GroupNorm(1, 2), nn.SiLU())
-        self.d2 = nn.Sequential(nn.Conv2d(2, 3, 3, padding=1), nn.GroupNorm(1, 3), nn.SiLU())
+        self.d1 = nn.Sequential(
+            nn.Conv2d(1, 2, 3, padding=1, bias=False), nn.GroupNorm(1, 2), nn.SiLU()
+        )
+        self.d2 = nn.Sequential(
+            nn.Conv2d(2, 3, 3, padding=1, bias=False), nn.GroupNorm(1, 3), nn.SiLU()
+        )
         self.up = nn.ConvTranspose2d(3, 2, 2, stride=2)
-        self.out = nn.Sequential(nn.Conv2d(4, 2, 3, padding=1), nn.SiLU(), nn.Conv2d(2, 1, 1))
+        self.out = nn.Conv2d(4, 1, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
         a = self.d1(x)
@@ -218,7 +228,7 @@ class Graph(nn.Module):
 
     def __init__(self) -> None:
         super().__init__()
-        self.a, self.b, self.head = nn.Linear(3, 4), nn.Linear(4, 4), nn.Linear(4, 3)
+        self.a, self.b, self.head = nn.Linear(3, 42), nn.Linear(42, 42), nn.Linear(42, 3)
         self.register_buffer("ring", (torch.eye(5).roll(1, 0) + torch.eye(5).roll(-1, 0)) / 2)
 
     def forward(self, x: Tensor) -> Tensor:

@@ -76,8 +76,9 @@ def test_end_to_end(name: str, unchecked: None) -> None:
     model = seeded(case.make, 1)
     kept = {k: v.clone() for k, v in model.state_dict().items()}
     f = ms.Objective(model, case.loss, case.data, l2=1e-3)
-    assert 50 <= f.dim <= 2000
-    expected = truth(lambda: seeded(case.make, 1), case.value)
+    assert 50 <= f.dim <= 4000
+    together = 256 if f.dim > 1000 else None  # torch cannot batch every double backward
+    expected = truth(lambda: seeded(case.make, 1), case.value, together)
     expected = type(expected)(
         expected.value + 1e-3 * float(f.theta @ f.theta),
         expected.gradient + 2e-3 * f.theta,
@@ -93,9 +94,10 @@ def test_end_to_end(name: str, unchecked: None) -> None:
     no_false_sign(result, expected)
     assert result.status in case.allowed, result
     if result.status in DECIDED:
-        off = torch.linalg.matrix_norm(enclosed.with_ridge(f.l2) - expected.hessian, 2)
-        assert float(off) <= enclosed.radius + 1e-10
-        # Two blocks of attention and normalisation widen what is carried from block to block.
+        off = enclosed.with_ridge(f.l2) - expected.hessian
+        largest = torch.linalg.eigvalsh(off.t() @ off)[-1].clamp(min=0).sqrt()
+        assert float(largest) <= enclosed.radius + 1e-10
+        # Blocks of attention and normalisation widen what is carried from block to block.
         assert result.radius < 1e-3
     beyond = expected.eigenvalues.abs() > max(2 * result.radius, 1e-9)
     counted = result.negative[0] + result.positive[0]

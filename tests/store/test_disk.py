@@ -85,7 +85,7 @@ def test_a_pipe_gets_all_that_its_reader_takes(tmp_path):
             break
         except DataError:
             time.sleep(0.01)
-    reader.join(30)
+    reader.join(300)
     assert got == [content]
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 

@@ -75,9 +75,8 @@ def padded_by(mode: str) -> Make:
 
 PICTURES = normal(4, 1, 3, 3)
 LAYERS: dict[str, tuple[Make, Tensor]] = {
-    "lstm": (lambda: Last(nn.LSTM(2, 2, batch_first=True)), STEPS),
+    # One way: real_models has an LSTM and a GRU as they are used, test_batch_dimension a GRU.
     "lstm, both ways": (lambda: Last(nn.LSTM(2, 1, batch_first=True, bidirectional=True)), STEPS),
-    "gru": (lambda: Last(nn.GRU(2, 2, batch_first=True)), STEPS),
     "rnn": (lambda: Last(nn.RNN(2, 2, batch_first=True)), STEPS),
     "rnn, rectified": (lambda: Last(nn.RNN(2, 2, nonlinearity="relu", batch_first=True)), STEPS),
     "lstm cell": (lambda: CellByCell(nn.LSTMCell), STEPS),

@@ -5,12 +5,14 @@ from __future__ import annotations
 import subprocess
 import sys
 import warnings
+from typing import NamedTuple
 
 import pytest
 import torch
 from torch import Tensor, nn
 
 import morsescape as ms
+from morsescape.critical import Certificate
 from strangers.truth import agrees, labels, normal, plain, seeded, truth
 
 # Each of these chooses among values; some have broken torch's later derivatives, or the process.
@@ -138,26 +140,40 @@ CONTEXTS = {
 }
 
 
+def rectified() -> nn.Module:
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+class Answers(NamedTuple):
+    gradient: Tensor
+    hessian: Tensor
+    inertia: ms.Inertia
+    certificate: Certificate
+
+
+@pytest.fixture(scope="module")
+def outside() -> Answers:
+    """What is answered in no context at all."""
+    f = ms.Objective(seeded(rectified), "cross_entropy", (normal(5, 3), labels(5)))
+    theta = f.theta
+    return Answers(f.gradient(theta), f.hessian(theta), ms.inertia(f), ms.certify(f, theta))
+
+
 @pytest.mark.filterwarnings("ignore:Anomaly Detection:UserWarning")
 @pytest.mark.parametrize("name", CONTEXTS)
-def test_in_any_context_the_answer_is_the_same(name: str) -> None:
-    def make() -> nn.Module:
-        return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
-
+def test_in_any_context_the_answer_is_the_same(name: str, outside: Answers) -> None:
     data = normal(5, 3), labels(5)
-    f = ms.Objective(seeded(make), "cross_entropy", data)
-    expected, counted = f.hessian(f.theta), ms.inertia(f)
-    model = seeded(make)
+    model = seeded(rectified)
     with CONTEXTS[name]():
         again = ms.Objective(model, "cross_entropy", data)
         gradient, hessian = again.gradient(again.theta), again.hessian(again.theta)
         result = ms.inertia(again)
         certificate = ms.certify(again, again.theta)
-    assert torch.equal(hessian, expected)
-    assert torch.equal(gradient, f.gradient(f.theta))
+    assert torch.equal(hessian, outside.hessian)
+    assert torch.equal(gradient, outside.gradient)
     assert not hessian.is_inference()
-    assert result == counted
-    assert certificate.status is ms.certify(f, f.theta).status
+    assert result == outside.inertia
+    assert certificate.status is outside.certificate.status
 
 
 def test_with_another_default_dtype() -> None:

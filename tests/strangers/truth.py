@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import torch
@@ -30,7 +31,7 @@ class Truth:
     gradient: Tensor
     hessian: Tensor
 
-    @property
+    @cached_property
     def eigenvalues(self) -> Tensor:
         return torch.linalg.eigvalsh(self.hessian)
 
@@ -64,10 +65,18 @@ def plain(loss: Any, data: Any) -> Callable[[nn.Module], Tensor]:
     return lambda model: function(model(x), y)
 
 
-def rows(value: Tensor, parameters: list[Tensor]) -> Truth:
-    """By double backward, one row at a time."""
+def rows(value: Tensor, parameters: list[Tensor], together: int | None = None) -> Truth:
+    """By double backward, one row at a time, or `together` of them where all depends on all."""
     first = torch.autograd.grad(value, parameters, create_graph=True, allow_unused=True)
     gradient = _flat(first, parameters)
+    if together is not None:
+        parts = []
+        for units in torch.eye(len(gradient), dtype=gradient.dtype).split(together):
+            of_all = torch.autograd.grad(
+                gradient, parameters, units, retain_graph=True, is_grads_batched=True
+            )
+            parts.append(torch.cat([g.reshape(len(units), -1) for g in of_all], 1))
+        return Truth(float(value.detach()), gradient.detach(), torch.cat(parts))
     second = []
     for entry in gradient:
         row: Any = [None] * len(parameters)
@@ -77,11 +86,11 @@ def rows(value: Tensor, parameters: list[Tensor]) -> Truth:
     return Truth(float(value.detach()), gradient.detach(), torch.stack(second))
 
 
-def truth(make: Make, value: Callable[[nn.Module], Tensor]) -> Truth:
+def truth(make: Make, value: Callable[[nn.Module], Tensor], together: int | None = None) -> Truth:
     """Of the model in float64, by double backward."""
     model = seeded(make).double()
     with sdpa_kernel(SDPBackend.MATH):  # the other kernels have no second derivative
-        return rows(value(model), trainable(model))
+        return rows(value(model), trainable(model), together)
 
 
 def by_differences(make: Make, value: Callable[[nn.Module], Tensor], step: float = 1e-3) -> Truth:
