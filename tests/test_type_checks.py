@@ -13,7 +13,7 @@ from jaxtyping import Float, TypeCheckError
 from torch import Tensor
 
 from morsescape.data.dataset import Dataset
-from morsescape.hessian.steps import Step
+from morsescape.rounding.steps import Step
 from type_checks import jaxtyped
 
 check = jaxtyped(typechecker=beartype)
