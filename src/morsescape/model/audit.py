@@ -43,8 +43,9 @@ def check_derivatives(source: Source) -> tuple[str, ...]:
     with _named(what):
         with torch.enable_grad(), watch, _Calls() as calls:
             value = loss(point.requires_grad_())
-        refuse_noise(watch.random, before, what)
-        refuse_writes(watch.written, what)
+        if not source.of_samples:  # the passes of a model were watched before
+            refuse_noise(watch.random, before, what)
+            refuse_writes(watch.written, what)
         doubts = tuple(sorted(calls.found | set(_own_functions(value))))
         sentence = contradiction(source, spread_places(source.samples, _MANY))
     if sentence is None:
