@@ -90,7 +90,7 @@ class Assembly:
         """Kept: recording takes longer than running where the network is small."""
         together = tuple(x.weight for x in self.plan.outputs), self.plan.groups, count(example[0])
         return self.net.programs.get(
-            together, key, lambda: record_chunk(function, self.theta, *example)
+            together, key, lambda: record_chunk(function, self.theta, *example), example[:2]
         )
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:

@@ -73,7 +73,7 @@ def _loss_gradients(
         start = Double.exact(theta) if isinstance(run, DoubleMachine) else theta
         for x, y in source.chunks(chunk):
             recorded = partial(record_chunk, loss, theta, x, y)
-            program = source.programs.get(("gradient", count(x)), None, recorded)
+            program = source.programs.get(("gradient", count(x)), None, recorded, (x, y))
             found.append(program.run(run, start, x, y))
         return found
 
