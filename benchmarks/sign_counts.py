@@ -30,8 +30,9 @@ def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:
     model = nn.Sequential(nn.Flatten(), nn.Linear(784, hidden), nn.ReLU(), nn.Linear(hidden, 10))
     train(model, data, seed=0)
     f = ms.Objective(model, "cross_entropy", (data.x, data.y))
-    hessian = f.enclosed_hessian(f.theta)
-    causes = null_causes(f.network, f.theta, hessian)
+    value = f.hessian_at(f.theta)
+    hessian = value.enclose()
+    causes = null_causes(f.source, f.theta, hessian)
     part = reduce(hessian.matrix, causes)
     counts: dict[str, Any] = {}
     seconds = {
@@ -42,7 +43,7 @@ def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:
             lambda: counts.update(part=count_by_ldl(part.matrix, hessian.radius + part.radius))
         ),
         "eigvalsh": clock(lambda: counts.update(values=torch.linalg.eigvalsh(hessian.matrix))),
-        "inertia, all of it": clock(lambda: counts.update(all=ms.inertia(f, hessian=hessian))),
+        "inertia, all of it": clock(lambda: counts.update(all=ms.inertia(value))),
     }
     for key in ("whole", "all"):
         below = int((counts["values"] < -2 * counts[key].radius).sum())

@@ -50,5 +50,5 @@ def unchecked(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def unprobed(monkeypatch: pytest.MonkeyPatch) -> None:
     """Objectives are not refused when they are made: what comes after has guards of its own."""
-    monkeypatch.setattr("morsescape.objective.check_function", lambda *_: ())
+    monkeypatch.setattr("morsescape.objective.check_derivatives", lambda *_: ())
     monkeypatch.setattr("morsescape.model.network.check_derivatives", lambda *_: ())

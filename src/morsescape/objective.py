@@ -22,21 +22,17 @@ from morsescape.boundary import (
     instance,
 )
 from morsescape.errors import ArgumentError, is_out_of_memory
-from morsescape.hessian.dense import Hessian, exact_hessian
-from morsescape.hessian.function import function_hessian
+from morsescape.hessian.dense import exact_hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.plan import HessianPlan, hessian_plan
-from morsescape.model.audit import check_function
+from morsescape.hessian.value import Hessian
+from morsescape.model.audit import check_derivatives
+from morsescape.model.function import Function
 from morsescape.model.loss import LossFunction
 from morsescape.model.network import Choice, Network
 from morsescape.model.reverse import product_backward, value_and_gradient
+from morsescape.model.source import Source
 from morsescape.progress import StageProgress
-from morsescape.rounding.written_out import written_out
-
-_CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
-# The same with convolutions: in double precision they are three times as fast on what the cache
-# holds, where a plain layer would rather have one large product.
-_CHUNK_BYTES_CONVOLUTION = 2**22
-
 
 _RIDGE = a_number(least=0)
 
@@ -80,7 +76,7 @@ class Objective:
         theta: the model's own parameters as a flat vector, shape (D,).
         dim: D.
         l2: λ.
-        network: the model, loss and data behind L; None for `from_function`.
+        source: L itself, and what may be asked of it.
 
     Raises:
         ArgumentError: data with NaN, no samples, labels out of range, shapes that do not match, a
@@ -117,14 +113,17 @@ class Objective:
         l2: float = 0.0,
         output: Choice = None,
     ) -> None:
-        self.l2 = l2
-        self.network: Network | None = Network(model, loss, data, torch.float64, output=output)
-        self._function: Callable[[Tensor], Tensor] | None = None
-        self.dim = self.network.dim
-        self.theta: Tensor = self.network.theta
-        self._chunk = _chunk(self.network)
+        self._of(Network(model, loss, data, torch.float64, output=output), l2)
+
+    def _of(self, source: Source, l2: float) -> None:
+        self.source, self.l2 = source, l2
+        self.dim, self.theta = source.dim, source.theta
         self._reverse_only = False
-        self._doubts: tuple[str, ...] = ()
+
+    @property
+    def network(self) -> Network | None:
+        """The source where it is a model with a loss and data; None for `from_function`."""
+        return self.source if isinstance(self.source, Network) else None
 
     @classmethod
     @checked(fn=a_function(1), dim=a_count(1, words="1 or more"), l2=_RIDGE)
@@ -148,25 +147,19 @@ class Objective:
             tensor([ 2., -2.], dtype=torch.float64)
         """
         self = cls.__new__(cls)
-        self.l2, self.network, self._function, self.dim = l2, None, fn, dim
-        self._reverse_only = False
-        self.theta = torch.zeros(dim, dtype=torch.float64)
+        self._of(Function(fn, dim), l2)
         result = fn(self.theta)
         if not isinstance(result, Tensor) or result.shape != ():
             got = f"shape {tuple(result.shape)}" if isinstance(result, Tensor) else repr(result)
             raise ArgumentError(
                 "fn", expected="a scalar tensor", got=got, cure="end it in .sum() or .mean()"
             )
-        self._doubts = check_function(fn, self.theta)
+        self.source.doubts = check_derivatives(self.source)
         return self
 
     def __str__(self) -> str:
         ridge = f" + {self.l2:g} |theta|^2" if self.l2 else ""
-        if self.network is None:
-            return f"f(theta) = fn(theta){ridge}, {self.dim:,} variables"
-        net = self.network
-        size = f"{self.dim:,} parameters, {net.samples:,} samples"
-        return f"f(theta) = {net.loss}{ridge}, {size}"
+        return f"f(theta) = {self.source.loss}{ridge}, {self.source.size}"
 
     @checked(theta=a_vector())
     def value(self, theta: Float64[Tensor, "D"]) -> float:
@@ -175,15 +168,14 @@ class Objective:
         Raises:
             ArgumentError: θ of another shape or dtype.
         """
-        graph = self.network is not None and self.network.needs_graph
-        with torch.set_grad_enabled(graph):
-            (value,) = self._over_chunks(lambda loss: (loss(theta).detach(),))
+        with torch.set_grad_enabled(self.source.needs_graph):
+            (value,) = self.over_chunks(lambda loss: (loss(theta).detach(),))
         return float(value) + self._ridge(theta)
 
     @checked(theta=a_vector())
     def value_and_gradient(self, theta: Float64[Tensor, "D"]) -> tuple[float, Tensor]:
         """f(θ) and ∇f(θ), shape (D,), for the price of the gradient."""
-        value, gradient = self._over_chunks(partial(value_and_gradient, theta=theta))
+        value, gradient = self.over_chunks(partial(value_and_gradient, theta=theta))
         return float(value) + self._ridge(theta), gradient + 2 * self.l2 * theta
 
     @checked(theta=a_vector())
@@ -194,7 +186,7 @@ class Objective:
     @checked(theta=a_vector(), v=a_vector())
     def hvp(self, theta: Float64[Tensor, "D"], v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """Hess f(θ) v, forward over reverse: about the price of two gradients."""
-        (moved,) = self._over_chunks(lambda loss: (self._product(loss, theta, v),))
+        (moved,) = self.over_chunks(lambda loss: (self._product(loss, theta, v),))
         return moved + 2 * self.l2 * v
 
     @checked(theta=a_vector())
@@ -208,9 +200,28 @@ class Objective:
             tensor([[0., 1.],
                     [1., 0.]], dtype=torch.float64)
         """
-        matrix = self.enclosed_hessian(theta, bounded=False).matrix
+        matrix = exact_hessian(self.source, theta, bounded=False).matrix
         matrix.diagonal().add_(2 * self.l2)
         return matrix
+
+    @checked(theta=a_vector(), bounded=a_boolean())
+    def hessian_at(self, theta: Float64[Tensor, "D"], *, bounded: bool = True) -> Hessian:
+        """Hess f(θ) as one value, which `ms.inertia` and `ms.certify` take in place of f and θ.
+
+        Its matrix, eigenpairs and the like are computed once, by whoever asks for them first.
+
+        Args:
+            theta: the point.
+            bounded: prove how far the matrix is from the true one.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> f = ms.Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2, 2)
+            >>> H = f.hessian_at(torch.zeros(2).double())
+            >>> ms.inertia(H).negative, ms.certify(H).index
+            ((1, 1), (1, 1))
+        """
+        return Hessian(self, theta, bounded=bounded)
 
     @checked(theta=a_vector(), bounded=a_boolean(), triangle=a_boolean(), progress=a_function(2))
     def enclosed_hessian(
@@ -220,23 +231,19 @@ class Objective:
         bounded: bool = True,
         triangle: bool = False,
         progress: StageProgress | None = None,
-    ) -> Hessian:
+    ) -> EnclosedMatrix:
         """Hess L(θ), without 2λI, with a bound on the distance of the computed matrix from it.
 
         Args:
             theta: the point.
             bounded: prove the bound; otherwise, or where the model uses an operation without an
-                error rule, it is an estimate, and `Hessian.estimate` says so.
+                error rule, it is an estimate, and its `estimate` says so.
             triangle: fill only the upper triangle.
             progress: called as progress(samples done, samples).
         """
-        if self.network is not None:
-            return exact_hessian(
-                self.network, theta, bounded=bounded, triangle=triangle, progress=progress
-            )
-        assert self._function is not None
-        found = function_hessian(self._function, theta, bounded=bounded)
-        return found.doubted(self._doubts)
+        return exact_hessian(
+            self.source, theta, bounded=bounded, triangle=triangle, progress=progress
+        )
 
     def hessian_plan(self) -> HessianPlan:
         """How the exact Hessian will be computed, and what it costs, before anything runs.
@@ -254,12 +261,7 @@ class Objective:
             1.weight + 1.bias: 3 output tangents (fewer than its 21 parameters)
             about 0.0 Gflop and 0.00 GiB
         """
-        if self.network is None:
-            raise ArgumentError(
-                "f", expected="an objective made from a network", got="a function",
-                cure="Hess f of a function takes D Hessian-vector products",
-            )  # fmt: skip
-        return hessian_plan(self.network)
+        return hessian_plan(self.source)
 
     @checked(l2=_RIDGE)
     def at_l2(self, l2: float) -> Objective:
@@ -269,20 +271,14 @@ class Objective:
         other.l2 = l2
         return other
 
-    # -- inside -------------------------------------------------------------------------------
-
-    def _over_chunks(
+    def over_chunks(
         self, compute: Callable[[Callable[[Tensor], Tensor]], tuple[Tensor, ...]]
     ) -> list[Tensor]:
         """Sum what `compute` makes of each chunk's share of L, a function of θ alone."""
-        if self.network is None:
-            assert self._function is not None
-            with written_out():  # the same operations as in its recorded program
-                return list(compute(self._function))
-        net, parts = self.network, []
-        for x, y in net.chunks(self._chunk):
-            parts.append(compute(net.on(x, y)))
+        parts = [compute(self.source.on(x, y)) for x, y in self.source.chunks(self.source.chunk)]
         return [torch.stack(terms).sum(0) for terms in zip(*parts, strict=True)]
+
+    # -- inside -------------------------------------------------------------------------------
 
     def _product(self, loss: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor) -> Tensor:
         """H v forward over reverse; where torch cannot, and then ever after, by two reverse passes.
@@ -328,7 +324,17 @@ class Objective:
             )
 
 
-def _chunk(net: Network) -> int:
-    convolutional = any(isinstance(layer, nn.Conv2d) for layer in net.model.modules())
-    limit = _CHUNK_BYTES_CONVOLUTION if convolutional else _CHUNK_BYTES
-    return max(1, min(net.samples, limit // (32 * net.sample_numbers)))
+def hessian_of(f: Objective | Hessian, theta: Tensor | None) -> Hessian:
+    """The Hessian that is meant: f itself, or that of f at θ, by default the model's own.
+
+    Raises:
+        ArgumentError: a point beside a Hessian.
+    """
+    if isinstance(f, Objective):
+        return f.hessian_at(f.theta if theta is None else theta)
+    if theta is not None:
+        raise ArgumentError(
+            "theta", expected="None beside a Hessian, which is that of its own point",
+            got="a vector", cure="leave it out",
+        )  # fmt: skip
+    return f

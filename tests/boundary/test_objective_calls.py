@@ -65,15 +65,13 @@ CALLED = {
     "inertia theta": (lambda x: ms.inertia(F, x), NO_POINT[1:]),
     "inertia method": (lambda x: ms.inertia(F, THETA, method=x), [None, "qr", 3, ["ldl"]]),
     "inertia raw": (lambda x: ms.inertia(F, THETA, raw=x), NO_FLAG),
-    "inertia overwrite": (lambda x: ms.inertia(F, THETA, overwrite=x), NO_FLAG),
-    "inertia hessian": (
-        lambda x: ms.inertia(F, THETA, hessian=x),
-        ["hessian", torch.eye(2).double(), network().enclosed_hessian(network().theta)],
-    ),
-    "certify hessian": (
-        lambda x: ms.certify(F, THETA, hessian=x),
-        ["hessian", torch.eye(2).double(), network().enclosed_hessian(network().theta)],
-    ),
+    "inertia of a Hessian": (ms.inertia, ["hessian", F.enclosed_hessian(THETA)]),
+    "inertia of a Hessian elsewhere": (lambda x: ms.inertia(F.hessian_at(THETA), x), [THETA]),
+    "certify of a Hessian": (ms.certify, ["hessian", F.enclosed_hessian(THETA)]),
+    "certify of a Hessian elsewhere": (lambda x: ms.certify(F.hessian_at(THETA), x), [THETA]),
+    "hessian_at": (lambda x: F.hessian_at(x), NO_POINT),
+    "hessian_at bounded": (lambda x: F.hessian_at(THETA, bounded=x), NO_FLAG),
+    "mv": (lambda x: F.hessian_at(THETA).mv(x), NO_POINT),
     "inertia progress": (lambda x: ms.inertia(F, THETA, progress=x), [3, "p", lambda a: a]),
 }  # fmt: skip
 

@@ -19,7 +19,7 @@ def smooth(classes=3):
 def test_an_enclosed_hessian_serves_as_the_hessian_of_f():
     f = smooth()
     problem = Counted(f)
-    enclosed = problem.enclosed_hessian(f.theta)
+    enclosed = problem.hessian_at(f.theta, bounded=True).enclose()
     identity = torch.eye(f.dim, dtype=torch.float64)
     assert torch.equal(problem.hessian(f.theta), enclosed.matrix + 2 * f.l2 * identity)
     assert problem.evaluations.hessian == 1

@@ -7,7 +7,12 @@ import pytest
 import torch
 
 from hessian.test_truth import error
-from morsescape.hessian.function import function_hessian
+from morsescape.hessian.dense import exact_hessian
+from morsescape.model.function import Function
+
+
+def function_hessian(fn, theta, *, bounded=True):
+    return exact_hessian(Function(fn, len(theta)), theta, bounded=bounded)
 
 
 def rosenbrock(v: torch.Tensor) -> torch.Tensor:

@@ -17,6 +17,7 @@ from morsescape.rounding.balls import Ball, longest_run, longest_up_to
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.program import record
 from morsescape.spectrum.index_bound import structure_of
+from planted_hessian import planted
 
 aten = torch.ops.aten
 
@@ -204,7 +205,7 @@ def test_nothing_known_is_still_an_interval():
     f = ms.Objective(net.model, "cross_entropy", (net.x, net.y))
     h = f.enclosed_hessian(f.theta)
     unknown = type(h)(h.matrix, math.inf, h.radius_parts, None, 0, h.untouched)
-    result = ms.inertia(f, hessian=unknown)
+    result = ms.inertia(planted(f, f.theta, unknown))
     for low, high in (result.negative, result.null, result.positive):
         assert 0 <= low <= high <= f.dim
 

@@ -7,7 +7,7 @@ import torch
 from torch import nn
 from torch.func import jacrev
 
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.objective import Objective
 from morsescape.spectrum import extreme
 from morsescape.spectrum.split import Split, SplitStatus, split_ends
@@ -17,7 +17,7 @@ from networks import classifier, double_backward, labelled, mlp
 def split(f, radius=1e-12, **options):
     hessian = f.enclosed_hessian(f.theta)
     values = torch.linalg.eigvalsh(hessian.matrix)
-    return split_ends(f.network, f.theta, hessian, values, radius, **options), values
+    return split_ends(f.source, f.theta, hessian, values, radius, **options), values
 
 
 def dense(net):
@@ -119,15 +119,15 @@ def test_a_model_without_forward_derivatives_says_so():
     f = Objective(Backward(), "cross_entropy", labelled(9, 4, 3))
     matrix = double_backward(f)
     values = torch.linalg.eigvalsh(matrix)
-    parts = split_ends(f.network, f.theta, Hessian(matrix, 1e-12, {}), values, 1e-12)
+    parts = split_ends(f.source, f.theta, EnclosedMatrix(matrix, 1e-12, {}), values, 1e-12)
     assert (parts.status, parts.top) == (SplitStatus.NO_FORWARD, ())
 
 
 def test_a_hessian_that_is_not_finite_is_not_split():
     f = classifier()
     matrix = torch.full((f.dim, f.dim), float("nan"), dtype=torch.float64)
-    broken, none = Hessian(matrix, float("inf"), {}), torch.zeros(0, dtype=torch.float64)
-    parts = split_ends(f.network, f.theta, broken, none, float("inf"))
+    broken, none = EnclosedMatrix(matrix, float("inf"), {}), torch.zeros(0, dtype=torch.float64)
+    parts = split_ends(f.source, f.theta, broken, none, float("inf"))
     assert (parts.status, parts.top) == (SplitStatus.NOT_FINITE, ())
 
 
@@ -135,7 +135,7 @@ def test_vectors_at_other_eigenvalues_are_called_rough():
     f = classifier()
     hessian = f.enclosed_hessian(f.theta)
     values = torch.linalg.eigvalsh(hessian.matrix) * 1.5
-    assert split_ends(f.network, f.theta, hessian, values, 1e-12).status is SplitStatus.ROUGH
+    assert split_ends(f.source, f.theta, hessian, values, 1e-12).status is SplitStatus.ROUGH
 
 
 def test_it_survives_json():

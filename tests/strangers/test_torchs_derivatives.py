@@ -224,6 +224,8 @@ TWICE: dict[str, Callable[[Tensor], Tensor]] = {
     "scatter of a part": lambda t: torch.zeros(4, dtype=t.dtype).scatter(0, AT[:2] * 0, t),
     "index_put": lambda t: t[:2].index_put((AT,), t),
     "index_put of two": lambda t: torch.ones(2, 2, dtype=t.dtype).index_put((AT, AT), t),
+    "index_copy": lambda t: torch.ones(3, 2, dtype=t.dtype).index_copy(1, AT, t.expand(3, 3)),
+    "put": lambda t: torch.ones(2, 2, dtype=t.dtype).put(AT, t),
     "set": _set,
     "scatter in place": _scattered_in_place,
     "of a matrix": lambda t: (t[:2].outer(t[:2])).scatter(0, ONE, t[:, None] * t[:2]),

@@ -156,12 +156,13 @@ def agrees(f: ms.Objective, expected: Truth, tolerance: float = 1e-10) -> ms.Ine
     near(f.gradient(theta), expected.gradient, tolerance)
     near(f.hvp(theta, v), expected.hessian @ v, tolerance * f.dim)
     near(f.hessian(theta), expected.hessian, tolerance)
-    enclosed = f.enclosed_hessian(theta)
+    value = f.hessian_at(theta)
+    enclosed = value.enclose()
     if enclosed.estimate is None:
         off = float(torch.linalg.matrix_norm(enclosed.matrix - expected.hessian, 2))
         grain = f.dim * tolerance * max(1.0, float(expected.hessian.norm()))
         assert off <= enclosed.radius + grain, f"off by {off:.2g}, radius {enclosed.radius:.2g}"
-    result = ms.inertia(f, hessian=enclosed)
+    result = ms.inertia(value)
     no_false_sign(result, expected, max(1e-9, 10 * tolerance))
     assert result.status is not ms.InertiaStatus.NOT_FINITE
     if result.radius < float("inf"):  # what is beyond the radius is counted

@@ -14,7 +14,7 @@ from morsescape.boundary.names import a_path, a_text, choice, choices, each, nam
 from morsescape.boundary.numbers import a_boolean, a_count, a_number, a_seed, an_integer
 from morsescape.boundary.plain_torch import fitting, plain_torch
 from morsescape.boundary.tensors import a_tensor, a_vector
-from morsescape.boundary.things import a_device, a_function, instance, matching
+from morsescape.boundary.things import a_device, a_function, instance
 
 __all__ = [
     "Argument",
@@ -36,7 +36,6 @@ __all__ = [
     "each",
     "fitting",
     "instance",
-    "matching",
     "named",
     "option",
     "pair",

@@ -12,28 +12,13 @@ from morsescape.boundary.checked import Argument, Rule
 from morsescape.errors import ArgumentError, shown, with_article
 
 
-def instance(kind: type, cure: str) -> Rule:
-    """An object of a class."""
+def instance(kind: type | tuple[type, ...], cure: str) -> Rule:
+    """An object of a class, or of one of several."""
+    kinds = kind if isinstance(kind, tuple) else (kind,)
 
     def rule(argument: Argument) -> Any:
-        if not isinstance(argument.value, kind):
-            raise argument.refused(with_article(kind.__name__), cure)
-        return argument.value
-
-    return rule
-
-
-def matching(kind: type, of: str, size: Callable[[Any], int], cure: str) -> Rule:
-    """An object of a class, of as many variables as the landscape `of` has."""
-    one = instance(kind, cure)
-
-    def rule(argument: Argument) -> Any:
-        found, dim = size(one(argument)), getattr(argument.others.get(of), "dim", None)
-        if found != dim:
-            raise ArgumentError(
-                argument.name, expected=f"one of {dim:,} variables, as {of} has", got=found,
-                cure=cure,
-            )  # fmt: skip
+        if not isinstance(argument.value, kinds):
+            raise argument.refused(" or ".join(with_article(k.__name__) for k in kinds), cure)
         return argument.value
 
     return rule

@@ -23,17 +23,13 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_number, a_seed, a_vector, checked, instance, matching
+from morsescape.boundary import a_number, a_seed, a_vector, checked, instance
 from morsescape.critical.certificate import Certificate, CertificateStatus
-from morsescape.critical.enclosure import gradient_error, hessian_variation, sharp_gradient
-from morsescape.critical.regime import DENSE
-from morsescape.critical.solver import Solver, solver
-from morsescape.errors import ArgumentError
-from morsescape.hessian.dense import Hessian
-from morsescape.hessian.second_opinion import second_opinion
-from morsescape.objective import Objective
-from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
+from morsescape.critical.enclosure import hessian_variation
+from morsescape.hessian.value import DENSE, Hessian
+from morsescape.objective import Objective, hessian_of
 from morsescape.spectrum.index_bound import structure_of
+from morsescape.spectrum.signs import distance_from_singular
 
 _U = torch.finfo(torch.float64).eps / 2
 _FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)
@@ -43,16 +39,14 @@ _DIRECTIONS = 3
 
 
 @checked(
-    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), theta=a_vector("f"),
-    tol=a_number(least=0), seed=a_seed(),
-    hessian=matching(Hessian, "f", lambda h: len(h.matrix), "pass f.enclosed_hessian(theta)"),
+    f=instance((Objective, Hessian), "ms.Objective(model, loss, data) makes a landscape"),
+    theta=a_vector("f"), tol=a_number(least=0), seed=a_seed(),
 )  # fmt: skip
 def certify(
-    f: Objective,
-    theta: Float64[Tensor, "D"],
+    f: Objective | Hessian,
+    theta: Float64[Tensor, "D"] | None = None,
     *,
     tol: float = 1e-9,
-    hessian: Hessian | None = None,
     seed: int = 0,
 ) -> Certificate:
     """Is there a critical point near θ, how near, and of which index?
@@ -64,15 +58,14 @@ def certify(
     what a product by autograd and differences of ∇f and f say, the answer is UNDECIDED.
 
     Args:
-        f: the landscape.
-        theta: the point, best a converged one.
+        f: the landscape, or its Hessian at the point, `f.hessian_at(theta)`.
+        theta: the point, best a converged one; None takes the model's own parameters.
         tol: gradients below this are called small; it only tells a degenerate critical point from a
             gradient-flat one.
-        hessian: Hess L(θ) from `f.enclosed_hessian(theta)`, if it is there already.
         seed: of the sampled directions.
 
     Raises:
-        ArgumentError: a point of the wrong shape; a Hessian that is not that of f at θ.
+        ArgumentError: a point of the wrong shape or beside a Hessian.
 
     Source:
         Kantorovich (1948); Ortega, SIAM J. Numer. Anal. 5 (1968); Frye et al., Neural Computation
@@ -85,84 +78,54 @@ def certify(
         >>> proof.status.name, proof.index, proof.distance < 2e-9
         ('PROVED', (1, 1), True)
     """
-    f.check(theta)
-    given, doubt = hessian is not None, ""
-    if hessian is None:
-        hessian = f.enclosed_hessian(theta)
-    else:
-        _check_shape(f, hessian)
-    if hessian.finite:
-        doubt = second_opinion(f, theta, hessian)
-    if given and doubt:
-        raise ArgumentError(
-            "hessian",
-            expected="Hess L at this theta",
-            got=f"one that does not fit: {doubt}",
-            cure="leave it out: certify computes its own, and says what it finds",
-        )
-    return certify_with(f, theta, hessian, doubt, tol=tol, seed=seed)
-
-
-def certify_with(
-    f: Objective, theta: Tensor, hessian: Hessian, doubt: str, *, tol: float, seed: int
-) -> Certificate:
-    """`certify` with the second opinion on the Hessian, "" or what speaks against it, at hand."""
-    value, gradient = f.value_and_gradient(theta)
-    error = None
-    if math.isfinite(value):
-        gradient, error = _best_gradient(f, theta, gradient)
+    hessian = hessian_of(f, theta)
+    value, gradient = hessian.value, hessian.gradient
     norm = float(gradient.norm())
-    blank = Certificate.unknown(CertificateStatus.NOT_FINITE, f.dim, norm)
-    matrix = hessian.with_ridge(f.l2)
-    if not (math.isfinite(value) and math.isfinite(norm) and _finite(matrix)):
+    blank = Certificate.unknown(CertificateStatus.NOT_FINITE, hessian.dim, norm)
+    if not (math.isfinite(value) and math.isfinite(norm) and hessian.finite):
         return blank
-    guess = 64 * _U * (1.0 + norm + 2 * f.l2 * float(theta.norm()))
+    ridge = 2 * hessian.f.l2
+    error = hessian.gradient_error
     known = replace(
         blank,
-        grad_error=guess if error is None else error,
+        grad_error=64 * _U * (1.0 + norm + ridge * float(hessian.theta.norm())) if error is None
+        else error,
         grad_error_bounded=error is not None,
-        flatness=_flatness(matrix, gradient),
-        hessian_radius=up(hessian.radius + _ridge_rounding(f, matrix)),
-    )
-    smooth = _smoothness(f, hessian)
+        flatness=float(hessian.mv(gradient).norm()) / norm if norm else math.nan,
+        hessian_radius=hessian.radius,
+    )  # fmt: skip
+    smooth = _smoothness(hessian)
     if smooth:
         return replace(known, status=CertificateStatus.NOT_SMOOTH, reason=smooth)
-    if doubt:
-        return replace(known, status=CertificateStatus.UNDECIDED, reason=doubt)
-    solve = solver(matrix)
-    least, counts = _smallest(matrix, solve, known.hessian_radius)
-    if counts is None or solve is None or not least > 0:
-        return _singular(known, matrix, tol)
+    if hessian.doubt:
+        return replace(known, status=CertificateStatus.UNDECIDED, reason=hessian.doubt)
+    least, counts = distance_from_singular(hessian)
+    if counts is None or not least > 0:
+        return _singular(known, hessian, tol)
     beta = up(1 / least)
-    newton = solve(gradient)
+    newton = _newton(hessian)
     known = replace(
         known,
         min_abs_eigenvalue=least,
         beta=beta,
-        eta=_eta(matrix, newton, gradient, known, beta),
+        eta=_eta(hessian, newton, known, beta),
         index=counts.negative,
     )
-    return _conclude(f, theta, known, matrix, newton, hessian, tol, seed)
+    return _conclude(known, hessian, newton, tol, seed)
 
 
 def _conclude(
-    f: Objective,
-    theta: Tensor,
-    known: Certificate,
-    matrix: Tensor,
-    newton: Tensor,
-    hessian: Hessian,
-    tol: float,
-    seed: int,
+    known: Certificate, hessian: Hessian, newton: Tensor, tol: float, seed: int
 ) -> Certificate:
     missing = [] if known.grad_error_bounded else ["the rounding of the gradient is a guess"]
     if hessian.estimate is not None:
         missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
     # Never quite zero: the ball on which the index is constant should hold more than θ.
-    radius = max(up(2 * known.eta), _U * max(1.0, float(theta.norm())))
-    variation = hessian_variation(f, theta, radius, hessian)
+    size = max(1.0, float(hessian.theta.norm()))
+    radius = max(up(2 * known.eta), _U * size)
+    at = hessian.f.source, hessian.theta
+    variation = hessian_variation(*at, radius, hessian.enclose())
     if variation is not None:
-        variation = up(variation + _ridge_rounding(f, matrix))
         share = up(known.beta * variation)
         known = replace(
             known, lipschitz=up(variation / radius), lipschitz_bounded=True, h=up(share / 2)
@@ -171,20 +134,21 @@ def _conclude(
             status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
             distance = up(known.eta / down(1 - share))
             return replace(known, status=status, distance=distance, reason="; ".join(missing))
-    if known.eta > _FAR * max(1.0, float(theta.norm())):
+    if known.eta > _FAR * size:
         # What is sampled that far away says nothing: where tanh is flat, K is 0.
-        return _open(known, matrix, tol)
-    sampled = _sampled_lipschitz(f, theta, radius, newton, seed)
+        return _open(known, hessian, tol)
+    sampled = _sampled_lipschitz(hessian, radius, newton, seed)
     h = known.beta * known.eta * sampled
     if variation is None:
         known = replace(known, lipschitz=sampled, h=h)
     missing.append("K was sampled")
     if not h <= 0.5:
-        return _open(known, matrix, tol)
+        return _open(known, hessian, tol)
     distance = 2 * known.eta / (1 + math.sqrt(1 - 2 * h))  # t*, without cancellation
     if not sampled * distance < known.min_abs_eigenvalue:
         why = "the index may change on the way to it: the curvature varies too much"
-        return replace(known, status=CertificateStatus.UNDECIDED, index=(0, f.dim), reason=why)
+        known = replace(known, index=(0, hessian.dim))
+        return replace(known, status=CertificateStatus.UNDECIDED, reason=why)
     return replace(
         known,
         status=CertificateStatus.ESTIMATE,
@@ -199,63 +163,31 @@ def _conclude(
 # -- the parts ------------------------------------------------------------------------------------
 
 
-def _best_gradient(f: Objective, theta: Tensor, gradient: Tensor) -> tuple[Tensor, float | None]:
-    """∇f(θ) and a bound on its error: in twice the precision, if its operations are known there."""
-    sharp = sharp_gradient(f, theta)
-    return (gradient, gradient_error(f, theta, gradient)) if sharp is None else sharp
+def _newton(hessian: Hessian) -> Tensor:
+    """About H⁻¹∇f."""
+    if hessian.dim <= DENSE:
+        values, vectors = hessian.eigh()
+        return vectors @ ((vectors.t() @ hessian.gradient) / values)
+    solve = hessian.factor()
+    assert solve is not None  # H is proved to be invertible, with this factor
+    return solve(hessian.gradient)
 
 
-def _smallest(matrix: Tensor, solve: Solver | None, radius: float) -> tuple[float, Counts | None]:
-    """A lower bound on min |λ| of every matrix within `radius`, and their common inertia."""
-    if not math.isfinite(radius):
-        return 0.0, None
-    if len(matrix) <= DENSE:
-        counts = count_by_eigh(matrix, radius)
-        if counts.null != (0, 0) or counts.eigenvalues is None:
-            return 0.0, None
-        return down(float(counts.eigenvalues.abs().min()) - counts.radius), counts
-    if solve is None:
-        return 0.0, None
-    guess = _smallest_guess(solve, len(matrix))
-    for share in (0.9, 0.5, 0.1):
-        # Nothing within `bound` is singular, so min |λ| of the matrix is at least that.
-        bound = share * guess
-        if bound <= radius:
-            break
-        counts = count_by_ldl(matrix, bound)
-        if counts.null == (0, 0):
-            return down(bound - radius), counts
-    return 0.0, None
-
-
-def _smallest_guess(solve: Solver, dim: int) -> float:
-    """Min |λ| by inverse iteration."""
-    v = torch.randn(dim, generator=torch.Generator().manual_seed(0)).double()
-    norm = 1.0
-    for _ in range(30):
-        v = solve(v / v.norm())
-        norm = float(v.norm())
-        if not 0 < norm < math.inf:
-            return 0.0
-    return 1 / norm
-
-
-def _eta(matrix: Tensor, x: Tensor, gradient: Tensor, known: Certificate, beta: float) -> float:
+def _eta(hessian: Hessian, x: Tensor, known: Certificate, beta: float) -> float:
     """η from x ≈ A⁻¹g: ‖A⁻¹∇f‖ ≤ ‖x‖ + β ‖∇f - A x‖, every error included."""
     if not _finite(x):
-        x = torch.zeros_like(gradient)
-    n, length = len(x), float(x.norm())
-    residual = float((matrix @ x - gradient).norm())
-    products = (n + 4) * _U * (float(matrix.norm()) * length + known.grad_norm)
+        x = torch.zeros_like(x)
+    n, length, ridge = len(x), float(x.norm()), 2 * hessian.f.l2
+    residual = float((hessian.mv(x) - hessian.gradient).norm())
+    products = (n + 4) * _U * ((hessian.norm + 2 * ridge) * length + known.grad_norm)
     off = residual + 2 * products + known.hessian_radius * length + known.grad_error
     lost = 1e-140  # squares that underflow within the norms
     return (length + lost + beta * (off + lost)) * (1 + 8 * n * _U)
 
 
-def _sampled_lipschitz(
-    f: Objective, theta: Tensor, radius: float, newton: Tensor, seed: int
-) -> float:
+def _sampled_lipschitz(hessian: Hessian, radius: float, newton: Tensor, seed: int) -> float:
     """Twice the largest ‖(H(θ + r v) - H(θ - r v)) u‖ / 2r found by power iteration on u."""
+    f, theta = hessian.f, hessian.theta
     generator = torch.Generator().manual_seed(seed)
     directions = torch.randn(_DIRECTIONS, f.dim, generator=generator, dtype=torch.float64)
     if _finite(newton) and float(newton.norm()) > 0:
@@ -277,51 +209,27 @@ def _sampled_lipschitz(
     return 2 * largest
 
 
-def _smoothness(f: Objective, hessian: Hessian) -> str:
+def _smoothness(hessian: Hessian) -> str:
     """Why f may not be twice differentiable at θ; empty if nothing speaks against it."""
-    if f.network is not None and (operations := structure_of(f.network).not_smooth):
+    if operations := structure_of(hessian.f.source).not_smooth:
         return f"the model uses {', '.join(operations)}"
     return f"{hessian.kinks} branch decisions within rounding" if hessian.kinks else ""
 
 
-def _flatness(matrix: Tensor, gradient: Tensor) -> float:
-    norm = float(gradient.norm())
-    return float((matrix @ gradient).norm()) / norm if norm else math.nan
-
-
-def _ridge_rounding(f: Objective, matrix: Tensor) -> float:
-    """What adding 2λ to the diagonal can be off by."""
-    return _U * float(matrix.diagonal().abs().max()) if f.l2 else 0.0
-
-
-def _singular(known: Certificate, matrix: Tensor, tol: float) -> Certificate:
+def _singular(known: Certificate, hessian: Hessian, tol: float) -> Certificate:
     if known.grad_norm <= max(tol, known.grad_error):
         return replace(known, status=CertificateStatus.DEGENERATE)
-    return _open(known, matrix, tol)
+    return _open(known, hessian, tol)
 
 
-def _open(known: Certificate, matrix: Tensor, tol: float) -> Certificate:
+def _open(known: Certificate, hessian: Hessian, tol: float) -> Certificate:
     """Not proved: because the gradient hides in the kernel, or simply because it is too large."""
-    known = replace(known, index=(0, len(matrix)))
-    flat = known.flatness <= _FLAT * float(torch.linalg.matrix_norm(matrix))
+    known = replace(known, index=(0, hessian.dim))
+    flat = known.flatness <= _FLAT * hessian.norm
     if known.grad_norm > tol and flat:
         return replace(known, status=CertificateStatus.GRADIENT_FLAT)
     why = "the gradient is too large for this curvature"
     return replace(known, status=CertificateStatus.UNDECIDED, reason=why)
-
-
-def _check_shape(f: Objective, hessian: Hessian) -> None:
-    matrix = hessian.matrix if isinstance(hessian, Hessian) else hessian
-    fits = isinstance(matrix, Tensor) and matrix.shape == (f.dim, f.dim)
-    if isinstance(hessian, Hessian) and fits and matrix.dtype == torch.float64:
-        return
-    got = f"{matrix.dtype} of shape {tuple(matrix.shape)}" if isinstance(matrix, Tensor) else ""
-    raise ArgumentError(
-        "hessian",
-        expected=f"a Hessian with a float64 matrix of shape ({f.dim}, {f.dim})",
-        got=f"a {type(hessian).__name__}" + (f", {got}" if got else ""),
-        cure="pass f.enclosed_hessian(theta) of the same f and theta",
-    )
 
 
 def up(x: float) -> float:

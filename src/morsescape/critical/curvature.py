@@ -36,8 +36,8 @@ class Dense:
 
     def model(self, theta: Tensor, gradient: Tensor) -> Model | None:
         """Exact."""
-        hessian = self.problem.hessian(theta)
-        return dense_model(hessian, gradient) if bool(hessian.isfinite().all()) else None
+        hessian = self.problem.hessian_at(theta)
+        return dense_model(*hessian.eigh(), gradient) if hessian.finite else None
 
 
 class Krylov:

@@ -62,7 +62,8 @@ def _at_wall(problem: Counted, point: Point) -> bool:
 
 def _jumps(problem: Counted, point: Point, seed: int) -> bool:
     """Whether ∇f jumps here: g(θ + hd) - g(θ - hd) - 2h Hd does not shrink with h."""
-    if problem.f.network is not None and not structure_of(problem.f.network).not_smooth:
+    structure = structure_of(problem.f.source)
+    if structure.followed and not structure.not_smooth:
         return False
     generator = torch.Generator().manual_seed(seed)
     random = torch.randn(problem.dim, generator=generator, dtype=torch.float64)

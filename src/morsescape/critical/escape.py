@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from collections.abc import Callable
@@ -22,10 +23,9 @@ from morsescape.critical.negative_curvature import leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
 from morsescape.critical.regime import DENSE, FACTORED
 from morsescape.errors import ArgumentError, DataError
-from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress
-from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
+from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
 from morsescape.store import RunFolder, made_from
 
 # Steps between two counts, each of which costs some Hessians and factorisations: of trust-region,
@@ -305,7 +305,7 @@ class _Descent:
         if moved is not None:
             point = moved
             self._note(point, "negative curvature")
-        if self.f.network is None:
+        if not self.f.source.of_samples:
             self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
             return self.loop.run(point)
         if self.f.dim > FACTORED:
@@ -319,14 +319,13 @@ class _Descent:
 
     def _count(self, point: Point) -> Inertia | None:
         """The signs at the point, written into the last step of the trajectory."""
-        hessian = self.problem.enclosed_hessian(point.theta)
-        if not hessian.finite or not abs(point.value) < float("inf"):
+        hessian = self.problem.hessian_at(point.theta, bounded=True)
+        if not (math.isfinite(point.value) and hessian.finite):
             return None
-        self.reason = second_opinion(self.f, point.theta, hessian)
+        self.reason = hessian.doubt
         if self.reason:
             return None
-        method = "eigh" if self.f.dim <= DENSE else "ldl"
-        signs = inertia(self.f, point.theta, hessian=hessian, method=method, progress=self.progress)
+        signs = signs_at(hessian, self.progress)
         last = self.trajectory[-1]
         self.trajectory[-1] = EscapeStep(last.value, last.grad_norm, signs.negative, last.move)
         return signs

@@ -11,9 +11,8 @@ import torch
 from torch import Tensor
 
 from morsescape.critical.failures import described
-from morsescape.critical.regime import FACTORED
 from morsescape.errors import is_out_of_memory
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective
 
 Result = TypeVar("Result")
@@ -48,7 +47,7 @@ class Counted:
         self.not_finite = 0  # how often a value or gradient was NaN or infinite
         self.failure = ""  # what f said where it could not be evaluated, the last time
         self._could = False  # whether f was ever evaluated
-        self._kept: tuple[Tensor, Tensor] | None = None
+        self._kept: Hessian | None = None
 
     @property
     def evaluations(self) -> Evaluations:
@@ -75,29 +74,30 @@ class Counted:
         self.hvps += 1
         return self.f.hvp(theta, v)
 
-    def hessian(self, theta: Tensor) -> Tensor:
-        """Hess f(θ), dense; asked twice at one point, it is computed once. Not to be written to."""
-        if self._kept is not None and torch.equal(self._kept[0], theta):
-            return self._kept[1]
+    def hessian_at(self, theta: Tensor, *, bounded: bool = False) -> Hessian:
+        """Hess f(θ), counted where it is computed; asked again at one point, it is the same value.
+
+        With `bounded` its error is proved; one that was made without is replaced.
+        """
+        kept = self._kept
+        if kept is not None and torch.equal(kept.theta, theta) and kept.bounded >= bounded:
+            return kept
         self.hessians += 1
         self._kept = None  # two matrices at once may not fit
-        matrix = self.f.hessian(theta)
-        self._kept = (theta.clone(), matrix)
-        return matrix
+        made = self.f.hessian_at(theta, bounded=bounded)
+        made.enclose()
+        self._kept = made
+        return made
 
-    def enclosed_hessian(self, theta: Tensor) -> Hessian:
-        """Hess L(θ) with its proved radius, counted; `hessian` takes it from here."""
-        self.hessians += 1
-        self._kept = None
-        enclosed = self.f.enclosed_hessian(theta)
-        if self.dim <= FACTORED:  # two matrices at once fit
-            self._kept = (theta.clone(), enclosed.with_ridge(self.f.l2))
-        return enclosed
+    def hessian(self, theta: Tensor) -> Tensor:
+        """`hessian_at` as a matrix of the caller's own."""
+        return self.hessian_at(theta).dense()
 
     def handed_over(self, theta: Tensor) -> Tensor:
-        """`hessian`, which may be written to: it is not kept."""
-        matrix = self.hessian(theta)
+        """The same, in the memory of what was kept."""
+        matrix = self.hessian_at(theta).release().matrix
         self._kept = None
+        matrix.diagonal().add_(2 * self.f.l2)
         return matrix
 
     def _attempted(self, evaluate: Callable[[], Result]) -> Result | None:

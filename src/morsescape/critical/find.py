@@ -23,23 +23,22 @@ from morsescape.boundary import (
     instance,
 )
 from morsescape.critical.certificate import Certificate, CertificateStatus
-from morsescape.critical.certify import certify_with
+from morsescape.critical.certify import certify
 from morsescape.critical.curvature import choose
 from morsescape.critical.diagnose import diagnose
-from morsescape.critical.enclosure import sharp_gradient
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.failures import Callbacks
 from morsescape.critical.loop import Loop, Point, Stop
 from morsescape.critical.negative_curvature import Directions, leave, negative_directions
 from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
-from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.critical.regime import FACTORED
 from morsescape.critical.result import CriticalPoint, SearchStatus
-from morsescape.critical.solver import Solver, solver
 from morsescape.errors import ArgumentError
-from morsescape.hessian.second_opinion import second_opinion
+from morsescape.hessian.gradient import sharp_gradient
+from morsescape.hessian.solver import Solver
 from morsescape.objective import Objective
 from morsescape.progress import Progress
-from morsescape.spectrum.inertia import Inertia, inertia
+from morsescape.spectrum.inertia import Inertia, signs_at
 
 Callback = Callable[[Tensor, float, float], None]
 Found = tuple[Point, Inertia | None, Certificate, SearchStatus]
@@ -201,7 +200,7 @@ class _Search:
             method = "trust-region" if self.target == "minimum" else "levenberg"
             if self.target == "minimum":
                 few = self.f.dim <= FACTORED
-                step = scaled_lbfgs if few and self.f.network is not None else lbfgs
+                step = scaled_lbfgs if few and self.f.source.of_samples else lbfgs
                 loose = max(1e-7 if few else 1e-5, self.tol)
                 point, stop = self._quasi_newton(step, point, loose, _QUASI_STEPS)
                 if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
@@ -244,8 +243,7 @@ class _Search:
         """
         if self.f.dim > FACTORED or point is self.refined:
             return point
-        hessian = self.problem.hessian(point.theta)
-        solve = solver(hessian)
+        solve = self.problem.hessian_at(point.theta).factor()
         if solve is None or (definite and not solve.definite):
             return point
         for _ in range(_REFINEMENTS):
@@ -264,9 +262,9 @@ class _Search:
         The float64 gradient is off by more than its value here; what is left after this step is
         the rounding of θ.
         """
-        if point.norm > self.tol or self.f.network is None:
+        if point.norm > self.tol or not self.f.source.of_samples:
             return point
-        sharp = sharp_gradient(self.f, point.theta)
+        sharp = sharp_gradient(self.f.source, point.theta, self.f.l2)
         if sharp is None:
             return point
         following = Point.at(self.problem, point.theta - solve(sharp[0]))
@@ -287,16 +285,11 @@ class _Search:
 
     def _judged(self, point: Point) -> tuple[Inertia | None, Certificate]:
         """Both from one enclosed Hessian, of which a second opinion is heard."""
-        theta, signs, doubt = point.theta, None, ""
-        hessian = self.problem.enclosed_hessian(theta)
-        if hessian.finite and math.isfinite(point.value):
-            doubt = second_opinion(self.f, theta, hessian)
-            if not doubt:
-                method = "eigh" if self.f.dim <= DENSE else "ldl"
-                signs = inertia(
-                    self.f, theta, method=method, hessian=hessian, progress=self.progress
-                )
-        return signs, certify_with(self.f, theta, hessian, doubt, tol=self.tol, seed=self.seed)
+        hessian = self.problem.hessian_at(point.theta, bounded=True)
+        certificate = certify(hessian, tol=self.tol, seed=self.seed)
+        if not (math.isfinite(point.value) and hessian.finite) or hessian.doubt:
+            return None, certificate
+        return signs_at(hessian, self.progress), certificate
 
     def _directions(self, point: Point, signs: Inertia, round_: int) -> Directions:
         return negative_directions(
@@ -329,7 +322,7 @@ class _Search:
 
 
 def _vanishes(problem: Counted, point: Point) -> bool:
-    return point.norm == 0 and not bool(problem.hessian(point.theta).any())
+    return point.norm == 0 and problem.hessian_at(point.theta).norm == 0
 
 
 def check_method(target: str, method: str) -> None:

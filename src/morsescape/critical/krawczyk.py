@@ -28,6 +28,7 @@ from torch.func import grad, jacfwd
 
 from morsescape.boundary import a_count, a_number, a_vector, checked, instance
 from morsescape.errors import ArgumentError
+from morsescape.model.source import Share
 from morsescape.objective import Objective
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.program import NotTraceable, record
@@ -108,7 +109,7 @@ def krawczyk(
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
-        return _Box(f, theta).prove(radius)
+        return f.source.programs.where_it_branches(lambda: _Box(f, theta).prove(radius))
     except (NoErrorRule, NotTraceable) as missing:
         return IntervalProof(ProofStatus.NO_RULE, math.inf, math.inf, None, str(missing))
     finally:
@@ -121,15 +122,18 @@ class _Box:
     def __init__(self, f: Objective, theta: Tensor) -> None:
         from morsescape.rounding import arb
 
-        assert f._function is not None
         self.arb, self.f, self.theta, self.dim = arb, f, theta, f.dim
         self.machine = arb.ArbMachine()
         # The value is followed too: its operations must be known, or what has no derivative in
         # torch would pass for a constant.
-        fn = f._function
+        programs, fn = f.source.programs, _function(f)
         try:
-            self.slope = record(lambda v: (grad(fn)(v), fn(v)), theta)
-            self.curvature = record(jacfwd(grad(fn)), theta)
+            self.slope = programs.get(
+                "krawczyk", "slope", lambda: record(lambda v: (grad(fn)(v), fn(v)), theta)
+            )
+            self.curvature = programs.get(
+                "krawczyk", "curvature", lambda: record(jacfwd(grad(fn)), theta)
+            )
         except RuntimeError as error:  # what torch.func cannot differentiate
             raise NotTraceable(str(error).strip().split("\n")[0][:120]) from error
         self.centre = arb.balls(theta)
@@ -235,10 +239,14 @@ def _contradiction(f: Objective, theta: Tensor, gradient: np.ndarray, hessian: n
 
 
 def _double_backward(f: Objective, point: Tensor, v: Tensor) -> tuple[Tensor, Tensor]:
-    assert f._function is not None
-    (found,) = torch.autograd.grad(f._function(point), point)
-    _, product = functional.hvp(f._function, point.detach(), v)
+    (found,) = torch.autograd.grad(_function(f)(point), point)
+    _, product = functional.hvp(_function(f), point.detach(), v)
     return found + 2 * f.l2 * point.detach(), product + 2 * f.l2 * v
+
+
+def _function(f: Objective) -> Share:
+    ((x, y),) = f.source.chunks(1)
+    return f.source.on(x, y)
 
 
 def _middles(x: np.ndarray) -> Any:
@@ -264,7 +272,7 @@ def _flint() -> Any:
 
 
 def _check(f: Objective, theta: Tensor) -> None:
-    if f._function is None or f.dim > _LARGEST:
+    if f.source.of_samples or f.dim > _LARGEST:
         raise ArgumentError(
             "f",
             expected=f"a function of at most {_LARGEST} variables, made by Objective.from_function",

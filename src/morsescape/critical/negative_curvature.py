@@ -49,8 +49,8 @@ def negative_directions(
     """
     vectors = _lowest(problem, theta, seed, most)
     if problem.dim <= FACTORED:
-        matrix = problem.hessian(theta)
-        products, size = matrix @ vectors, float(matrix.norm())
+        hessian = problem.hessian_at(theta)
+        products, size = hessian.mm(vectors), hessian.norm
     else:
         products = torch.stack([problem.hvp(theta, v) for v in vectors.t()], 1)
         size = float(products.norm())
@@ -64,28 +64,24 @@ def negative_directions(
 def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
     """Approximate eigenvectors of the lowest eigenvalues, of unit length."""
     if problem.dim <= DENSE:
-        values, vectors = torch.linalg.eigh(problem.hessian(theta))
+        values, vectors = problem.hessian_at(theta).eigh()
         return vectors[:, : min(most, int((values < 0).sum()))]
     if problem.dim <= FACTORED:
-        matrix = problem.hessian(theta)
-
-        def product(v: np.ndarray) -> np.ndarray:
-            return (matrix @ torch.from_numpy(v.reshape(-1))).numpy()
+        operator = problem.hessian_at(theta).to_scipy()
     else:
 
         def product(v: np.ndarray) -> np.ndarray:
             return problem.hvp(theta, torch.from_numpy(v.reshape(-1).copy())).numpy()
 
-    n = problem.dim
-    operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).standard_normal(n)
+        operator = LinearOperator((problem.dim, problem.dim), matvec=product, dtype=np.float64)
+    first = np.random.default_rng(seed).standard_normal(problem.dim)
     try:
-        _, vectors = eigsh(operator, k=min(most, 8), which="SA", v0=start, tol=1e-3, maxiter=60)
+        _, found = eigsh(operator, k=min(most, 8), which="SA", v0=first, tol=1e-3, maxiter=60)
     except ArpackNoConvergence as partial:
-        vectors = partial.eigenvectors
+        found = partial.eigenvectors
     except ArpackError:
-        vectors = np.zeros((n, 0))
-    columns = torch.from_numpy(np.ascontiguousarray(vectors))
+        found = np.zeros((problem.dim, 0))
+    columns = torch.from_numpy(np.ascontiguousarray(found))
     return columns / columns.norm(dim=0).clamp_min(1e-300)
 
 

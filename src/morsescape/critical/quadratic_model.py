@@ -79,9 +79,8 @@ class Absolute:
 
     curved = True
 
-    def __init__(self, hessian: Tensor, floor: float) -> None:
+    def __init__(self, values: Tensor, vectors: Tensor, floor: float) -> None:
         """`floor` bounds the curvature from below, and so does a millionth of the largest."""
-        values, vectors = torch.linalg.eigh(hessian)
         size = values.abs()
         size = size.clamp_min(max(floor, _FLATTEST * float(size.max()), 1e-130))
         self.root = vectors / size.sqrt()
@@ -139,9 +138,8 @@ def _lowest(matrix: Tensor) -> float:
     return float(model.values[0])
 
 
-def dense_model(hessian: Tensor, gradient: Tensor) -> Model:
-    """The model from all eigenpairs: exact, O(D³)."""
-    values, vectors = torch.linalg.eigh(hessian)
+def dense_model(values: Tensor, vectors: Tensor, gradient: Tensor) -> Model:
+    """The model from all eigenpairs: exact."""
     return Model(values, vectors, vectors.t() @ gradient, True)
 
 

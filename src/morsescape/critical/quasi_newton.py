@@ -55,10 +55,9 @@ def scaled_lbfgs(
     if not math.isfinite(start.value) or start.norm <= tol:
         return _run(problem, start, Euclidean(), tol, (max_steps, 1), hook, strict)
     while steps < max_steps:
-        hessian = problem.handed_over(point.theta)
-        if not bool(hessian.isfinite().all()):
+        if not problem.hessian_at(point.theta).finite:
             return point, Stop.NOT_FINITE
-        metric, renew = _metric(hessian, 2 * problem.f.l2)
+        metric, renew = _metric(problem, point.theta)
         limits = max_steps - steps, renew
         following, stop = _run(problem, point, metric, tol, limits, count, strict)
         stuck = following is point
@@ -68,11 +67,12 @@ def scaled_lbfgs(
     return point, stop
 
 
-def _metric(hessian: Tensor, floor: float) -> tuple[Metric, int]:
+def _metric(problem: Counted, theta: Tensor) -> tuple[Metric, int]:
     """The metric of a Hessian, and for how many gradients it is kept."""
-    if len(hessian) <= DENSE:
-        return Absolute(hessian, floor), _RENEW
-    return Factored(hessian, floor), _RENEW_FACTOR
+    floor = 2 * problem.f.l2
+    if problem.dim <= DENSE:
+        return Absolute(*problem.hessian_at(theta).eigh(), floor), _RENEW
+    return Factored(problem.handed_over(theta), floor), _RENEW_FACTOR
 
 
 def _run(

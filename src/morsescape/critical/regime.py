@@ -1,4 +1,5 @@
 """Up to which size what pays."""
 
-DENSE = 1500  # variables: all eigenpairs cost less than what they save
+from morsescape.hessian.value import DENSE as DENSE
+
 FACTORED = 12_000  # variables: the dense Hessian is worth a factorisation; about 3 GB

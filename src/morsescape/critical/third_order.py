@@ -212,7 +212,7 @@ def third_derivative(f: Objective, theta: Tensor, u: Tensor, v: Tensor) -> Tenso
 
         return (jvp(along, (theta,), (u,))[1],)
 
-    (moved,) = f._over_chunks(product)  # the ridge is quadratic: it has no third derivative
+    (moved,) = f.over_chunks(product)  # the ridge is quadratic: it has no third derivative
     return moved
 
 
@@ -253,11 +253,10 @@ class _ThirdOrder:
             self.latest = point = moved
         if not self._finite(point):
             return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
-        eigen = torch.linalg.eigh(self.problem.hessian(point.theta))
-        return self._result(point, (eigen.eigenvalues, eigen.eigenvectors), None)
+        return self._result(point, self.problem.hessian_at(point.theta).eigh(), None)
 
     def _finite(self, point: Point) -> bool:
-        return bool(self.problem.hessian(point.theta).isfinite().all())
+        return self.problem.hessian_at(point.theta).finite
 
     def _cubic(self, point: Point) -> tuple[Point, Stop]:
         if point.norm <= self.tol:
@@ -278,7 +277,7 @@ class _ThirdOrder:
 
     def _third_order(self, point: Point) -> Point | None:
         """One random step in the competitive subspace; None if there is none to take."""
-        values, vectors = torch.linalg.eigh(self.problem.hessian(point.theta))
+        values, vectors = self.problem.hessian_at(point.theta).eigh()
         near = min(int((values <= self._reach(values)).sum()), _LARGEST)
         if near == 0:
             return None

@@ -33,9 +33,9 @@ from morsescape.experiments.point import (
     make_point,
 )
 from morsescape.experiments.user_code import takes_seed
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.value import Hessian
 from morsescape.progress import Progress, stage
-from morsescape.spectrum.inertia import METHODS, Inertia, inertia
+from morsescape.spectrum.inertia import METHODS, Inertia, inertia_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.store import RunFolder, versions
 
@@ -223,14 +223,12 @@ def index_run(
     """
     point = make_point(settings.point, seed, dataset=dataset, progress=progress)
     start = time.perf_counter()
-    hessian = point.f.enclosed_hessian(point.theta, progress=stage(progress, "Hessian"))
+    hessian = point.f.hessian_at(point.theta)
+    hessian.enclose(stage(progress, "Hessian"))
     assembled = time.perf_counter()
     ends = None if settings.raw else _ends(point, hessian, None)
     looked = time.perf_counter()
-    counted = inertia(
-        point.f, point.theta, method=settings.method, hessian=hessian, overwrite=not settings.raw,
-        progress=progress,
-    )  # fmt: skip
+    counted = inertia_of(hessian, method=settings.method, spend=not settings.raw, progress=progress)
     certified = time.perf_counter()
     raw, eigenvalues = _naive(point, hessian, counted, settings.raw, progress)
     seconds = {
@@ -284,7 +282,7 @@ def _naive(
     if not raw or point.f.network is None or not hessian.finite:
         return dict.fromkeys(RAW), eigenvalues
     _step(progress, "naive counts", 0, 1)
-    by_type = raw_eigenvalues(point.f, point.theta, hessian.with_ridge(point.f.l2))
+    by_type = raw_eigenvalues(hessian)
     _step(progress, "naive counts", 1, 1)
     return {name: count_negative(by_type[name]) for name in RAW}, by_type["float64"]
 
@@ -295,7 +293,7 @@ def _ends(point: Point, hessian: Hessian, eigenvalues: Tensor | None) -> dict[st
         return {"smallest": float(eigenvalues.min()), "largest": float(eigenvalues.max())}
     if not hessian.finite:
         return {"smallest": None, "largest": None}
-    matrix = hessian.matrix.numpy()
+    matrix = hessian.enclose().matrix.numpy()
     shift = 2 * point.f.l2
     if len(matrix) < 20:
         values = np.linalg.eigvalsh(matrix)

@@ -222,14 +222,15 @@ def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = Non
     """
     point = make_point(settings.point, settings.seed, progress=progress)
     f, theta, clock = point.f, point.theta, _Clock()
-    hessian = f.enclosed_hessian(theta, progress=stage(progress, "Hessian"))
+    hessian = f.hessian_at(theta)
+    hessian.enclose(stage(progress, "Hessian"))
     clock.stop("hessian")
-    counted = inertia(f, theta, method="eigh", hessian=hessian, progress=progress)
+    counted = inertia(hessian, method="eigh", progress=progress)
     clock.stop("eigenvalues")
     values = counted.eigenvalues or ()  # none where the Hessian is not finite
     eigenvalues = torch.tensor(values, dtype=torch.float64)
     split = split_ends(
-        f.network, theta, hessian, eigenvalues - 2 * f.l2, counted.radius,
+        f.source, theta, hessian.enclose(), eigenvalues - 2 * f.l2, counted.radius,
         progress=stage(progress, "split"),
     )  # fmt: skip
     clock.stop("split")

@@ -27,13 +27,13 @@ from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
 from morsescape.hessian.layers import LinearLayer
 from morsescape.hessian.responses import Chunk, Moved, moved
 from morsescape.hessian.tangents import Plan, Responses
-from morsescape.model.network import Network
 from morsescape.model.samples import count
+from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 from morsescape.rounding.balls import LONG, Ball, longest_up_to, product
 from morsescape.rounding.common_values import Known, Shared
 from morsescape.rounding.directions import Families, Family
-from morsescape.rounding.program import OfOneChunk, record_chunk
+from morsescape.rounding.program import record_chunk
 
 Responding = dict[str, Moved]
 
@@ -42,7 +42,7 @@ class Assembly:
     """The state of one assembly: programs, gathered samples, the matrix and its bound."""
 
     def __init__(
-        self, net: Network, theta: Tensor, plan: Plan, machine: Callable[[], Any], budget: int,
+        self, net: Source, theta: Tensor, plan: Plan, machine: Callable[[], Any], budget: int,
         width: float = 0.0,
     ) -> None:  # fmt: skip
         self.net, self.theta, self.plan, self.machine = net, theta, plan, machine
@@ -59,10 +59,6 @@ class Assembly:
                      for k, g in enumerate(self.groups)]  # fmt: skip
         self.gathered: dict[str, list[tuple[Tensor, Tensor]]] = {}
         self.chunk, self.budget = chunk_size(net, plan, budget), budget
-        # Valid at every theta, so kept with the network: recording takes longer than running where
-        # the network is small.
-        layers = tuple(x.weight for x in plan.outputs), plan.groups
-        self.programs: dict[Any, Any] = net.programs.setdefault(layers, {})
         self.chunks = self.rounds = 0
 
     def run(self, progress: StageProgress | None, triangle: bool) -> None:
@@ -91,14 +87,11 @@ class Assembly:
     # -- one chunk ------------------------------------------------------------------------------
 
     def _program(self, key: Any, function: Callable[..., Any], *example: Tensor) -> Any:
-        """Recorded on first use for this size of chunk."""
-        full = (key, count(example[0]))
-        if full not in self.programs:
-            found = record_chunk(function, self.theta, *example)
-            if isinstance(found, OfOneChunk):
-                return found
-            self.programs[full] = found
-        return self.programs[full]
+        """Kept: recording takes longer than running where the network is small."""
+        together = tuple(x.weight for x in self.plan.outputs), self.plan.groups, count(example[0])
+        return self.net.programs.get(
+            together, key, lambda: record_chunk(function, self.theta, *example), example[:2]
+        )
 
     def _add_chunk(self, x: Tensor, y: Tensor) -> None:
         known: Known = {}
@@ -324,14 +317,14 @@ CACHE = 2**25  # bytes of the largest array of tangents
 MOST = 1024  # samples in a chunk: more gains nothing
 
 
-def sample_bytes(net: Network, plan: Plan) -> int:
+def sample_bytes(net: Source, plan: Plan) -> int:
     """Bytes that one tangent of one sample needs, roughly: middles, radii and temporaries."""
     numbers = net.sample_numbers + sum(x.positions * x.units for x in plan.layers)
     numbers += sum(x.positions * x.features for x in plan.outputs if not x.fixed_input)
     return 40 * numbers
 
 
-def chunk_size(net: Network, plan: Plan, budget: int) -> int:
+def chunk_size(net: Source, plan: Plan, budget: int) -> int:
     """Samples per chunk: within the budget and near the cache; a divisor of all, if one is near."""
     most = MOST
     for tangents, width in _arrays(net, plan):
@@ -342,7 +335,7 @@ def chunk_size(net: Network, plan: Plan, budget: int) -> int:
     return next((size for size in near if net.samples % size == 0), most)
 
 
-def _arrays(net: Network, plan: Plan) -> list[tuple[int, int]]:
+def _arrays(net: Source, plan: Plan) -> list[tuple[int, int]]:
     """Tangents and numbers per sample of the largest arrays."""
     widths = [x.positions * x.units for x in plan.layers] or [net.sample_numbers]
     sizes = [sum(torch.Size(net.shapes[n]).numel() for n in g) for g in plan.groups]

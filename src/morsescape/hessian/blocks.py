@@ -12,7 +12,7 @@ from torch import Tensor
 from morsescape.hessian.gram import tile_edges
 from morsescape.hessian.layers import LinearLayer
 from morsescape.hessian.tangents import Plan
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 
 MIRROR_TILE = 512
 
@@ -75,7 +75,7 @@ def mirror(matrix: Tensor) -> None:
             matrix[left:right, lo:hi] = matrix[lo:hi, left:right].t()
 
 
-def unit_places(net: Network, layer: LinearLayer) -> Tensor:
+def unit_places(net: Source, layer: LinearLayer) -> Tensor:
     """Where the parameters of each unit stand in theta: (units, features + bias)."""
     start = net.slices[layer.weight].start
     weight = torch.arange(start, start + layer.units * layer.features).view(layer.units, -1)
@@ -85,7 +85,7 @@ def unit_places(net: Network, layer: LinearLayer) -> Tensor:
     return torch.cat([weight, bias[:, None]], 1)
 
 
-def group_places(net: Network, names: tuple[str, ...]) -> Tensor:
+def group_places(net: Source, names: tuple[str, ...]) -> Tensor:
     """Where the parameters of a group stand in theta."""
     return torch.cat([torch.arange(net.slices[n].start, net.slices[n].stop) for n in names])
 

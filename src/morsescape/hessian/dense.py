@@ -1,71 +1,45 @@
-"""The exact dense Hessian of a network's loss, with a proved bound on its rounding."""
+"""The exact dense Hessian of L, with a proved bound on its rounding."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from morsescape.errors import ArgumentError, is_out_of_memory
 from morsescape.hessian.assembly import Assembly
+from morsescape.hessian.enclosed_matrix import STRIP, EnclosedMatrix, symmetric_part
+from morsescape.hessian.entrywise import entrywise_hessian
 from morsescape.hessian.free_memory import free_memory
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.tangents import Plan, choose
-from morsescape.model.network import Network
+from morsescape.hessian.tangents import choose
 from morsescape.model.reverse import add_hessian_backward
+from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.enclose import Enclosure, Values
 from morsescape.rounding.one_rounding import Sharp
-from morsescape.rounding.program import NotTraceable, OtherBranch
+from morsescape.rounding.program import NotTraceable
 from morsescape.rounding.ties import pooling_ties
 
-STRIP = 512  # rows looked at together
 BUDGET = 2**29  # bytes for one chunk's tangents and gathered samples; the matrix comes on top
 
 
-@dataclass(frozen=True)
-class Hessian:
-    """A computed symmetric matrix and what is known about its distance from the true one."""
-
-    matrix: Tensor  # (D, D)
-    radius: float  # bounds the spectral norm of computed minus true
-    radius_parts: dict[str, float]
-    estimate: str | None = None  # why the radius is an estimate, not a bound; None: it is proved
-    kinks: int = 0  # branch decisions of the model within rounding of their threshold
-    untouched: Tensor | None = None  # (D,) True where row and column are exactly zero
-
-    @property
-    def finite(self) -> bool:
-        """Whether all entries are finite; strip by strip, for a mask would be as large."""
-        return all(bool(rows.isfinite().all()) for rows in self.matrix.split(STRIP))
-
-    def doubted(self, doubts: tuple[str, ...]) -> Hessian:
-        """The same as an estimate, where f uses what autograd may not differentiate."""
-        if not doubts or self.estimate is not None:
-            return self
-        why = f"what autograd differentiates need not be f: {', '.join(doubts)}"
-        return replace(self, estimate=why)
-
-    def with_ridge(self, l2: float) -> Tensor:
-        """A copy of the matrix plus 2λI: Hess f of f = L + λ‖θ‖²."""
-        matrix = self.matrix.clone()
-        matrix.diagonal().add_(2 * l2)
-        return matrix
-
-
 def exact_hessian(
-    net: Network,
+    source: Source,
     theta: Tensor,
     *,
     bounded: bool = True,
     budget: int = BUDGET,
     progress: StageProgress | None = None,
     triangle: bool = False,
-) -> Hessian:
-    """Hess L(theta), assembled in the network's dtype over all samples.
+) -> EnclosedMatrix:
+    """Hess L(theta) in the dtype of L, over all samples.
 
     With `bounded` the result's radius is proved by ball arithmetic; an operation that has no
     error rule makes it an estimate, and the result says so. With `triangle` only the entries
@@ -73,153 +47,141 @@ def exact_hessian(
 
     Raises:
         ArgumentError: a model that reads numbers out of tensors, so that no program describes it.
+
+    Example:
+        >>> from morsescape.model.function import Function
+        >>> cubic = Function(lambda v: v[0] ** 2 * v[1], 2)
+        >>> h = exact_hessian(cubic, torch.tensor([1.0, 3.0]).double())
+        >>> h.matrix.tolist(), h.radius < 1e-14, h.estimate
+        ([[6.0, 2.0], [2.0, 0.0]], True, None)
     """
     theta = theta.detach()
-    _check_memory(net)
+    _check_memory(source)
+    run = _Run(source, theta, budget, progress, triangle)
     try:
-        found = _recorded(net, theta, bounded, budget, progress, triangle)
+        found = source.programs.where_it_branches(run.bounded if bounded else run.unbounded)
     except NotTraceable as reason:
         # f may be another function on every chunk of several.
-        if reason.reads_numbers and not net.loss.at_once:
+        if reason.reads_numbers and not source.loss.at_once:
             raise ArgumentError(
                 "model",
                 expected="operations on tensors alone, the same for every input",
                 got=str(reason),
                 cure="write it with torch.where instead of `if` and `.item()`",
             ) from None
-        found = _by_rows(net, theta, f"its program cannot be recorded: it is {reason}")
+        found = _by_rows(source, theta, f"its program cannot be recorded: it is {reason}")
     except (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError) as error:
         if is_out_of_memory(error) or isinstance(error, ArgumentError):
             raise
-        found = _by_rows(net, theta, f"torch.func cannot transform it: {_first_line(error)}")
+        found = _by_rows(source, theta, f"torch.func cannot transform it: {_first_line(error)}")
     if found.estimate is None:
-        ties = pooling_ties((net.on(x, y) for x, y in net.chunks(STRIP)), theta)
+        ties = pooling_ties((source.on(x, y) for x, y in source.chunks(STRIP)), theta)
         found = replace(found, kinks=found.kinks + ties)
-    return _with_doubts(net, found)
+    return _with_doubts(source, found)
 
 
-def _check_memory(net: Network) -> None:
-    """Refuse a matrix that has no room, before anything is allocated."""
-    item, free = net.theta.element_size(), free_memory()
-    needed = item * net.dim**2 / 2**30
-    if needed > free:
-        raise ArgumentError(
-            "model",
-            expected=f"a Hessian that fits into the free memory, {free:,.1f} GiB",
-            got=f"{net.dim:,} parameters, whose dense Hessian takes {needed:,.1f} GiB",
-            cure="freeze parameters (requires_grad_(False)) to study those of some layers, or use "
-            "f.hvp, which needs no matrix",
-        )
-
-
-def _with_doubts(net: Network, found: Hessian) -> Hessian:
-    """What is known of the model and its loss apart from the rounding of their programs."""
-    radius = found.radius
-    if net.loss.scale_error:  # of the divisor of all shares
-        radius += net.loss.scale_error * float(found.matrix.norm()) * (1 + 1e-9)
-    return replace(found, radius=radius).doubted(net.doubts)
-
-
-def hessian_on_box(net: Network, theta: Tensor, width: float, *, budget: int = BUDGET) -> Hessian:
+def hessian_on_box(
+    source: Source, theta: Tensor, width: float, *, budget: int = BUDGET
+) -> EnclosedMatrix:
     """Hess L(theta), with a radius that holds for Hess L(x) at all x with |x - theta|_oo <= width.
 
     The same programs are run on a box instead of a point. `kinks` counts the branches that some x
     in the box may take otherwise: with any, the radius is that of one smooth piece.
 
     Raises:
-        NoErrorRule, NotTraceable: nothing can be proved about this network.
+        NoErrorRule, NotTraceable: nothing can be proved about this L.
     """
-    theta = theta.detach()
-    plan = choose(net, linear_layers(net, theta))
-    assembly = Assembly(net, theta, plan, partial(Enclosure, ties=True), budget, width)
-    assembly.run(None, False)
-    parts = assembly.bound.parts()
-    found = Hessian(assembly.matrix, sum(parts.values()), parts, None, assembly.bound.kinks)
-    return _with_doubts(net, found)
+    run = _Run(source, theta.detach(), budget, None, False, width)
+    return _with_doubts(source, source.programs.where_it_branches(run.on_box))
 
 
-def _recorded(net: Network, theta: Tensor, *how: Any) -> Hessian:
-    """From the programs that are there; once more from new ones, if θ takes another branch."""
-    try:
-        return _assembled(net, theta, *how)
-    except OtherBranch:
-        net.programs.clear()
-        return _assembled(net, theta, *how)
-
-
-def _assembled(
-    net: Network, theta: Tensor, bounded: bool, budget: int, progress: StageProgress | None,
-    triangle: bool,
-) -> Hessian:  # fmt: skip
-    plan = choose(net, linear_layers(net, theta))
-    if not bounded:
-        return _estimated(net, theta, plan, budget, progress, triangle, "rounding was not followed")
-    machine = Sharp if theta.dtype == torch.float64 else Enclosure
-    assembly = Assembly(net, theta, plan, machine, budget)
-    try:
-        assembly.run(progress, triangle)
-    except NoErrorRule as missing:
-        del assembly
-        why = f"the operation {missing.operation} has no error rule"
-        return _estimated(net, theta, plan, budget, progress, triangle, why)
-    parts = assembly.bound.parts()
-    radius = sum(parts.values())
-    kinks, untouched = assembly.bound.kinks, assembly.untouched()
-    return Hessian(assembly.matrix, radius, parts, None, kinks, untouched)
-
-
-def _estimated(
-    net: Network, theta: Tensor, plan: Plan, budget: int, progress: StageProgress | None,
-    triangle: bool, why: str,
-) -> Hessian:  # fmt: skip
-    assembly = Assembly(net, theta, plan, Values, budget)
-    try:
-        assembly.run(progress, triangle)
-    except RuntimeError as error:
-        if is_out_of_memory(error):  # rows would take more, not less
-            raise
-        return _by_rows(net, theta, why)  # torch lacks a forward derivative
-    parts = assembly.bound.parts()
-    parts["samples"] = 64 * parts["sums"]  # a guess at what was not followed
-    return Hessian(assembly.matrix, sum(parts.values()), parts, why)
-
-
-def _by_rows(net: Network, theta: Tensor, why: str) -> Hessian:
-    """Double backward, a row at a time: slow, but it needs reverse mode only."""
-    matrix = theta.new_zeros(net.dim, net.dim)
-    for x, y in net.chunks(STRIP):
-        add_hessian_backward(net.on(x, y), theta, matrix)
-    symmetric = symmetric_part(matrix)
-    radius = 64 * net.dim * torch.finfo(matrix.dtype).eps * float(matrix.norm())
-    return Hessian(symmetric, radius, {"rows": radius}, why)
-
-
-def symmetric_part(matrix: Tensor, radius: Tensor | None = None, what: str = "model") -> Tensor:
-    """(M + Mᵀ) / 2, nearer to the truth, which is symmetric.
-
-    Args:
-        matrix: the second derivatives that torch gives.
-        radius: entrywise bounds on their rounding; without, what rounding may do is guessed.
-        what: what to call it in the message.
-
-    Raises:
-        ArgumentError: M is not symmetric beyond rounding, so that some derivative is wrong.
-    """
-    if radius is None:
-        allowed = matrix.new_tensor(1e-7 if matrix.dtype == torch.float64 else 1e-2)
-        allowed = allowed * matrix.abs().max() if matrix.numel() else allowed
-    else:
-        allowed = radius + radius.t()
-    off = (matrix - matrix.t()).abs()
-    if bool((off > allowed).any()):
+def _check_memory(source: Source) -> None:
+    """Refuse a matrix that has no room, before anything is allocated."""
+    item, free = source.theta.element_size(), free_memory()
+    needed = item * source.dim**2 / 2**30
+    if needed > free:
         raise ArgumentError(
-            what,
-            expected="second derivatives that do not depend on their order",
-            got=f"second derivatives up to {float(matrix.abs().max()):.3g} that differ by "
-            f"{float(off.max()):.3g} from those in the other order",
-            cure="some operation has a wrong second derivative in torch: write it out in others",
+            source.what,
+            expected=f"a Hessian that fits into the free memory, {free:,.1f} GiB",
+            got=f"{source.dim:,} parameters, whose dense Hessian takes {needed:,.1f} GiB",
+            cure="freeze parameters (requires_grad_(False)) to study those of some layers, or use "
+            "f.hvp, which needs no matrix",
         )
-    return (matrix + matrix.t()) / 2
+
+
+def _with_doubts(source: Source, found: EnclosedMatrix) -> EnclosedMatrix:
+    """What is known of the model and its loss apart from the rounding of their programs."""
+    radius = found.radius
+    if source.loss.scale_error:  # of the divisor of all shares
+        radius += source.loss.scale_error * float(found.matrix.norm()) * (1 + 1e-9)
+    return replace(found, radius=radius).doubted(source.doubts)
+
+
+@dataclass(frozen=True)
+class _Run:
+    """One Hessian, by the route that its source takes."""
+
+    source: Source
+    theta: Tensor
+    budget: int
+    progress: StageProgress | None
+    triangle: bool
+    width: float = 0.0
+
+    def bounded(self) -> EnclosedMatrix:
+        """With a bound, where every operation has a rule."""
+        try:
+            if not self.source.of_samples:
+                return entrywise_hessian(self.source, self.theta)
+            machine = Sharp if self.theta.dtype == torch.float64 else Enclosure
+            return _enclosed(self._assembled(machine), untouched=True)
+        except NoErrorRule as missing:
+            why = f"the operation {missing.operation} has no error rule"
+        return self.unbounded(why)
+
+    def unbounded(self, why: str = "rounding was not followed") -> EnclosedMatrix:
+        """With an estimate."""
+        if not self.source.of_samples:
+            return _by_rows(self.source, self.theta, why)
+        try:
+            assembly = self._assembled(Values)
+        except RuntimeError as error:
+            if is_out_of_memory(error):  # rows would take more, not less
+                raise
+            return _by_rows(self.source, self.theta, why)  # torch lacks a forward derivative
+        parts = assembly.bound.parts()
+        parts["samples"] = 64 * parts["sums"]  # a guess at what was not followed
+        return EnclosedMatrix(assembly.matrix, sum(parts.values()), parts, why)
+
+    def on_box(self) -> EnclosedMatrix:
+        """With a bound for all points of a box."""
+        if not self.source.of_samples:
+            return entrywise_hessian(self.source, self.theta, self.width)
+        return _enclosed(self._assembled(partial(Enclosure, ties=True)), untouched=False)
+
+    def _assembled(self, machine: Callable[[], Any]) -> Assembly:
+        plan = choose(self.source, linear_layers(self.source, self.theta))
+        assembly = Assembly(self.source, self.theta, plan, machine, self.budget, self.width)
+        assembly.run(self.progress, self.triangle)
+        return assembly
+
+
+def _enclosed(assembly: Assembly, *, untouched: bool) -> EnclosedMatrix:
+    parts = assembly.bound.parts()
+    rows = assembly.untouched() if untouched else None
+    radius = sum(parts.values())
+    return EnclosedMatrix(assembly.matrix, radius, parts, None, assembly.bound.kinks, rows)
+
+
+def _by_rows(source: Source, theta: Tensor, why: str) -> EnclosedMatrix:
+    """Double backward, a row at a time: slow, but it needs reverse mode only."""
+    matrix = theta.new_zeros(source.dim, source.dim)
+    for x, y in source.chunks(STRIP):
+        add_hessian_backward(source.on(x, y), theta, matrix)
+    matrix = symmetric_part(matrix, None, source.what)
+    radius = 64 * source.dim * torch.finfo(matrix.dtype).eps * float(matrix.norm())
+    radius = radius if math.isfinite(radius) else math.inf
+    return EnclosedMatrix(matrix, radius, {"rows": radius}, why)
 
 
 def _first_line(error: Exception) -> str:

@@ -19,8 +19,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vjp, vmap
 
 from morsescape.hessian.layers import LinearCalls, _Call, linear_layers
-from morsescape.model.network import Network
 from morsescape.model.samples import count
+from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 
 BUDGET = 2**24  # bytes of the largest array: the vectors' tangents of one chunk, near the cache
@@ -29,7 +29,7 @@ Output = Callable[[Tensor], Tensor]
 
 
 def gauss_newton_products(
-    net: Network,
+    net: Source,
     theta: Float[Tensor, " D"],
     vectors: Float[Tensor, "k D"],
     *,
@@ -49,6 +49,7 @@ def gauss_newton_products(
         Schraudolph, Neural Computation 14 (2002).
 
     Example:
+        >>> from morsescape.model.network import Network
         >>> model = torch.nn.Linear(2, 1)
         >>> data = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])
         >>> net = Network(model, "mse", data, torch.float64)
@@ -67,7 +68,7 @@ def gauss_newton_products(
 
 
 def gauss_newton_curvatures(
-    net: Network,
+    net: Source,
     theta: Float[Tensor, " D"],
     vectors: Float[Tensor, "k D"],
     *,
@@ -84,6 +85,7 @@ def gauss_newton_curvatures(
         progress: as there.
 
     Example:
+        >>> from morsescape.model.network import Network
         >>> model = torch.nn.Linear(2, 1)
         >>> data = torch.tensor([[1.0, 2.0]]), torch.tensor([[0.0]])
         >>> net = Network(model, "mse", data, torch.float64)
@@ -125,7 +127,7 @@ def _bend(share: Output, z: Tensor, moved: Tensor) -> Tensor:
 
 
 def _chunks(
-    net: Network, theta: Tensor, vectors: int, budget: int, progress: StageProgress | None
+    net: Source, theta: Tensor, vectors: int, budget: int, progress: StageProgress | None
 ) -> Iterator[tuple[Output, Output]]:
     """For each chunk its output as a function of θ, and its share of L as one of the output."""
     layers = linear_layers(net, theta)
@@ -140,7 +142,7 @@ def _chunks(
             progress(done, net.samples)
 
 
-def _output(net: Network, selections: dict[str, Tensor | None], x: Tensor, theta: Tensor) -> Tensor:
+def _output(net: Source, selections: dict[str, Tensor | None], x: Tensor, theta: Tensor) -> Tensor:
     """The model's output, convolutions as products of matrices: several times faster in float64."""
 
     def apply(weight: str, bias: str | None, call: _Call) -> Tensor:
@@ -152,5 +154,5 @@ def _output(net: Network, selections: dict[str, Tensor | None], x: Tensor, theta
         return net.output(parameters, x)
 
 
-def _share(net: Network, y: Tensor, z: Tensor) -> Tensor:
+def _share(net: Source, y: Tensor, z: Tensor) -> Tensor:
     return net.share(z, y)

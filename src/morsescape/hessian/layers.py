@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 from morsescape.rounding.dependence import Dependence, Shadow, is_row_by_row, rows_of_samples
 from morsescape.rounding.program import NotTraceable, record
 
@@ -232,21 +232,19 @@ _READERS: dict[Any, Callable[..., _Call | None]] = {
 }
 
 
-def linear_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
+def linear_layers(net: Source, theta: Tensor) -> list[LinearLayer]:
     """The network's linear layers, in the order in which they are called.
 
     Those whose inputs have one row for each sample, which depends on that sample alone.
     """
-    if "layers" not in net.programs:
-        net.programs["layers"] = _find_layers(net, theta)
-    found: list[LinearLayer] = net.programs["layers"]
+    found: list[LinearLayer] = net.programs.get("layers", None, lambda: _find_layers(net, theta))
     return found
 
 
 _FEW = (3, 5)  # samples: what has one row for each has another number of rows with each
 
 
-def _find_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
+def _find_layers(net: Source, theta: Tensor) -> list[LinearLayer]:
     if net.loss.at_once:  # a unit's response on one sample depends on all the others
         return []
     first, second = ({x.weight: x for x in _called(net, theta, few)} for few in _FEW)
@@ -257,7 +255,7 @@ def _find_layers(net: Network, theta: Tensor) -> list[LinearLayer]:
         return []  # then parameters are studied one by one
 
 
-def _called(net: Network, theta: Tensor, few: int) -> list[LinearLayer]:
+def _called(net: Source, theta: Tensor, few: int) -> list[LinearLayer]:
     """Layers used once whose inputs have as many rows as there are samples."""
     parameters = net.unflatten(theta.detach().clone().requires_grad_())
     found: list[tuple[str, str | None, Tensor, Tensor | None]] = []
@@ -288,7 +286,7 @@ def _called(net: Network, theta: Tensor, few: int) -> list[LinearLayer]:
     return layers
 
 
-def _of_samples(net: Network, theta: Tensor, layers: list[LinearLayer]) -> list[LinearLayer]:
+def _of_samples(net: Source, theta: Tensor, layers: list[LinearLayer]) -> list[LinearLayer]:
     """Those that see sample n in row n, and whose row n reaches the output of sample n alone.
 
     Their outputs get offsets, row n of which is marked as sample n's own.
@@ -299,7 +297,7 @@ def _of_samples(net: Network, theta: Tensor, layers: list[LinearLayer]) -> list[
     return alone if len(alone) <= 1 or _apart(net, theta, alone) else []
 
 
-def _apart(net: Network, theta: Tensor, layers: list[LinearLayer]) -> bool:
+def _apart(net: Source, theta: Tensor, layers: list[LinearLayer]) -> bool:
     few = _FEW[0]
     x, y = net.some(torch.arange(few) % net.samples)
     zeros = {m.weight: theta.new_zeros(few, m.positions, m.units) for m in layers}

@@ -6,11 +6,12 @@ from dataclasses import dataclass
 
 import torch
 
+from morsescape.errors import ArgumentError
 from morsescape.hessian.assembly import chunk_size, sample_bytes
 from morsescape.hessian.dense import BUDGET
 from morsescape.hessian.layers import LinearLayer, linear_layers
 from morsescape.hessian.tangents import Plan, choose
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 
 OUTPUTS, PARAMETERS = "output tangents", "parameter tangents"
 
@@ -49,11 +50,14 @@ class HessianPlan:
         return "\n".join(lines)
 
 
-def hessian_plan(net: Network, *, budget: int = BUDGET) -> HessianPlan:
+def hessian_plan(net: Source, *, budget: int = BUDGET) -> HessianPlan:
     """How `exact_hessian` will study each layer of the network, and what that takes.
 
     A linear layer or convolution needs one tangent per output or one per parameter, whichever is
     fewer. What enters otherwise, or is used twice, needs one per parameter.
+
+    Raises:
+        ArgumentError: a plain function, which has no layers.
 
     Example:
         >>> import torch
@@ -67,6 +71,11 @@ def hessian_plan(net: Network, *, budget: int = BUDGET) -> HessianPlan:
         3.weight + 3.bias: 10 output tangents (fewer than its 110 parameters)
         about 3.7 Gflop and 0.61 GiB
     """
+    if not net.of_samples:
+        raise ArgumentError(
+            "f", expected="an objective made from a network", got="a function",
+            cure="Hess f of a function takes D Hessian-vector products",
+        )  # fmt: skip
     plan = choose(net, linear_layers(net, net.theta))
     known = {x.names: x for x in plan.layers}
     layers = [_through_outputs(x) for x in plan.outputs]
@@ -97,7 +106,7 @@ def _why(layer: LinearLayer | None) -> str:
     return f"fewer than its {layer.output_tangents:,} outputs"
 
 
-def _flops(net: Network, plan: Plan) -> float:
+def _flops(net: Source, plan: Plan) -> float:
     """Of the contractions and of the tangents' passes (four products per layer and tangent)."""
     widths = [x.positions * x.n_parameters for x in plan.layers]
     tangents = sum(x.output_tangents for x in plan.outputs)

@@ -19,23 +19,46 @@ neither agrees nor refutes is no opinion.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.model.differences import BESIDE, Quotients, apart_by, attempt, size_of
+from morsescape.model.source import Source
 
-if TYPE_CHECKING:
-    from morsescape.objective import Objective
+
+@runtime_checkable
+class Landscape(Protocol):
+    """f(θ) = L(θ) + λ‖θ‖², with L = `source`."""
+
+    l2: float
+    dim: int
+    source: Source
+
+    def value(self, theta: Tensor) -> float:
+        """f(θ)."""
+
+    def gradient(self, theta: Tensor) -> Tensor:
+        """∇f(θ)."""
+
+    def value_and_gradient(self, theta: Tensor) -> tuple[float, Tensor]:
+        """Both."""
+
+    def hvp(self, theta: Tensor, v: Tensor) -> Tensor:
+        """Hess f(θ) v."""
+
+    def at_l2(self, l2: float) -> Landscape:
+        """The same L with another λ."""
+
 
 # The product by autograd rounds too, and nothing bounds that: so much is granted, of the radius and
 # of the Frobenius norm. What is altered by more than this is found.
 _LOOSE, _PRODUCT = 10.0, 1e-12
 
 
-def second_opinion(f: Objective, theta: Tensor, hessian: Hessian) -> str:
+def second_opinion(f: Landscape, theta: Tensor, hessian: EnclosedMatrix) -> str:
     """What speaks against `hessian` being Hess L(θ) of f, in a sentence; "" if nothing does.
 
     Where all agree it costs a Hessian-vector product, three gradients and two values.

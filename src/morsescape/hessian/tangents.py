@@ -22,8 +22,8 @@ from torch import Tensor
 from torch.func import grad, jvp, vmap
 
 from morsescape.hessian.layers import LinearCalls, LinearLayer, _Call
-from morsescape.model.network import Network
 from morsescape.model.samples import count
+from morsescape.model.source import Source
 
 
 @dataclass(frozen=True)
@@ -45,7 +45,7 @@ class Plan:
         return {layer.weight: k for k, layer in enumerate(self.outputs)}
 
 
-def choose(net: Network, layers: list[LinearLayer]) -> Plan:
+def choose(net: Source, layers: list[LinearLayer]) -> Plan:
     """Per layer, whichever is fewer: output tangents or parameter tangents."""
     outputs = tuple(x for x in layers if x.output_tangents <= x.n_parameters)
     known = {name for layer in layers for name in layer.names}
@@ -62,7 +62,7 @@ Inputs = dict[str, Tensor]  # by weight name, (n, positions, features)
 class Responses:
     """The functions to be traced: `primal`, `from_layer(l)`, `from_parameters(start, stop)`."""
 
-    def __init__(self, net: Network, plan: Plan) -> None:
+    def __init__(self, net: Source, plan: Plan) -> None:
         self.net = net
         self.plan = plan
         self.selections = {x.weight: x.selection for x in plan.layers}

@@ -7,7 +7,7 @@ proved.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -18,29 +18,41 @@ from torch.utils._pytree import tree_leaves
 
 from morsescape.errors import ArgumentError
 from morsescape.model.passes import Watch, random_states, refuse_noise, refuse_writes
-from morsescape.model.probe import contradiction, function_contradiction
+from morsescape.model.probe import contradiction
 from morsescape.model.samples import spread_places
-from morsescape.rounding.written_out import written_out
+from morsescape.model.source import Source
 
 _MANY = 32  # samples that are probed by numbers
 
 
-def check_derivatives(net: Any) -> tuple[str, ...]:
-    """Refuse a loss of which autograd has another gradient or Hessian than f has.
+def check_derivatives(source: Source) -> tuple[str, ...]:
+    """Refuse an L of which autograd has another gradient or Hessian, that is noisy or writes in θ.
 
     Returns:
-        What was seen in the model that cuts the graph, or replaces a derivative, without a trace
-        in the numbers.
+        What was seen that cuts the graph, or replaces a derivative, without a trace in the numbers;
+        and of a plain function, whose numbers may be of any size and precision, a contradiction
+        that rounding may explain as well.
 
     Raises:
-        ArgumentError: differences contradict autograd.
+        ArgumentError: differences contradict autograd, it draws random numbers, or writes into θ.
     """
-    with _named("model"):
-        doubts = _suspects(net)
-        sentence = contradiction(net, spread_places(net.samples, _MANY))
+    what = source.what
+    point = source.theta.clone()
+    loss = source.on(*source.some(spread_places(source.samples, 4)))
+    watch, before = Watch({point.untyped_storage()._cdata: "theta"}), random_states()
+    with _named(what):
+        with torch.enable_grad(), watch, _Calls() as calls:
+            value = loss(point.requires_grad_())
+        if not source.of_samples:  # the passes of a model were watched before
+            refuse_noise(watch.random, before, what)
+            refuse_writes(watch.written, what)
+        doubts = tuple(sorted(calls.found | set(_own_functions(value))))
+        sentence = contradiction(source, spread_places(source.samples, _MANY))
     if sentence is None:
         return doubts
-    raise _contradicted("model", sentence, doubts)
+    if watch.rough and not doubts and not source.of_samples:
+        return (sentence,)
+    raise _contradicted(what, sentence, doubts)
 
 
 @contextmanager
@@ -66,33 +78,6 @@ def _contradicted(what: str, sentence: str, doubts: tuple[str, ...]) -> Argument
         cure="take out what cuts the graph (detach, no_grad, .data, casts to integers) or has "
         "derivatives of its own, or let the frozen part not require a gradient",
     )
-
-
-def check_function(function: Callable[[Tensor], Tensor], theta: Tensor) -> tuple[str, ...]:
-    """Refuse a function of a vector of which autograd has another gradient or Hessian.
-
-    Returns:
-        The same as `check_derivatives`, and a contradiction that nothing in the calls explains.
-
-    Raises:
-        ArgumentError: differences contradict autograd where the graph is cut or replaced, it draws
-            random numbers, or writes into θ.
-    """
-    point = theta.clone()
-    watch = Watch({point.untyped_storage()._cdata: "theta"})
-    before = random_states()
-    with torch.enable_grad(), watch, _Calls() as calls:
-        value = function(point.requires_grad_())
-    refuse_noise(watch.random, before, "fn")
-    refuse_writes(watch.written, "fn")
-    doubts = tuple(sorted(calls.found | set(_own_functions(value))))
-    with _named("fn"), written_out():  # as it is evaluated ever after
-        sentence = function_contradiction(function, theta, spreads=(0.5, 1e-2, 1e-5, 0.0))
-    if sentence is None:
-        return doubts
-    if watch.rough and not doubts:  # then rounding may do it too
-        return (sentence,)
-    raise _contradicted("fn", sentence, doubts)
 
 
 # -- what autograd does not see -------------------------------------------------------------------
@@ -136,15 +121,6 @@ _GETTERS = {
     getattr(Tensor, name).__get__
     for name in ("shape", "dtype", "device", "requires_grad", "ndim", "is_leaf", "grad_fn")
 } | {Tensor.size, Tensor.dim, Tensor.numel}
-
-
-def _suspects(net: Any) -> tuple[str, ...]:
-    """Calls that cut the graph, and derivatives that are the caller's own."""
-    theta = net.theta.clone().requires_grad_()
-    x, y = net.some(spread_places(net.samples, 4))
-    with torch.enable_grad(), _Calls() as calls:
-        loss = net.chunk_loss(net.unflatten(theta), x, y)
-    return tuple(sorted(calls.found | set(_own_functions(loss))))
 
 
 def _own_functions(loss: Tensor) -> Iterator[str]:

@@ -42,15 +42,22 @@ from morsescape.model.own_copy import computed_attributes, own_copy, unwrapped
 from morsescape.model.passes import check_loss, check_passes
 from morsescape.model.plain import plain
 from morsescape.model.samples import Record, numbers_per_sample, read_samples, split, take
+from morsescape.model.source import Parameters, Source
 from morsescape.model.targets import check_targets
+from morsescape.rounding.kept import Kept
 
-Parameters = Mapping[str, Tensor]
 Choice = str | int | Callable[[Any], Any] | None  # of what a structured output holds
 _OUTPUT_BYTES = 2**27  # of a chunk whose outputs are computed together
+_CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
+# The same with convolutions: in double precision they are three times as fast on what the cache
+# holds, where a plain layer would rather have one large product.
+_CHUNK_BYTES_CONVOLUTION = 2**22
 
 
-class Network:
+class Network(Source):
     """L as a pure function: parameters by name in, a chunk's share of the loss out."""
+
+    what, of_samples, spreads = "model", True, (1e-2, 1e-5, 0.0)
 
     def __init__(
         self,
@@ -81,9 +88,9 @@ class Network:
         self.slices = _slices(self.shapes)
         self.dim = sum(p.numel() for _, p in trainable)
         self.theta = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
-        self.programs: dict[Any, Any] = {}  # recorded programs, kept for the next theta
-        self.doubts: tuple[str, ...] = ()  # why autograd's derivatives may not be those of f
-        self.needs_graph = False  # forward differentiates, so it cannot run without autograd
+        self.programs = Kept()
+        self.doubts: tuple[str, ...] = ()
+        self.needs_graph = False
         self.choice = output
         self._spread = _spreading(self.model, self.x)
         fresh = copy.deepcopy(self.model)
@@ -99,14 +106,21 @@ class Network:
             self.doubts = check_derivatives(self)
 
     @property
-    def convex_in_output(self) -> bool:
-        """Whether the loss is known to be convex in the model's output."""
-        return self.loss.convex
-
-    @property
     def sample_numbers(self) -> int:
         """How many numbers the input of one sample has."""
         return max(1, numbers_per_sample(self.x))
+
+    @property
+    def chunk(self) -> int:
+        """How many samples are evaluated at a time."""
+        convolutional = any(isinstance(layer, nn.Conv2d) for layer in self.model.modules())
+        limit = _CHUNK_BYTES_CONVOLUTION if convolutional else _CHUNK_BYTES
+        return max(1, min(self.samples, limit // (32 * self.sample_numbers)))
+
+    @property
+    def size(self) -> str:
+        """So many parameters and samples."""
+        return f"{self.dim:,} parameters, {self.samples:,} samples"
 
     def in_precision(self, dtype: torch.dtype) -> Network:
         """The same network, loss and data in another precision."""

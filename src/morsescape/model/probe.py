@@ -8,10 +8,9 @@ own. Steps of several sizes are taken, and any that agrees counts: near kinks on
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -19,31 +18,18 @@ from torch.func import grad, jvp
 
 from morsescape.model.differences import Quotients
 from morsescape.model.reverse import product_backward, value_and_gradient
+from morsescape.model.source import Share, Source
 
 _GROUPS = 6
 
-Value = Callable[[Tensor], Tensor]
 
-
-def contradiction(net: Any, places: Tensor) -> str | None:
-    """A sentence that says how autograd contradicts f on some samples; None if it does not."""
-    x, y = net.some(places)
-
-    return function_contradiction(net.on(x, y), net.theta, list(_groups(net)))
-
-
-def function_contradiction(
-    value: Value,
-    theta: Tensor,
-    groups: list[tuple[str, slice]] | None = None,
-    spreads: tuple[float, ...] = (1e-2, 1e-5, 0.0),
-) -> str | None:
-    """The same of any function of a vector, at a point in general position near theta."""
-    groups = groups or [("theta", slice(0, len(theta)))]
+def contradiction(source: Source, places: Tensor) -> str | None:
+    """A sentence that says how autograd contradicts L on some samples; None if it does not."""
+    value, theta = source.on(*source.some(places)), source.theta
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(len(theta), generator=generator, dtype=torch.float64)
     size = max(float(theta.norm()) / max(len(theta), 1) ** 0.5, 0.1)
-    for spread in spreads:  # as far as f is defined
+    for spread in source.spreads:  # as far as L is defined
         point = theta + spread * size * noise
         level, slope = value_and_gradient(value, point)
         if bool(level.isfinite()) and bool(slope.isfinite().all()):
@@ -51,7 +37,7 @@ def function_contradiction(
     else:
         return None
     direction = torch.randn(len(theta), generator=generator, dtype=torch.float64)
-    for name, part in groups:
+    for name, part in _groups(source):
         along = torch.zeros_like(direction)
         along[part] = direction[part] / direction[part].norm()
         claimed = (slope @ along).reshape(1)
@@ -64,16 +50,16 @@ def function_contradiction(
     return _wrong_curvature(value, point, direction / direction.norm())
 
 
-def _level(value: Value, theta: Tensor) -> Tensor:
+def _level(value: Share, theta: Tensor) -> Tensor:
     with torch.enable_grad():
         return value(theta.clone().requires_grad_()).detach().reshape(1)
 
 
-def _slope(value: Value, theta: Tensor) -> Tensor:
+def _slope(value: Share, theta: Tensor) -> Tensor:
     return value_and_gradient(value, theta)[1]
 
 
-def _wrong_curvature(value: Value, point: Tensor, along: Tensor) -> str | None:
+def _wrong_curvature(value: Share, point: Tensor, along: Tensor) -> str | None:
     product = _product(value, point, along)
     if product is None or not bool(product.isfinite().all()):
         return None  # torch has none: said where it is asked for
@@ -87,7 +73,7 @@ def _wrong_curvature(value: Value, point: Tensor, along: Tensor) -> str | None:
     )
 
 
-def _groups(net: Any) -> Iterator[tuple[str, slice]]:
+def _groups(net: Source) -> Iterator[tuple[str, slice]]:
     """Neighbouring parameter tensors together, a few groups in all."""
     names = [n for n, s in net.slices.items() if s.stop > s.start]
     step = -(-len(names) // _GROUPS)
@@ -97,7 +83,7 @@ def _groups(net: Any) -> Iterator[tuple[str, slice]]:
         yield label, slice(net.slices[own[0]].start, net.slices[own[-1]].stop)
 
 
-def _product(value: Value, point: Tensor, along: Tensor) -> Tensor | None:
+def _product(value: Share, point: Tensor, along: Tensor) -> Tensor | None:
     with suppress(Exception):  # torch may know one way and not the other
         return product_backward(value, point, along)
     with suppress(Exception):

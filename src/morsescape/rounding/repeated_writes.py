@@ -52,6 +52,20 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     return start.index_put(places, values, accumulate=True)
 
 
+def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
+    """`torch.index_copy`; NotImplemented where no entry is written twice."""
+    if input.ndim == 0:
+        return NotImplemented
+    out = index_put(input.movedim(dim, 0), (index,), source.movedim(dim, 0))
+    return out if out is NotImplemented else out.movedim(0, dim)
+
+
+def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Any:
+    """`torch.Tensor.put`; NotImplemented where no entry is written twice."""
+    out = index_put(input.flatten(), (index.flatten(),), source.flatten(), accumulate)
+    return out if out is NotImplemented else out.view(input.shape)
+
+
 def scatter_(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The same in place."""
     out = scatter(input, *args, **kwargs)

@@ -173,6 +173,8 @@ def _embedding(
 
 _for(torch.scatter, Tensor.scatter)(repeated_writes.scatter)
 _for(torch.index_put, Tensor.index_put)(repeated_writes.index_put)
+_for(torch.index_copy, Tensor.index_copy)(repeated_writes.index_copy)
+_for(torch.put, Tensor.put)(repeated_writes.put)
 _for(Tensor.scatter_)(repeated_writes.scatter_)
 _for(torch.index_put_, Tensor.index_put_)(repeated_writes.index_put_)
 _for(Tensor.__setitem__)(repeated_writes.set_item)

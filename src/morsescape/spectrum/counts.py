@@ -168,14 +168,21 @@ def count_by_eigh(
     if not vectors:
         counts = count_by_ldl(matrix, radius, center=center)
         return replace(counts, eigenvalues=torch.linalg.eigvalsh(matrix))
-    n = _check_arguments(matrix, radius, center)
+    _check_arguments(matrix, radius, center)
     skew = _check_symmetric(matrix, radius)
     upper = matrix.triu() + matrix.triu(1).t() if skew else matrix
     values, error = enclosed_eigenvalues(upper)
+    return count_eigenvalues(values, _up(error + skew), radius, center)
+
+
+def count_eigenvalues(
+    values: Float64[Tensor, " n"], error: float, radius: float, center: float
+) -> Counts:
+    """The same from eigenvalues that are known to within `error`."""
+    n = len(values)
     if not math.isfinite(error + radius):
         status = CountStatus.RADIUS if math.isinf(radius) else CountStatus.NO_BOUND
         return replace(_undecided(n, "eigh", status), eigenvalues=values)
-    error = _up(error + skew)
     band = _up(radius + error)
     # Rounding is monotone: fl(λ - c) < -band implies λ - c < -band.
     distance = values - center

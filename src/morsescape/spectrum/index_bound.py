@@ -19,7 +19,7 @@ from torch.fx import GraphModule, Node
 from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils._pytree import tree_flatten, tree_unflatten
 
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 
 _AFFINE = frozenset(
     """view _unsafe_view reshape t transpose permute expand squeeze unsqueeze slice select clone
@@ -58,11 +58,13 @@ class Structure:
         upper_bound: the index is at most this, wherever the Hessian exists; D if nothing is known.
         reason: why, in a sentence.
         not_smooth: operations in the model that are not twice differentiable everywhere.
+        followed: whether the model could be followed, so that `not_smooth` names all there are.
     """
 
     upper_bound: int
     reason: str
     not_smooth: tuple[str, ...]
+    followed: bool = True
 
 
 @dataclass
@@ -80,7 +82,7 @@ class _Scan:
     not_smooth: set[str] = field(default_factory=set)
 
 
-def structure_of(net: Network) -> Structure:
+def structure_of(net: Source) -> Structure:
     """The structural bound on the index of the Hessian of L, and of L + λ‖θ‖² for any λ ≥ 0.
 
     Example:
@@ -96,15 +98,23 @@ def structure_of(net: Network) -> Structure:
         >>> print(bound("mlp2", "tanh").upper_bound, bound("mlp2", "tanh").reason)
         7850 the output is affine in layer 3 (110 parameters), and cross_entropy is convex in it
     """
+    found: Structure = net.programs.get("structure", None, lambda: _structure(net))
+    return found
+
+
+def _structure(net: Source) -> Structure:
+    if not net.of_samples:
+        return Structure(net.dim, "nothing is known of the structure", (), False)
     try:
         program = _program(net)
     except Exception as error:  # whatever the tracer cannot follow: then nothing is claimed
-        return Structure(net.dim, f"the model cannot be traced: {_first_line(error)}", ())
+        why = f"the model cannot be traced: {_first_line(error)}"
+        return Structure(net.dim, why, (), False)
     scan = _walk(program, net)
     scan.not_smooth |= _kinks_of_loss(net)
     output = _merge([scan.flows[n] for n in _results(program)])
     names = tuple(sorted(scan.not_smooth))
-    if not net.convex_in_output:
+    if not net.loss.convex:
         return Structure(net.dim, "the loss is not known to be convex in the output", names)
     sizes: dict[str, int] = {}
     for name, shape in net.shapes.items():
@@ -131,7 +141,7 @@ def _layer(name: str) -> str:
     return inside or ("itself" if own in ("weight", "bias") else own)
 
 
-def _program(net: Network) -> GraphModule:
+def _program(net: Source) -> GraphModule:
     parameters = net.unflatten(net.theta)
 
     def output(parameters: dict[str, Tensor], x: Tensor) -> Tensor:
@@ -140,7 +150,7 @@ def _program(net: Network) -> GraphModule:
     return make_fx(functionalize(output))(parameters, net.some(torch.arange(2) % net.samples)[0])
 
 
-def _walk(program: GraphModule, net: Network) -> _Scan:
+def _walk(program: GraphModule, net: Source) -> _Scan:
     scan = _Scan()
     names = iter(net.shapes)
     for node in program.graph.nodes:
@@ -155,7 +165,7 @@ def _walk(program: GraphModule, net: Network) -> _Scan:
     return scan
 
 
-def _kinks_of_loss(net: Network) -> set[str]:
+def _kinks_of_loss(net: Source) -> set[str]:
     """Operations of the loss that are not twice differentiable in the model's output."""
     x, y = net.some(torch.arange(2) % net.samples)
     with torch.set_grad_enabled(net.needs_graph):

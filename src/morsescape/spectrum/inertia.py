@@ -20,18 +20,18 @@ from morsescape.boundary import (
     checked,
     choice,
     instance,
-    matching,
 )
 from morsescape.errors import ArgumentError
-from morsescape.hessian.dense import Hessian
-from morsescape.hessian.second_opinion import second_opinion
-from morsescape.objective import Objective
-from morsescape.progress import Progress, stage
-from morsescape.spectrum.counts import Interval, count_by_eigh, count_by_ldl
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
+from morsescape.hessian.value import DENSE, Hessian
+from morsescape.objective import Objective, hessian_of
+from morsescape.progress import Progress, StageProgress, stage
+from morsescape.spectrum.counts import Counts, Interval, count_by_ldl
 from morsescape.spectrum.deflation import reduce
-from morsescape.spectrum.index_bound import Structure, structure_of
+from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.null_space import Cause, null_causes
+from morsescape.spectrum.signs import count_core, signs_known
 from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")
@@ -192,18 +192,15 @@ class Inertia:
 
 
 @checked(
-    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), theta=a_vector("f"),
-    method=choice(METHODS), raw=a_boolean(), overwrite=a_boolean(), progress=a_function(3),
-    hessian=matching(Hessian, "f", lambda h: len(h.matrix), "pass f.enclosed_hessian(theta)"),
+    f=instance((Objective, Hessian), "ms.Objective(model, loss, data) makes a landscape"),
+    theta=a_vector("f"), method=choice(METHODS), raw=a_boolean(), progress=a_function(3),
 )  # fmt: skip
 def inertia(
-    f: Objective,
+    f: Objective | Hessian,
     theta: Float64[Tensor, "D"] | None = None,
     *,
     method: str = "ldl",
     raw: bool = False,
-    hessian: Hessian | None = None,
-    overwrite: bool = False,
     progress: Progress | None = None,
 ) -> Inertia:
     """The inertia of Hess f(θ): how many eigenvalues are negative, zero, positive, with proof.
@@ -215,19 +212,15 @@ def inertia(
     vectors are taken out first. docs/proof.md derives all of it.
 
     Args:
-        f: the landscape.
+        f: the landscape, or its Hessian at the point, `f.hessian_at(theta)`.
         theta: the point; None takes the model's own parameters.
         method: "ldl" counts signs only; "eigh", slower, computes all eigenvalues too.
         raw: also count signs naively, in float32 and float64 (networks only).
-        hessian: Hess L(θ) from `f.enclosed_hessian(theta)`, if it is there already. It is compared
-            with one Hessian-vector product of f at θ.
-        overwrite: the matrix of `hessian` may be destroyed, which saves a copy. One that is made
-            here takes its place alone in memory, with "ldl" and without `raw`.
         progress: called as progress(stage, done, total).
 
     Raises:
-        ArgumentError: an unknown method, a point of the wrong shape, raw without a network, a
-            Hessian that is not that of f at θ, `overwrite` with `raw`.
+        ArgumentError: an unknown method, a point of the wrong shape or beside a Hessian, raw
+            without a network.
 
     Source:
         The paper counts signs of computed eigenvalues (section 5.1); Weyl: Horn & Johnson, Matrix
@@ -241,116 +234,145 @@ def inertia(
         zero: an index if this is a critical point; some eigenvalues are too close to zero for
         their sign to be proved
     """
-    if raw and f.network is None:
+    hessian, own = hessian_of(f, theta), isinstance(f, Objective)
+    return inertia_of(hessian, method=method, raw=raw, progress=progress, spend=own)
+
+
+def signs_at(hessian: Hessian, progress: Progress | None = None) -> Inertia:
+    """`inertia` by the method that costs least beside what is asked of the Hessian elsewhere."""
+    method = "eigh" if hessian.dim <= DENSE else "ldl"
+    return inertia_of(hessian, method=method, progress=progress)
+
+
+def inertia_of(
+    hessian: Hessian, *, method: str, raw: bool = False, progress: Progress | None = None,
+    spend: bool = False,
+) -> Inertia:  # fmt: skip
+    """`inertia` of a Hessian; with `spend`, "ldl" and not `raw`, it takes its place in memory."""
+    f = hessian.f
+    if raw and not f.source.of_samples:
         raise ArgumentError(
             "raw",
             expected="an objective made from a network, which can be evaluated in float32",
             got="a function",
             cure="leave raw out",
         )
-    if raw and overwrite:
-        raise ArgumentError(
-            "overwrite",
-            expected="False where raw is asked for, which needs the matrix afterwards",
-            got="True",
-            cure="leave one of them out",
-        )
-    theta = f.theta if theta is None else theta
-    value, gradient = f.value_and_gradient(theta)
-    overwrite = overwrite or (hessian is None and not raw)
-    handed = hessian is not None
-    if hessian is None:
-        hessian = f.enclosed_hessian(theta, progress=stage(progress, "Hessian"))
-    structure = Structure(f.dim, "nothing is known of the structure", ())
-    causes: tuple[Cause, ...] = ()
-    if f.network is not None:
-        structure = structure_of(f.network)
+    enclosed = hessian.enclose(stage(progress, "Hessian"))
+    structure = structure_of(f.source)
     blank = Inertia(
         negative=(0, structure.upper_bound),
         null=(0, f.dim),
         positive=(0, f.dim),
         dim=f.dim,
         radius=float("inf"),
-        radius_parts=dict(hessian.radius_parts),
+        radius_parts=dict(enclosed.radius_parts),
         null_explained={},
         null_residuals={},
         structural_upper_bound=structure.upper_bound,
         structural_reason=structure.reason,
         not_smooth=structure.not_smooth,
-        kinks=hessian.kinks,
-        value=value,
-        grad_norm=float(gradient.norm()),
+        kinks=enclosed.kinks,
+        value=hessian.value,
+        grad_norm=float(hessian.float64_gradient.norm()),
         l2=f.l2,
         raw_negative=None,
         eigenvalues=None,
         method=method,
         status=InertiaStatus.NOT_FINITE,
-        estimate=hessian.estimate,
+        estimate=enclosed.estimate,
     )
-    if not (math.isfinite(value) and hessian.finite):
+    if not (math.isfinite(hessian.value) and hessian.finite):
         return blank
-    doubt = second_opinion(f, theta, hessian)
-    if doubt and handed:
-        raise ArgumentError(
-            "hessian",
-            expected="Hess L at this theta, whose product with a vector autograd also computes",
-            got=doubt,
-            cure="pass f.enclosed_hessian(theta) of the same f and theta, unaltered",
-        )
-    if doubt:
-        hessian = replace(hessian, estimate=hessian.estimate or doubt)
-        blank = replace(blank, estimate=hessian.estimate)
-    if f.network is not None:
-        causes = null_causes(f.network, theta, hessian)
-    counted = _count(blank, hessian, causes, overwrite, progress)
-    return _with_raw(counted, f, theta, hessian) if raw else counted
-
-
-def _count(
-    blank: Inertia,
-    hessian: Hessian,
-    causes: tuple[Cause, ...],
-    overwrite: bool,
-    progress: Progress | None,
-) -> Inertia:
-    """Take the exact null vectors out, count the signs of what is left, put them back."""
-    part = reduce(hessian.matrix, causes, overwrite=overwrite)
-    radius, center = _sum_up(hessian.radius, part.radius), -2 * blank.l2
-    if blank.method == "eigh":
-        counts = count_by_eigh(part.matrix, radius, center=center)
+    causes = null_causes(f.source, hessian.theta, enclosed)
+    blank = replace(
+        blank,
+        estimate=hessian.estimate,
+        null_explained={c.name: c.dimension for c in causes},
+        null_residuals={c.name: c.residual for c in causes},
+    )
+    if method == "eigh":
+        result = _by_eigenvalues(blank, hessian, causes)
+    elif (known := signs_known(hessian)) is not None:
+        result = _by_known(blank, enclosed.radius, known)
     else:
-        counts = count_by_ldl(
-            part.matrix, radius, overwrite=True, center=center,
-            progress=stage(progress, "inertia"),
-        )  # fmt: skip
-    known = part.exact_null
+        spent = spend and not raw
+        del enclosed
+        given = hessian.release() if spent else hessian.enclose()
+        result = _by_ldl(blank, given, causes, spent, stage(progress, "inertia"))
+    result = replace(result, status=_status(result))
+    return _with_raw(result, hessian) if raw else result
+
+
+def _by_eigenvalues(blank: Inertia, hessian: Hessian, causes: tuple[Cause, ...]) -> Inertia:
+    """From the eigenvalues of the Hessian without its rows that are exactly zero.
+
+    Other null vectors that are known exactly are among the eigenvectors, and lie in the band around
+    the zeros of Hess L. Where the ridge does not lift them out of it, they are positive beside all
+    directions in which Hess L is.
+    """
+    counts, ridge = count_core(hessian), 2 * blank.l2
+    cut = blank.dim - len(hessian.core_eigh()[0])
+    exact = sum(c.dimension for c in causes if c.exact)
+    sure, nulls = counts.positive[0], exact
+    if ridge:
+        sure, nulls = max(sure + cut, count_core(hessian, ridge=False).positive[0] + exact), 0
+    values = torch.cat([hessian.core_eigh()[0], torch.zeros(cut, dtype=torch.float64)])
+    values = values.sort().values + ridge
+    moved = _U * float(values.abs().max()) if len(values) else 0.0  # by the last addition
+    parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
+    return replace(
+        _counted(blank, counts.negative[0], sure, nulls, counts.negative[1]),
+        radius=_sum_up(counts.radius, moved),
+        radius_parts=parts,
+        eigenvalues=tuple(values.tolist()),
+    )
+
+
+def _by_known(blank: Inertia, radius: float, counts: Counts) -> Inertia:
+    """All signs, as decided before."""
+    parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
+    return replace(
+        _counted(blank, counts.negative[0], counts.positive[0], 0, counts.negative[1]),
+        radius=_sum_up(radius, counts.solver_radius),
+        radius_parts=parts,
+    )
+
+
+def _by_ldl(
+    blank: Inertia, enclosed: EnclosedMatrix, causes: tuple[Cause, ...], overwrite: bool,
+    progress: StageProgress | None,
+) -> Inertia:  # fmt: skip
+    """Take the exact null vectors out, count the signs of what is left, put them back."""
+    part = reduce(enclosed.matrix, causes, overwrite=overwrite)
+    counts = count_by_ldl(
+        part.matrix, _sum_up(enclosed.radius, part.radius), overwrite=True, center=-2 * blank.l2,
+        progress=progress,
+    )  # fmt: skip
     # The lifted directions are counted as positive by now; what was cut out is not counted.
-    low, high = counts.negative[0], min(counts.negative[1], blank.structural_upper_bound)
-    sure = max(0, counts.positive[0] - part.lifted) + (known if blank.l2 > 0 else 0)
-    nulls = known if blank.l2 == 0 else 0
+    sure = max(0, counts.positive[0] - part.lifted) + (part.exact_null if blank.l2 > 0 else 0)
+    nulls = part.exact_null if blank.l2 == 0 else 0
+    parts = blank.radius_parts | {"reduction": part.radius, "counting": counts.solver_radius}
+    return replace(
+        _counted(blank, counts.negative[0], sure, nulls, counts.negative[1]),
+        radius=counts.radius,
+        radius_parts=parts,
+    )
+
+
+def _counted(blank: Inertia, low: int, sure: int, nulls: int, most: int) -> Inertia:
+    """At least `low` negative, `sure` positive, `nulls` zero, and at most `most` negative."""
+    high = min(most, blank.dim - sure - nulls, blank.structural_upper_bound)
     if low > high:  # two proofs that contradict each other
         raise RuntimeError(
             f"{low} negative eigenvalues are proved, but the structure allows {high} "
             f"({blank.structural_reason}): this is a defect of morsescape, please report it"
         )
-    eigenvalues = None
-    moved = 0.0  # by the last addition, of 2λ to each eigenvalue
-    if counts.eigenvalues is not None:
-        eigenvalues = part.all_eigenvalues(counts.eigenvalues) + 2 * blank.l2
-        moved = _U * float(eigenvalues.abs().max()) if len(eigenvalues) else 0.0
-    parts = blank.radius_parts | {"reduction": part.radius, "counting": counts.solver_radius}
-    result = replace(
+    return replace(
         blank,
         negative=(low, high),
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
-        radius=_sum_up(counts.radius, moved),
-        radius_parts=parts,
-        null_explained={c.name: c.dimension for c in causes},
-        null_residuals={c.name: c.residual for c in causes},
-        eigenvalues=None if eigenvalues is None else tuple(eigenvalues.tolist()),
     )
-    return replace(result, status=_status(result, hessian))
 
 
 def _sum_up(a: float, b: float) -> float:
@@ -358,8 +380,8 @@ def _sum_up(a: float, b: float) -> float:
     return a + b if a == 0 or b == 0 else math.nextafter(a + b, math.inf)
 
 
-def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:
-    if hessian.estimate is not None:
+def _status(result: Inertia) -> InertiaStatus:
+    if result.estimate is not None:
         return InertiaStatus.ESTIMATE
     if result.kinks:
         return InertiaStatus.ON_KINK
@@ -368,8 +390,8 @@ def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:
     return InertiaStatus.UNDECIDED
 
 
-def _with_raw(result: Inertia, f: Objective, theta: Tensor, hessian: Hessian) -> Inertia:
-    raw = raw_eigenvalues(f, theta, hessian.with_ridge(f.l2))
+def _with_raw(result: Inertia, hessian: Hessian) -> Inertia:
+    raw = raw_eigenvalues(hessian)
     counts = {dtype: count_negative(values) for dtype, values in raw.items()}
     eigenvalues = result.eigenvalues or tuple(raw["float64"].tolist())
     return replace(result, raw_negative=counts, eigenvalues=eigenvalues)

@@ -7,34 +7,27 @@ import torch
 from torch import Tensor
 
 from morsescape.hessian.dense import exact_hessian
-from morsescape.objective import Objective
+from morsescape.hessian.value import Hessian
 
 
-def raw_eigenvalues(f: Objective, theta: Tensor, matrix: Tensor | None = None) -> dict[str, Tensor]:
+def raw_eigenvalues(hessian: Hessian) -> dict[str, Tensor]:
     """Eigenvalues of Hess f(θ) by LAPACK, assembled and computed in float32 and in float64.
 
     Nothing is known about their signs near zero: that is the point of showing them.
 
     Args:
-        f: an objective made from a network.
-        theta: the point.
-        matrix: Hess f(θ) in float64, if it is there already.
+        hessian: of an objective made from a network.
 
     Returns:
         {"float32": (D,), "float64": (D,)}, ascending.
+
+    Raises:
+        ArgumentError: the Hessian of a function.
     """
-    if matrix is None:
-        matrix = f.hessian(theta)
-    return {"float32": _in_float32(f, theta), "float64": _eigenvalues(matrix)}
-
-
-def _in_float32(f: Objective, theta: Tensor) -> Tensor:
-    net = f.network
-    assert net is not None
-    single = net.in_precision(torch.float32)
-    matrix = exact_hessian(single, theta.float(), bounded=False).matrix
-    matrix.diagonal().add_(2 * f.l2)
-    return _eigenvalues(matrix)
+    single = hessian.f.source.in_precision(torch.float32)
+    matrix = exact_hessian(single, hessian.theta.float(), bounded=False).matrix
+    matrix.diagonal().add_(2 * hessian.f.l2)
+    return {"float32": _eigenvalues(matrix), "float64": _eigenvalues(hessian.dense())}
 
 
 def _eigenvalues(matrix: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
 """The null space of a network's Hessian has causes; here they are as explicit vectors.
 
-Coordinates whose row of Hess L is exactly zero (`Hessian.untouched`) are sorted by their cause.
+Coordinates whose row of Hess L is exactly zero (`EnclosedMatrix.untouched`) are sorted by cause.
 The other causes are blocks of vectors on a few coordinates each:
 
 * softmax shift: adding one number to all weights W[c, p] of one feature p shifts all logits alike,
@@ -22,9 +22,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.layers import LinearCalls, LinearLayer, linear_layers
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 
 _DEPENDENT = 1e-14  # of the largest singular value: the rounding of the singular values themselves
 
@@ -67,7 +67,7 @@ class Cause:
         return dense
 
 
-def null_causes(net: Network, theta: Tensor, hessian: Hessian) -> tuple[Cause, ...]:
+def null_causes(net: Source, theta: Tensor, hessian: EnclosedMatrix) -> tuple[Cause, ...]:
     """The causes of the null space of Hess L at θ, strongest knowledge first.
 
     Args:
@@ -76,6 +76,8 @@ def null_causes(net: Network, theta: Tensor, hessian: Hessian) -> tuple[Cause, .
         hessian: the computed Hess L there, both triangles.
     """
     layers = linear_layers(net, theta)
+    if not layers and hessian.untouched is None:
+        return ()
     activity = _activity(net, theta, layers)
     free = _free(net, hessian)
     causes = list(_dead(net, layers, activity, hessian, free))
@@ -93,7 +95,7 @@ class _Activity(NamedTuple):
     fixed: dict[str, Tensor]  # by weight of a layer on the data itself: its inputs (N, features)
 
 
-def _activity(net: Network, theta: Tensor, layers: list[LinearLayer]) -> _Activity:
+def _activity(net: Source, theta: Tensor, layers: list[LinearLayer]) -> _Activity:
     parameters = net.unflatten(theta)
     known = {layer.weight: layer for layer in layers}
     nonzero: dict[str, Tensor] = {}
@@ -117,19 +119,19 @@ def _activity(net: Network, theta: Tensor, layers: list[LinearLayer]) -> _Activi
     return _Activity(nonzero, {name: torch.cat(parts) for name, parts in fixed.items()})
 
 
-def _free(net: Network, hessian: Hessian) -> Tensor:
+def _free(net: Source, hessian: EnclosedMatrix) -> Tensor:
     if hessian.untouched is None:
         return torch.ones(net.dim, dtype=torch.bool)
     return ~hessian.untouched
 
 
-def _places(net: Network, layer: LinearLayer) -> Tensor:
+def _places(net: Source, layer: LinearLayer) -> Tensor:
     """Where the weights of each unit stand in theta: (units, features)."""
     s = net.slices[layer.weight]
     return torch.arange(s.start, s.stop).view(layer.units, -1)
 
 
-def _bias_places(net: Network, layer: LinearLayer) -> Tensor | None:
+def _bias_places(net: Source, layer: LinearLayer) -> Tensor | None:
     if layer.bias is None:
         return None
     s = net.slices[layer.bias]
@@ -140,7 +142,11 @@ def _bias_places(net: Network, layer: LinearLayer) -> Tensor | None:
 
 
 def _dead(
-    net: Network, layers: list[LinearLayer], activity: _Activity, hessian: Hessian, free: Tensor
+    net: Source,
+    layers: list[LinearLayer],
+    activity: _Activity,
+    hessian: EnclosedMatrix,
+    free: Tensor,
 ) -> Iterator[Cause]:
     """Sort the coordinates with exactly zero rows by cause."""
     names = ("dead inputs", "dead units", "inputs dead where the unit is active", "unused")
@@ -166,7 +172,7 @@ def _unit_blocks(found: Tensor) -> tuple[Block, ...]:
 
 
 def _softmax_shift(
-    net: Network, layers: list[LinearLayer], hessian: Hessian, free: Tensor
+    net: Source, layers: list[LinearLayer], hessian: EnclosedMatrix, free: Tensor
 ) -> Iterator[Cause]:
     last = next((layer for layer in layers if layer.last), None)
     if last is None or not net.loss.shift_invariant:
@@ -179,7 +185,11 @@ def _softmax_shift(
 
 
 def _dependent_inputs(
-    net: Network, layers: list[LinearLayer], activity: _Activity, hessian: Hessian, free: Tensor
+    net: Source,
+    layers: list[LinearLayer],
+    activity: _Activity,
+    hessian: EnclosedMatrix,
+    free: Tensor,
 ) -> Iterator[Cause]:
     """Null vectors of the inputs, among the features that the unit responds to."""
     blocks: list[Block] = []
@@ -215,7 +225,7 @@ def _null_vectors(r: Tensor, samples: int) -> Tensor:
 
 
 def _rescaling(
-    net: Network, theta: Tensor, layers: list[LinearLayer], hessian: Hessian, free: Tensor
+    net: Source, theta: Tensor, layers: list[LinearLayer], hessian: EnclosedMatrix, free: Tensor
 ) -> Iterator[Cause]:
     """ReLU rescaling directions, if they are null here, which verification decides."""
     blocks = []

@@ -11,12 +11,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import is_out_of_memory
-from morsescape.hessian.dense import Hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.gauss_newton import (
     gauss_newton_curvatures,
     gauss_newton_products,
 )
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 from morsescape.spectrum.extreme import extreme_eigenvectors
 
@@ -91,9 +91,9 @@ class Split:
 
 
 def split_ends(
-    net: Network | None,
+    source: Source,
     theta: Float64[Tensor, "D"],
-    hessian: Hessian,
+    hessian: EnclosedMatrix,
     eigenvalues: Float64[Tensor, "E"],
     radius: float,
     *,
@@ -105,7 +105,7 @@ def split_ends(
     Only eigenvalues whose sign is proved are taken: the vectors of others are arbitrary.
 
     Args:
-        net: the network behind L; None gives a split without directions, which says so.
+        source: L; a plain function gives a split without directions, which says so.
         theta: the point.
         hessian: Hess L(θ).
         eigenvalues: of Hess L(θ), ascending, all D; none where it is not finite.
@@ -121,32 +121,32 @@ def split_ends(
         >>> model = torch.nn.Linear(2, 1)
         >>> f = Objective(model, "mse", (torch.eye(2), torch.zeros(2, 1)))
         >>> values = torch.linalg.eigvalsh(f.hessian(f.theta))
-        >>> split = split_ends(f.network, f.theta, f.enclosed_hessian(f.theta), values, 1e-12)
+        >>> split = split_ends(f.source, f.theta, f.enclosed_hessian(f.theta), values, 1e-12)
         >>> [f"{one.gauss_newton:.1f} + {abs(one.rest):.1f}" for one in split.top]
         ['3.0 + 0.0', '1.0 + 0.0']
     """
-    if net is None:
+    if not source.of_samples:
         return _without(SplitStatus.NO_NETWORK, False)
     if not hessian.finite:
-        return _without(SplitStatus.NOT_FINITE, net.convex_in_output)
+        return _without(SplitStatus.NOT_FINITE, source.loss.convex)
     largest = min(most, int((eigenvalues > radius).sum()))
     lowest = min(most, int((eigenvalues < -radius).sum()))
-    matrix, step = hessian.matrix, _Steps(net.samples, progress)
+    matrix, step = hessian.matrix, _Steps(source.samples, progress)
     up = extreme_eigenvectors(matrix, eigenvalues, largest, largest=True)
     down = extreme_eigenvectors(matrix, eigenvalues, lowest, largest=False)
     try:
-        moved = gauss_newton_products(net, theta, up.t().contiguous(), progress=step.first)
-        curved = gauss_newton_curvatures(net, theta, down.t().contiguous(), progress=step.second)
+        moved = gauss_newton_products(source, theta, up.t().contiguous(), progress=step.first)
+        curved = gauss_newton_curvatures(source, theta, down.t().contiguous(), progress=step.second)
     except (NotImplementedError, RuntimeError) as error:
         if is_out_of_memory(error):  # no property of the model
             raise
-        return _without(SplitStatus.NO_FORWARD, net.convex_in_output)
+        return _without(SplitStatus.NO_FORWARD, source.loss.convex)
     top = _directions(matrix, up, (up.t() * moved).sum(1))
     bottom = _directions(matrix, down, curved)
     found = zip((*top, *bottom), (*eigenvalues.flip(0)[:largest], *eigenvalues), strict=False)
     accurate = all(_accurate(one, float(known), radius) for one, known in found)
     status = SplitStatus.SPLIT if accurate else SplitStatus.ROUGH
-    return Split(top, bottom, _ritz(up, moved), net.convex_in_output, status)
+    return Split(top, bottom, _ritz(up, moved), source.loss.convex, status)
 
 
 def _without(status: SplitStatus, semidefinite: bool) -> Split:

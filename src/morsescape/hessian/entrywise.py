@@ -1,0 +1,42 @@
+"""Every second derivative with a bound of its own, from one program: for plain functions."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+from torch.func import grad, jacfwd
+
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix, symmetric_part
+from morsescape.hessian.error_bound import LOST
+from morsescape.model.source import Source
+from morsescape.rounding.balls import INFLATION, Ball, as_ball, unit_roundoff
+from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.program import record
+
+
+def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> EnclosedMatrix:
+    """Hess L(theta), forward over reverse, for all x with |x - theta|_oo <= width.
+
+    The Frobenius norm of the entries' bounds bounds the spectral norm of the error.
+
+    Raises:
+        NoErrorRule, NotTraceable: nothing can be proved about this function.
+    """
+    # The value is followed too: its operations must be known, or what has no derivative in torch
+    # would pass for a constant.
+    ((x, y),) = source.chunks(source.samples)
+    fn = source.on(x, y)
+    program = source.programs.get(
+        "entries", None, lambda: record(lambda v: (fn(v), jacfwd(grad(fn))(v)), theta)
+    )
+    machine = Enclosure(ties=width > 0)
+    point = Ball(theta, torch.full_like(theta, width)) if width else theta
+    ball = as_ball(program.run(machine, point)[1])
+    matrix = symmetric_part(ball.mid, ball.radius(), source.what)
+    averaging = 2 * unit_roundoff(matrix.dtype) * float(matrix.norm())
+    lost = LOST * len(matrix)  # squares that underflow within the norms
+    radius = (float(ball.radius().norm()) + averaging + lost) * INFLATION
+    radius = radius if math.isfinite(radius) else math.inf
+    return EnclosedMatrix(matrix, radius, {"entries": radius}, None, machine.kinks)

@@ -1,0 +1,243 @@
+"""The Hessian of f at a point as one value: whatever is asked of it is made when it is asked for.
+
+It holds one D×D matrix, that of Hess L, and the ridge as the number 2λ: exact zeros stay exact, and
+eigenvalues are counted against -2λ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from scipy.sparse.linalg import LinearOperator
+from torch import Tensor
+
+from morsescape.boundary import a_vector, checked
+from morsescape.hessian.dense import exact_hessian
+from morsescape.hessian.enclosed_matrix import EnclosedMatrix
+from morsescape.hessian.gradient import gradient_error, sharp_gradient
+from morsescape.hessian.second_opinion import Landscape, second_opinion
+from morsescape.hessian.solver import Solver, solver
+from morsescape.progress import StageProgress
+
+DENSE = 1500  # variables: all eigenpairs cost less than what they save
+_U = torch.finfo(torch.float64).eps / 2
+Result = TypeVar("Result")
+
+
+class Hessian:
+    """Hess f(θ), the ridge 2λI included: made by `f.hessian_at(theta)`.
+
+    Nothing is computed before it is asked for, and nothing twice. What it gives is the caller's
+    own, or never written to.
+
+    Attributes:
+        f: the landscape.
+        theta: the point, shape (D,).
+        dim: D.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: t[0] ** 2 * t[1], 2, l2=0.5)
+        >>> H = f.hessian_at([1.0, 3.0])
+        >>> H.dense()
+        tensor([[7., 2.],
+                [2., 1.]], dtype=torch.float64)
+        >>> H.radius < 1e-14, H.estimate
+        (True, None)
+        >>> ms.inertia(H).negative, ms.certify(H).status.name
+        ((0, 0), 'UNDECIDED')
+    """
+
+    def __init__(self, f: Landscape, theta: Float64[Tensor, "D"], *, bounded: bool = True) -> None:
+        """With `bounded` the distance from the true one is proved, where it can be."""
+        self.f, self.theta, self.dim, self.bounded = f, theta, f.dim, bounded
+        self._made: dict[str, Any] = {}
+
+    def __repr__(self) -> str:
+        return f"Hessian(of {self.f}, at theta=<{self.dim:,} numbers>)"
+
+    def once(self, name: str, make: Callable[[], Result]) -> Result:
+        """What `make` gives, made on the first call under this name and kept with the value."""
+        if name not in self._made:
+            self._made[name] = make()
+        found: Result = self._made[name]
+        return found
+
+    def known(self, name: str) -> Any:
+        """What was made under this name, or None."""
+        return self._made.get(name)
+
+    # -- the matrix -----------------------------------------------------------------------------
+
+    def enclose(self, progress: StageProgress | None = None) -> EnclosedMatrix:
+        """Hess L(θ), without 2λI, with its distance from the true one. Not to be written to.
+
+        Args:
+            progress: called as progress(samples done, samples) while it is computed.
+        """
+        return self.once(
+            "matrix",
+            lambda: exact_hessian(
+                self.f.source, self.theta, bounded=self.bounded, progress=progress
+            ),
+        )
+
+    @property
+    def radius(self) -> float:
+        """A bound on ‖dense() - Hess f(θ)‖, the rounding of the ridge included."""
+        return self.once("radius", self._radius)
+
+    @property
+    def estimate(self) -> str | None:
+        """Why the radius is an estimate and no bound; None if it is proved."""
+        return self.enclose().estimate or self.doubt or None
+
+    @property
+    def doubt(self) -> str:
+        """What a second opinion has against it, "" if nothing (see `hessian.second_opinion`)."""
+        return self.once(
+            "doubt",
+            lambda: second_opinion(self.f, self.theta, self.enclose()) if self.finite else "",
+        )
+
+    @property
+    def kinks(self) -> int:
+        """Branch decisions of f (ReLU, max) within rounding of their threshold."""
+        return self.enclose().kinks
+
+    @property
+    def finite(self) -> bool:
+        """Whether f and all entries are finite."""
+        return self.once("finite", lambda: self.enclose().finite)
+
+    @property
+    def norm(self) -> float:
+        """The Frobenius norm."""
+        return self.once("norm", self._norm)
+
+    @checked(v=a_vector())
+    def mv(self, v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
+        """H v."""
+        return self.enclose().matrix @ v + 2 * self.f.l2 * v
+
+    def mm(self, vectors: Float64[Tensor, "D k"]) -> Float64[Tensor, "D k"]:
+        """H V."""
+        return self.enclose().matrix @ vectors + 2 * self.f.l2 * vectors
+
+    def dense(self) -> Float64[Tensor, "D D"]:
+        """The matrix, a copy."""
+        matrix = self.enclose().matrix.clone()
+        matrix.diagonal().add_(2 * self.f.l2)
+        return matrix
+
+    def release(self) -> EnclosedMatrix:
+        """What `enclose` gives, to be written to; asked again, this value computes another."""
+        self.enclose()
+        found: EnclosedMatrix = self._made.pop("matrix")
+        return found
+
+    def to_scipy(self) -> LinearOperator:
+        """As a `LinearOperator`, for `scipy.sparse.linalg`."""
+
+        def product(v: np.ndarray) -> np.ndarray:
+            columns = torch.from_numpy(np.ascontiguousarray(v, dtype=np.float64))
+            return self.mm(columns.view(self.dim, -1)).numpy()
+
+        shape = (self.dim, self.dim)
+        return LinearOperator(shape, product, product, product, np.float64, product)
+
+    # -- made of it -----------------------------------------------------------------------------
+
+    def core(self) -> tuple[Tensor, Tensor | None]:
+        """Hess L without the rows that are exactly zero, and which are kept; None for all."""
+        enclosed = self.enclose()
+        if enclosed.untouched is None or not bool(enclosed.untouched.any()):
+            return enclosed.matrix, None
+        kept = (~enclosed.untouched).nonzero().squeeze(1)
+        return enclosed.matrix[kept[:, None], kept], kept
+
+    def core_eigh(self) -> tuple[Tensor, Tensor]:
+        """Eigenvalues, ascending, and eigenvectors of the core."""
+        return self.once("core eigh", lambda: tuple(torch.linalg.eigh(self.core()[0])))
+
+    def eigh(self) -> tuple[Float64[Tensor, "D"], Float64[Tensor, "D D"]]:
+        """Eigenvalues, ascending, and orthonormal eigenvectors as columns, as LAPACK has them."""
+        return self.once("eigh", self._eigh)
+
+    def factor(self) -> Solver | None:
+        """Its symmetric factorisation, for solving with it; None if it is singular."""
+        return self.once("factor", lambda: solver(self.dense()))
+
+    # -- f beside it ----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> float:
+        """f(θ)."""
+        return self._value_and_gradient[0]
+
+    @property
+    def gradient(self) -> Float64[Tensor, "D"]:
+        """∇f(θ), rounded from twice the precision where that is known."""
+        return self._best_gradient[0]
+
+    @property
+    def gradient_error(self) -> float | None:
+        """A bound on the distance of `gradient` from the true one; None if none is proved."""
+        return self._best_gradient[1]
+
+    @property
+    def float64_gradient(self) -> Float64[Tensor, "D"]:
+        """∇f(θ) as `f.gradient` has it."""
+        return self._value_and_gradient[1]
+
+    # -- inside ---------------------------------------------------------------------------------
+
+    @property
+    def _value_and_gradient(self) -> tuple[float, Tensor]:
+        return self.once("value", lambda: self.f.value_and_gradient(self.theta))
+
+    @property
+    def _best_gradient(self) -> tuple[Tensor, float | None]:
+        return self.once("gradient", self._enclosed_gradient)
+
+    def _enclosed_gradient(self) -> tuple[Tensor, float | None]:
+        value, plain = self._value_and_gradient
+        if not math.isfinite(value):
+            return plain, None
+        sharp = sharp_gradient(self.f.source, self.theta, self.f.l2)
+        if sharp is not None:
+            return sharp
+        return plain, gradient_error(self.f.source, self.theta, self.f.l2, plain)
+
+    def _norm(self) -> float:
+        matrix, ridge = self.enclose().matrix, 2 * self.f.l2
+        size = float(matrix.norm())
+        if size == 0:
+            return ridge * self.dim**0.5
+        more = ridge * (2 * float(matrix.trace()) + ridge * self.dim)  # to the sum of squares
+        return size * max(0.0, 1 + more / size / size) ** 0.5
+
+    def _radius(self) -> float:
+        enclosed = self.enclose()
+        if not self.f.l2:
+            return enclosed.radius
+        rounding = _U * float((enclosed.matrix.diagonal() + 2 * self.f.l2).abs().max())
+        return math.nextafter(enclosed.radius + rounding, math.inf)
+
+    def _eigh(self) -> tuple[Tensor, Tensor]:
+        (values, vectors), (_, kept) = self.core_eigh(), self.core()
+        if kept is not None:
+            zero = torch.ones(self.dim, dtype=torch.bool)
+            zero[kept] = False
+            whole = vectors.new_zeros(self.dim, self.dim)
+            whole[kept, : len(kept)] = vectors
+            whole[zero.nonzero().squeeze(1), torch.arange(len(kept), self.dim)] = 1.0
+            values = torch.cat([values, values.new_zeros(self.dim - len(kept))])
+            values, order = values.sort()
+            vectors = whole[:, order]
+        return values + 2 * self.f.l2, vectors

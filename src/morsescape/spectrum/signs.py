@@ -1,0 +1,95 @@
+"""The signs of a Hessian's eigenvalues, counted once and kept with it."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import torch
+
+from morsescape.hessian.solver import Solver
+from morsescape.hessian.value import DENSE, Hessian
+from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues
+from morsescape.spectrum.enclosed_eigenvalues import eigenvalue_error
+
+Apart = tuple[float, Counts | None]
+_APART = "distance from a singular matrix"
+
+
+def count_core(hessian: Hessian, *, ridge: bool = True) -> Counts:
+    """Signs of Hess f(θ) without its rows that are exactly zero in Hess L, from all eigenvalues.
+
+    Args:
+        hessian: the Hessian; its eigenpairs are those of `Hessian.core_eigh`.
+        ridge: False counts those of Hess L.
+    """
+    error = hessian.once("eigenvalue error", lambda: _eigenvalue_error(hessian))
+    center = -2 * hessian.f.l2 if ridge else 0.0
+    values, _ = hessian.core_eigh()
+    return count_eigenvalues(values, error, hessian.enclose().radius, center)
+
+
+def distance_from_singular(hessian: Hessian) -> Apart:
+    """A lower bound on min |λ| of every matrix within the radius, and their common inertia.
+
+    Up to 1,500 variables from all eigenvalues. Above, two factorisations A ± σI with the same
+    signs, σ near the smallest |λ| that inverse iteration finds, prove it.
+    """
+    return hessian.once(_APART, lambda: _apart(hessian))
+
+
+def signs_known(hessian: Hessian) -> Counts | None:
+    """The signs, if `distance_from_singular` was asked for before and decided all of them."""
+    return (hessian.known(_APART) or (0.0, None))[1]
+
+
+def _eigenvalue_error(hessian: Hessian) -> float:
+    return eigenvalue_error(hessian.core()[0], *hessian.core_eigh())
+
+
+def _apart(hessian: Hessian) -> Apart:
+    radius = hessian.radius
+    if not math.isfinite(radius):
+        return 0.0, None
+    if hessian.dim <= DENSE:
+        return _apart_by_eigenvalues(hessian)
+    solve = hessian.factor()
+    guess = 0.0 if solve is None else _smallest_guess(solve, hessian.dim)
+    for share in (0.9, 0.5, 0.1):
+        # Nothing within `bound` is singular, so min |λ| of the matrix is at least that.
+        bound = share * guess
+        if bound <= radius:
+            break
+        counts = count_by_ldl(hessian.enclose().matrix, bound, center=-2 * hessian.f.l2)
+        if counts.null == (0, 0):
+            return _down(bound - radius), counts
+    return 0.0, None
+
+
+def _apart_by_eigenvalues(hessian: Hessian) -> Apart:
+    counts = count_core(hessian)
+    zero_rows = hessian.dim - len(hessian.core_eigh()[0])
+    ridge = 2 * hessian.f.l2
+    if counts.null != (0, 0) or (zero_rows and not ridge):
+        return 0.0, None
+    low, high = (number + zero_rows for number in counts.positive)
+    sizes = (hessian.core_eigh()[0] + ridge).abs()
+    least = float(sizes.min()) if len(sizes) else math.inf
+    least = _down(_down(least) - counts.radius)
+    return min(least, ridge) if zero_rows else least, replace(counts, positive=(low, high))
+
+
+def _smallest_guess(solve: Solver, dim: int) -> float:
+    """Min |λ| by inverse iteration."""
+    v = torch.randn(dim, generator=torch.Generator().manual_seed(0)).double()
+    norm = 1.0
+    for _ in range(30):
+        v = solve(v / v.norm())
+        norm = float(v.norm())
+        if not 0 < norm < math.inf:
+            return 0.0
+    return 1 / norm
+
+
+def _down(x: float) -> float:
+    return math.nextafter(x, -math.inf)
