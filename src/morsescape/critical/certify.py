@@ -32,10 +32,10 @@ from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import Hessian
 from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
+from morsescape.rounding.floats import U, down, up
 from morsescape.spectrum.counts import Counts, count_by_eigh, count_by_ldl
 from morsescape.spectrum.index_bound import structure_of
 
-_U = torch.finfo(torch.float64).eps / 2
 _FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)
 _FAR = 1e-2  # of the size of θ: a critical point farther than this is not estimated
 _ROUNDS = 4  # of power iteration on the difference of two Hessians
@@ -116,7 +116,7 @@ def certify_with(
     matrix = hessian.with_ridge(f.l2)
     if not (math.isfinite(value) and math.isfinite(norm) and _finite(matrix)):
         return blank
-    guess = 64 * _U * (1.0 + norm + 2 * f.l2 * float(theta.norm()))
+    guess = 64 * U * (1.0 + norm + 2 * f.l2 * float(theta.norm()))
     known = replace(
         blank,
         grad_error=guess if error is None else error,
@@ -159,7 +159,7 @@ def _conclude(
     if hessian.estimate is not None:
         missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
     # Never quite zero: the ball on which the index is constant should hold more than θ.
-    radius = max(up(2 * known.eta), _U * max(1.0, float(theta.norm())))
+    radius = max(up(2 * known.eta), U * max(1.0, float(theta.norm())))
     variation = hessian_variation(f, theta, radius, hessian)
     if variation is not None:
         variation = up(variation + _ridge_rounding(f, matrix))
@@ -246,10 +246,10 @@ def _eta(matrix: Tensor, x: Tensor, gradient: Tensor, known: Certificate, beta: 
         x = torch.zeros_like(gradient)
     n, length = len(x), float(x.norm())
     residual = float((matrix @ x - gradient).norm())
-    products = (n + 4) * _U * (float(matrix.norm()) * length + known.grad_norm)
+    products = (n + 4) * U * (float(matrix.norm()) * length + known.grad_norm)
     off = residual + 2 * products + known.hessian_radius * length + known.grad_error
     lost = 1e-140  # squares that underflow within the norms
-    return (length + lost + beta * (off + lost)) * (1 + 8 * n * _U)
+    return (length + lost + beta * (off + lost)) * (1 + 8 * n * U)
 
 
 def _sampled_lipschitz(
@@ -291,7 +291,7 @@ def _flatness(matrix: Tensor, gradient: Tensor) -> float:
 
 def _ridge_rounding(f: Objective, matrix: Tensor) -> float:
     """What adding 2λ to the diagonal can be off by."""
-    return _U * float(matrix.diagonal().abs().max()) if f.l2 else 0.0
+    return U * float(matrix.diagonal().abs().max()) if f.l2 else 0.0
 
 
 def _singular(known: Certificate, matrix: Tensor, tol: float) -> Certificate:
@@ -322,16 +322,6 @@ def _check_shape(f: Objective, hessian: Hessian) -> None:
         got=f"a {type(hessian).__name__}" + (f", {got}" if got else ""),
         cure="pass f.enclosed_hessian(theta) of the same f and theta",
     )
-
-
-def up(x: float) -> float:
-    """The next number: above the exact result of the one operation that gave x."""
-    return math.nextafter(x, math.inf)
-
-
-def down(x: float) -> float:
-    """The number before."""
-    return math.nextafter(x, -math.inf)
 
 
 def _finite(x: Tensor) -> bool:

@@ -22,10 +22,11 @@ from morsescape.hessian.tangents import Responses, choose
 from morsescape.model.network import Network
 from morsescape.model.samples import count
 from morsescape.objective import Objective
-from morsescape.rounding.balls import INFLATION, Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.double import Double
 from morsescape.rounding.double_machine import DoubleMachine
 from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.floats import INFLATION, gamma
 from morsescape.rounding.program import Machine, NotTraceable, Program, record, record_chunk
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries

@@ -30,6 +30,7 @@ from morsescape.boundary import a_count, a_number, a_vector, checked, instance
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.floats import up
 from morsescape.rounding.program import NotTraceable, record
 
 _BITS = 256
@@ -248,7 +249,7 @@ def _middles(x: np.ndarray) -> Any:
 def _upper(x: Any) -> float:
     """An upper bound as a float; nan compares as nothing."""
     top = float(x.upper())
-    return math.nextafter(top, math.inf) if math.isfinite(top) else math.inf
+    return up(top) if math.isfinite(top) else math.inf
 
 
 def _flint() -> Any:

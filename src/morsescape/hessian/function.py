@@ -13,8 +13,9 @@ from torch.func import grad, jacfwd
 from morsescape.hessian.dense import Hessian, symmetric_part
 from morsescape.hessian.error_bound import LOST
 from morsescape.model.reverse import add_hessian_backward
-from morsescape.rounding.balls import INFLATION, Ball, NoErrorRule, as_ball, unit_roundoff
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.floats import INFLATION, unit_roundoff
 from morsescape.rounding.program import NotTraceable, record
 from morsescape.rounding.ties import pooling_ties
 from morsescape.rounding.written_out import written_out

@@ -19,15 +19,8 @@ import torch
 from flint import arb
 from torch import Tensor
 
-from morsescape.rounding.balls import (
-    SPREAD,
-    Ball,
-    NoErrorRule,
-    Rounded,
-    as_ball,
-    holds,
-    of_integers,
-)
+from morsescape.rounding.balls import SPREAD, Ball, NoErrorRule, Rounded, as_ball, of_integers
+from morsescape.rounding.floats import holds
 
 Array = np.ndarray  # of arb objects; they stand for float64 tensors
 

@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.ball_rules import RULES, is_float, mid_of, roundoff, rule, tiny, underflow
-from morsescape.rounding.balls import ULP, Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import ULP, Ball, NoErrorRule, as_ball
+from morsescape.rounding.floats import gamma
 
 aten = torch.ops.aten
 TINY = tiny(torch.float64)

@@ -12,24 +12,13 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import (
-    Ball,
-    NoErrorRule,
-    as_ball,
-    gamma,
-    longest_run,
-    longest_total,
-    magnitude,
-    product,
-    tiny,
-    total,
-    unit_roundoff,
-)
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball, magnitude
+from morsescape.rounding.floats import SUBNORMAL, gamma, tiny, unit_roundoff
+from morsescape.rounding.sums import longest_run, longest_total, product, total
 
 Rule = Callable[..., Any]
 RULES: dict[str, Rule] = {}
 aten = torch.ops.aten
-SUBNORMAL = 2 * 2.0**-1074  # what two products of radii can lose
 
 
 def rule(*names: str) -> Callable[[Rule], Rule]:

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.ball_rules import finite, is_float, mid_of, rule
-from morsescape.rounding.balls import Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
+from morsescape.rounding.floats import gamma
 
 # -- constants and conversions ------------------------------------------------------------------
 

@@ -29,9 +29,10 @@ from torch import Tensor
 
 from morsescape.errors import is_out_of_memory
 from morsescape.rounding.ball_rules import aten
-from morsescape.rounding.balls import Ball, NoErrorRule, product, total
+from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.common_values import Shared
 from morsescape.rounding.enclose import Enclosure, Values, carry_out
+from morsescape.rounding.sums import product, total
 
 
 @dataclass

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import SPREAD, NoErrorRule, Rounded, holds, of_integers
+from morsescape.rounding.balls import SPREAD, NoErrorRule, Rounded, of_integers
 from morsescape.rounding.constants import constant_pair
 from morsescape.rounding.double import (
     Double,
@@ -29,6 +29,7 @@ from morsescape.rounding.double import (
     sqrt,
     tanh,
 )  # fmt: skip
+from morsescape.rounding.floats import holds
 
 aten = torch.ops.aten
 

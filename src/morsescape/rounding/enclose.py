@@ -13,7 +13,8 @@ from morsescape.rounding import (  # noqa: F401  register their rules
     ball_writes,
 )
 from morsescape.rounding.ball_rules import RULES
-from morsescape.rounding.balls import NoErrorRule, has_float, of_integers, product, total
+from morsescape.rounding.balls import NoErrorRule, has_float, of_integers
+from morsescape.rounding.sums import product, total
 
 aten = torch.ops.aten
 

@@ -27,6 +27,7 @@ from morsescape.hessian.dense import Hessian
 from morsescape.hessian.second_opinion import second_opinion
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
+from morsescape.rounding.floats import U, sum_up
 from morsescape.spectrum.counts import Interval, count_by_eigh, count_by_ldl
 from morsescape.spectrum.deflation import reduce
 from morsescape.spectrum.index_bound import Structure, structure_of
@@ -35,7 +36,6 @@ from morsescape.spectrum.null_space import Cause, null_causes
 from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")
-_U = torch.finfo(torch.float64).eps / 2
 
 
 class InertiaStatus(Enum):
@@ -315,7 +315,7 @@ def _count(
 ) -> Inertia:
     """Take the exact null vectors out, count the signs of what is left, put them back."""
     part = reduce(hessian.matrix, causes, overwrite=overwrite)
-    radius, center = _sum_up(hessian.radius, part.radius), -2 * blank.l2
+    radius, center = sum_up(hessian.radius, part.radius), -2 * blank.l2
     if blank.method == "eigh":
         counts = count_by_eigh(part.matrix, radius, center=center)
     else:
@@ -337,25 +337,20 @@ def _count(
     moved = 0.0  # by the last addition, of 2λ to each eigenvalue
     if counts.eigenvalues is not None:
         eigenvalues = part.all_eigenvalues(counts.eigenvalues) + 2 * blank.l2
-        moved = _U * float(eigenvalues.abs().max()) if len(eigenvalues) else 0.0
+        moved = U * float(eigenvalues.abs().max()) if len(eigenvalues) else 0.0
     parts = blank.radius_parts | {"reduction": part.radius, "counting": counts.solver_radius}
     result = replace(
         blank,
         negative=(low, high),
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
-        radius=_sum_up(counts.radius, moved),
+        radius=sum_up(counts.radius, moved),
         radius_parts=parts,
         null_explained={c.name: c.dimension for c in causes},
         null_residuals={c.name: c.residual for c in causes},
         eigenvalues=None if eigenvalues is None else tuple(eigenvalues.tolist()),
     )
     return replace(result, status=_status(result, hessian))
-
-
-def _sum_up(a: float, b: float) -> float:
-    """A float64 number that is at least a + b."""
-    return a + b if a == 0 or b == 0 else math.nextafter(a + b, math.inf)
 
 
 def _status(result: Inertia, hessian: Hessian) -> InertiaStatus:
