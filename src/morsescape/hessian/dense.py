@@ -8,7 +8,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from morsescape.errors import ArgumentError, is_out_of_memory
+from morsescape.errors import ArgumentError, first_line, is_out_of_memory
 from morsescape.hessian.assembly import Assembly
 from morsescape.hessian.free_memory import free_memory
 from morsescape.hessian.layers import linear_layers
@@ -91,7 +91,7 @@ def exact_hessian(
     except (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError) as error:
         if is_out_of_memory(error) or isinstance(error, ArgumentError):
             raise
-        found = _by_rows(net, theta, f"torch.func cannot transform it: {_first_line(error)}")
+        found = _by_rows(net, theta, f"torch.func cannot transform it: {first_line(error)}")
     if found.estimate is None:
         ties = pooling_ties((net.on(x, y) for x, y in net.chunks(STRIP)), theta)
         found = replace(found, kinks=found.kinks + ties)
@@ -220,7 +220,3 @@ def symmetric_part(matrix: Tensor, radius: Tensor | None = None, what: str = "mo
             cure="some operation has a wrong second derivative in torch: write it out in others",
         )
     return (matrix + matrix.t()) / 2
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

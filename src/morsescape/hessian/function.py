@@ -10,6 +10,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.func import grad, jacfwd
 
+from morsescape.errors import first_line
 from morsescape.hessian.dense import Hessian, symmetric_part
 from morsescape.hessian.error_bound import LOST
 from morsescape.model.reverse import add_hessian_backward
@@ -50,7 +51,7 @@ def function_hessian(fn: Function, theta: Float[Tensor, " d"], *, bounded: bool 
     except NoErrorRule as missing:
         return _estimated(fn, theta, f"the operation {missing.operation} has no error rule")
     except (NotTraceable, RuntimeError) as reason:
-        return _estimated(fn, theta, f"its program cannot be recorded: {_first_line(reason)}")
+        return _estimated(fn, theta, f"its program cannot be recorded: {first_line(reason)}")
     return _proved(ball, machine.kinks + pooling_ties([fn], theta))
 
 
@@ -72,7 +73,3 @@ def _estimated(fn: Function, theta: Tensor, why: str) -> Hessian:
     radius = 64 * len(theta) * torch.finfo(matrix.dtype).eps * float(matrix.norm())
     radius = radius if math.isfinite(radius) else math.inf
     return Hessian(matrix, radius, {"function": radius}, why)
-
-
-def _first_line(reason: Exception) -> str:
-    return str(reason).strip().split("\n")[0][:120]

@@ -31,8 +31,7 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.floats import holds, holds_all, needs_rounding, tiny, unit_roundoff
-
-ULP = 2  # units in the last place granted to exp, log, tanh, ...; SLEEF and VML promise 1
+from morsescape.rounding.operations import Kind, operation
 
 
 class NoErrorRule(Exception):
@@ -190,18 +189,23 @@ def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     Raises:
         NoErrorRule: it may be rounded; or it is random, or what the memory held.
     """
-    name = target.overloadpacket.__name__
-    drawn = torch.Tag.nondeterministic_seeded in target.tags or name in _UNSET
-    if drawn and not isinstance(result, Ball):
-        raise NoErrorRule(name)
-    floating = isinstance(result, Tensor) and result.is_floating_point()
-    if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
+    if not isinstance(result, Tensor):  # a ball, or a number
         return result
-    if name not in _CONVERSIONS and name not in _FILLS:
-        raise NoErrorRule(f"{name} of integers")
+    entry = operation(target.overloadpacket.__name__)
+    if entry.kind is Kind.UNSET or torch.Tag.nondeterministic_seeded in target.tags:
+        raise NoErrorRule(entry.name)
+    if not result.is_floating_point() or has_float(args):
+        return result
+    if not any(isinstance(a, Tensor) for a in args):
+        return result
+    if entry.kind not in _EXACT and entry.name not in ("constant_pad_nd", "scatter"):
+        raise NoErrorRule(f"{entry.name} of integers")
     if not all(_held(a, result.dtype) for a in _leaves(args)):
-        raise NoErrorRule(f"{name} of numbers beyond what {result.dtype} can hold")
+        raise NoErrorRule(f"{entry.name} of numbers beyond what {result.dtype} can hold")
     return result
+
+
+_EXACT = (Kind.FILLS, Kind.SPREADS, Kind.SELECTS, Kind.CONVERTS)
 
 
 @no_type_check
@@ -214,11 +218,3 @@ def _held(value: Any, dtype: torch.dtype) -> bool:
 @no_type_check
 def _leaves(part: Any) -> list[Any]:
     return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
-
-
-_UNSET = frozenset("empty_like new_empty new_empty_strided empty empty_strided".split())
-_CONVERSIONS = frozenset(("_to_copy", "convert_element_type"))
-_FILLS = frozenset(
-    """new_zeros new_ones new_full zeros_like ones_like full_like where masked_fill scatter fill
-    constant_pad_nd""".split()
-)
