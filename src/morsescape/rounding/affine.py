@@ -42,7 +42,7 @@ def flows_of(program: Program, *inputs: Flow) -> tuple[list[Flow], frozenset[str
     for step in program.steps:
         entry = operation(step.target.overloadpacket.__name__)
         args, kwargs = read((step.args, step.kwargs), values)
-        if _flows((args, kwargs)) and _has_kinks(step, entry, args, kwargs):
+        if any(_flows((args, kwargs))) and _has_kinks(step, entry, args, kwargs):
             outermost = step.inside[0] if step.inside else entry.name
             rough.add(outermost.removesuffix("_with_indices"))
         flow = _flow(step, entry, args, kwargs)
