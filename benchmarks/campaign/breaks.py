@@ -117,7 +117,7 @@ def _block_off(function: Any) -> Any:
     return apply
 
 
-_RULES = "morsescape.rounding.ball_rules", "RULES"
+_RULES = "morsescape.rounding.operations", "BALL"
 _PLAIN = (("plain", True),)
 _HALF = "float32 and back"  # brings radii of 1e-8, which a rule may lose
 _STEEP = "times 1e+03", "sin"  # makes an error of the value larger than one of its slope
@@ -145,7 +145,7 @@ BREAKS = {
         "morsescape.rounding.double", "Double.__mul__", _product_off, "models", _PLAIN
     ),
     "arb: products off in the 13th digit": Break(
-        "morsescape.rounding.arb", "_RULES[mul.Tensor]", _times(OFF), "functions",
+        "morsescape.rounding.operations", "ARB[mul]", _times(OFF), "functions",
         _critical("tanh", "sin", "square"),
     ),
     "ldl: no backward error": Break(

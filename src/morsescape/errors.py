@@ -97,6 +97,16 @@ def with_article(name: str) -> str:
     return f"{'an' if name[:1] in 'AEIOUaeiou' else 'a'} {name}"
 
 
+def first_line(error: BaseException, longest: int = 160) -> str:
+    r"""The first line of an error's message, or what kind it is where it says nothing.
+
+    Example:
+        >>> first_line(ValueError("no such place\nat line 3")), first_line(KeyError())
+        ('no such place', 'KeyError')
+    """
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:longest]
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether Python or torch, which has no class for it, ran out of memory.
 

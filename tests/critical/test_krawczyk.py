@@ -14,9 +14,9 @@ from morsescape.critical import ProofStatus, krawczyk
 from morsescape.objective import Objective
 from morsescape.rounding.balls import Ball, NoErrorRule, Rounded
 from morsescape.rounding.constants import _SQRT_HALF, constant_ball
+from morsescape.rounding.operations import ARB, Kind, operation
 
 flint = pytest.importorskip("flint")
-from morsescape.rounding import arb as machine_file  # noqa: E402
 from morsescape.rounding.arb import ArbMachine, balls  # noqa: E402
 
 aten, prims = torch.ops.aten, torch.ops.prims
@@ -189,8 +189,9 @@ EXAMPLES: dict[str, tuple[Any, ...]] = {
     "new_zeros.default": (X, [2]), "new_ones.default": (X, [2, 1]),
     "_new_zeros_with_same_feature_meta.default": (X, M), "full_like.default": (X, 0.1),
     "new_full.default": (X, [2], 0.1), "fill.Scalar": (X, 0.3), "fill.Tensor": (X, Y[0]),
-    "copy.default": (X, Y[0]), "_to_copy.default": (X,), "convert_element_type.default":
-    (X, torch.float64), "constant_pad_nd.default": (X, [1, 2], 0.5),
+    "broadcast_in_dim.default": (X, [2, 3], [1]), "copy.default": (X, Y[0]),
+    "_to_copy.default": (X,), "convert_element_type.default": (X, torch.float64),
+    "constant_pad_nd.default": (X, [1, 2], 0.5),
     "permute.default": (M, [1, 0]), "transpose.int": (M, 0, 1), "expand.default": (M, [2, 3]),
     "slice.Tensor": (X, 0, 1), "select.int": (X, 0, 1), "squeeze.dim": (M, 0),
     "squeeze.dims": (M, [0]), "unsqueeze.default": (X, 0), "gather.default": (X, 0, PLACE),
@@ -210,17 +211,33 @@ def example(name: str) -> tuple[Any, ...]:
     plain = name.replace("_copy.", ".")
     if name in EXAMPLES or plain in EXAMPLES:
         return EXAMPLES.get(name) or EXAMPLES[plain]
-    if name.split(".")[0] in machine_file._UNARY:
-        return (P,)
-    return (M,)
+    return (M,) if operation(name.split(".")[0]).kind in (Kind.MOVES, Kind.CHOOSES) else (P,)
 
 
-@pytest.mark.parametrize("name", sorted(set(machine_file._RULES) | machine_file._MOVES))
-def test_every_operation_of_the_tables_is_torchs(name: str) -> None:
+UNLIKE = {"acosh.default": (1 + P,)}  # where P is not in its domain
+SHOWN = {x.split(".")[0] for x in EXAMPLES}
+COPIES = {f"{x.split('.')[0]}_copy.{x.split('.')[1]}" for x in EXAMPLES}
+PRIMS = ("div.default", "convert_element_type.default", "broadcast_in_dim.default")
+
+
+def torchs(name: str) -> Any:
+    """The operation of torch's, if there is one of this name."""
     packet, overload = name.split(".")
-    prim = name in ("div.default", "convert_element_type.default")
-    target = getattr(getattr(prims if prim else aten, packet), overload)
-    args = example(name)
+    found = getattr(prims if name in PRIMS else aten, packet, None)
+    return getattr(found, overload) if overload in getattr(found, "overloads", list)() else None
+
+
+OTHERS = {f"{name}.default" for name in ARB if name.removesuffix("_copy") not in SHOWN}
+NAMED = sorted({*EXAMPLES, *OTHERS, *(x for x in COPIES if x.split(".")[0] in ARB)})
+
+
+def test_every_rule_has_an_example() -> None:
+    assert {x.split(".")[0] for x in NAMED} == set(ARB)
+
+
+@pytest.mark.parametrize("name", NAMED)
+def test_every_operation_of_the_tables_is_torchs(name: str) -> None:
+    target, args = torchs(name), UNLIKE.get(name) or example(name)
     true = target(*args)
 
     def lifted(part: Any) -> Any:

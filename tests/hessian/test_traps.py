@@ -13,9 +13,10 @@ from morsescape.hessian.dense import exact_hessian, hessian_on_box
 from morsescape.hessian.error_bound import ErrorBound, Norms
 from morsescape.hessian.layers import linear_layers
 from morsescape.rounding.ball_rules import RULES
-from morsescape.rounding.balls import Ball, longest_run, longest_up_to
+from morsescape.rounding.balls import Ball
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.program import record
+from morsescape.rounding.sums import longest_run, longest_up_to
 from morsescape.spectrum.index_bound import structure_of
 from planted_hessian import planted
 

@@ -10,9 +10,10 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.ball_rules import RULES
-from morsescape.rounding.balls import Ball, NoErrorRule, longest_run, product, total
+from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.program import NotTraceable, record
+from morsescape.rounding.sums import longest_run, product, total
 
 mp.mp.dps = 50
 SCALES = [1e-310, 1e-160, 1e-20, 1e-3, 1.0, 30.0]

@@ -11,10 +11,10 @@ from morsescape.critical import CertificateStatus, certify, find_critical_point
 from morsescape.critical.enclosure import gradient_error, sharp_gradient
 from morsescape.nets import build
 from morsescape.objective import Objective
-from morsescape.rounding import double
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.double import Double, erf, exp, log_from_1, logsumexp, sigmoid, sqrt, tanh
 from morsescape.rounding.double_machine import DoubleMachine
+from morsescape.rounding.exact import slices, two_sum
 
 flint = pytest.importorskip("flint")
 arb = flint.arb
@@ -32,7 +32,7 @@ def drawn(*shape: int, scale: float, seed: int) -> Double:
     """Pairs whose low half matters, and which are exact."""
     g = torch.Generator().manual_seed(seed)
     high, low = (torch.randn(*shape, generator=g, dtype=torch.float64) for _ in range(2))
-    hi, lo = double._two_sum(scale * high, 2e-17 * scale * low * high)
+    hi, lo = two_sum(scale * high, 2e-17 * scale * low * high)
     return Double(hi, lo, torch.zeros_like(hi))
 
 
@@ -96,8 +96,8 @@ def test_products_of_matrices(scale):
 
 def test_data_of_few_bits_needs_few_slices():
     x = Double.exact(torch.arange(256).view(4, 64).double() / 255)
-    assert len(double._slices(Double.exact(torch.arange(256).double()), 20)[0]) == 1
-    assert len(double._slices(x, 20)[0]) == 3
+    assert len(slices(torch.arange(256).double(), None, 20)[0]) == 1
+    assert len(slices(x.hi, x.lo, 20)[0]) == 3
 
 
 def test_radii_are_carried_along():

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from morsescape.rounding import ball_functions
+from morsescape.rounding import functions
 from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.enclose import Enclosure, carry_out
+from morsescape.rounding.operations import BALL
 
 aten = torch.ops.aten
 mp.mp.dps = 50
@@ -90,7 +91,7 @@ def test_functions_of_one_variable(name: str, width: tuple[float, float]) -> Non
     for k, x in enumerate(POINTS.tolist()):  # one by one: rules refuse whole tensors
         ball = Ball(at(x), at(float(rad[k])) if relative or absolute else None)
         try:
-            out = carry_out(run, operation, (ball,), {})
+            out = carry_out(BALL, run, operation, (ball,), {})
         except NoErrorRule:  # a step within the ball
             assert name in STEPS
             continue
@@ -106,9 +107,9 @@ def test_functions_of_one_variable(name: str, width: tuple[float, float]) -> Non
 def test_powers(exponent: float, relative: float) -> None:
     rad = relative * POINTS.abs()
     ball = Ball(POINTS, rad if relative else None)
-    out = carry_out(Enclosure(), aten.pow.Tensor_Scalar, (ball, exponent), {})
+    out = carry_out(BALL, Enclosure(), aten.pow.Tensor_Scalar, (ball, exponent), {})
     other = Ball(torch.full_like(POINTS, exponent), torch.full_like(POINTS, relative * 1e-3))
-    both = carry_out(Enclosure(), aten.pow.Tensor_Tensor, (ball, other), {})
+    both = carry_out(BALL, Enclosure(), aten.pow.Tensor_Tensor, (ball, other), {})
 
     def power(x: mp.mpf, n: mp.mpf) -> mp.mpf | None:
         if x < 0 and n != mp.nint(n):
@@ -134,10 +135,10 @@ def test_functions_of_two_variables(name: str, relative: float) -> None:
     rad = relative * grid.abs()
     parts = [Ball(grid[:, k].contiguous(), rad[:, k].contiguous()) for k in (0, 1)]
     if name == "logsumexp":
-        out = carry_out(Enclosure(), aten.logsumexp.default, (Ball(grid, rad), [1]), {})
+        out = carry_out(BALL, Enclosure(), aten.logsumexp.default, (Ball(grid, rad), [1]), {})
     else:
         operation = aten.atan2.default if name == "atan2" else aten.xlogy.Tensor
-        out = carry_out(Enclosure(), operation, tuple(parts), {})
+        out = carry_out(BALL, Enclosure(), operation, tuple(parts), {})
     exact = {
         "atan2": mp.atan2,
         "xlogy": lambda a, b: (mp.mpf(0) if a == 0 else a * mp.log(b)) if b > 0 else None,
@@ -153,7 +154,7 @@ def test_functions_of_two_variables(name: str, relative: float) -> None:
 
 def test_no_function_of_one_variable_is_left_out() -> None:
     """What is registered for it takes one tensor; the others move entries or order them."""
-    source = inspect.getsource(ball_functions)
-    smooth = set(re.findall(r'^_smooth\("(\w+)"', source, re.M))
+    source = inspect.getsource(functions)
+    smooth = set(re.findall(r'^function\("(\w+)"', source, re.M))
     assert len(smooth) > 20
     assert smooth <= set(UNARY)

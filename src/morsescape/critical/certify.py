@@ -28,10 +28,10 @@ from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.enclosure import hessian_variation
 from morsescape.hessian.value import DENSE, Hessian
 from morsescape.objective import Objective, hessian_of
+from morsescape.rounding.floats import U, down, up
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.signs import distance_from_singular
 
-_U = torch.finfo(torch.float64).eps / 2
 _FLAT = 1e-3  # ‖Hg‖ / (‖H‖ ‖g‖) below this is called gradient-flat (Frye et al. 2021: 1e-3 .. 1e-2)
 _FAR = 1e-2  # of the size of θ: a critical point farther than this is not estimated
 _ROUNDS = 4  # of power iteration on the difference of two Hessians
@@ -88,7 +88,7 @@ def certify(
     error = hessian.gradient_error
     known = replace(
         blank,
-        grad_error=64 * _U * (1.0 + norm + ridge * float(hessian.theta.norm())) if error is None
+        grad_error=64 * U * (1.0 + norm + ridge * float(hessian.theta.norm())) if error is None
         else error,
         grad_error_bounded=error is not None,
         flatness=float(hessian.mv(gradient).norm()) / norm if norm else math.nan,
@@ -122,7 +122,7 @@ def _conclude(
         missing.append(f"the radius of the Hessian is an estimate: {hessian.estimate}")
     # Never quite zero: the ball on which the index is constant should hold more than θ.
     size = max(1.0, float(hessian.theta.norm()))
-    radius = max(up(2 * known.eta), _U * size)
+    radius = max(up(2 * known.eta), U * size)
     at = hessian.f.source, hessian.theta
     variation = hessian_variation(*at, radius, hessian.enclose())
     if variation is not None:
@@ -179,10 +179,10 @@ def _eta(hessian: Hessian, x: Tensor, known: Certificate, beta: float) -> float:
         x = torch.zeros_like(x)
     n, length, ridge = len(x), float(x.norm()), 2 * hessian.f.l2
     residual = float((hessian.mv(x) - hessian.gradient).norm())
-    products = (n + 4) * _U * ((hessian.norm + 2 * ridge) * length + known.grad_norm)
+    products = (n + 4) * U * ((hessian.norm + 2 * ridge) * length + known.grad_norm)
     off = residual + 2 * products + known.hessian_radius * length + known.grad_error
     lost = 1e-140  # squares that underflow within the norms
-    return (length + lost + beta * (off + lost)) * (1 + 8 * n * _U)
+    return (length + lost + beta * (off + lost)) * (1 + 8 * n * U)
 
 
 def _sampled_lipschitz(hessian: Hessian, radius: float, newton: Tensor, seed: int) -> float:
@@ -230,16 +230,6 @@ def _open(known: Certificate, hessian: Hessian, tol: float) -> Certificate:
         return replace(known, status=CertificateStatus.GRADIENT_FLAT)
     why = "the gradient is too large for this curvature"
     return replace(known, status=CertificateStatus.UNDECIDED, reason=why)
-
-
-def up(x: float) -> float:
-    """The next number: above the exact result of the one operation that gave x."""
-    return math.nextafter(x, math.inf)
-
-
-def down(x: float) -> float:
-    """The number before."""
-    return math.nextafter(x, -math.inf)
 
 
 def _finite(x: Tensor) -> bool:

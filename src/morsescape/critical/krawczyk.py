@@ -31,6 +31,7 @@ from morsescape.errors import ArgumentError
 from morsescape.model.source import Share
 from morsescape.objective import Objective
 from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.floats import up
 from morsescape.rounding.program import NotTraceable, record
 
 _BITS = 256
@@ -256,7 +257,7 @@ def _middles(x: np.ndarray) -> Any:
 def _upper(x: Any) -> float:
     """An upper bound as a float; nan compares as nothing."""
     top = float(x.upper())
-    return math.nextafter(top, math.inf) if math.isfinite(top) else math.inf
+    return up(top) if math.isfinite(top) else math.inf
 
 
 def _flint() -> Any:

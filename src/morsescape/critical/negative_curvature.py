@@ -13,9 +13,9 @@ from torch import Tensor
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
 from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.rounding.floats import U
 
 _SHORTEST = 1e-12  # steps against the size of θ
-_U = torch.finfo(torch.float64).eps / 2
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ def negative_directions(
     else:
         products = torch.stack([problem.hvp(theta, v) for v in vectors.t()], 1)
         size = float(products.norm())
-    rounding = 4 * (len(theta) + 4) * _U * size
+    rounding = 4 * (len(theta) + 4) * U * size
     curvatures = (vectors * products).sum(0) + rounding + radius
     keep = (curvatures < -share * size).nonzero().squeeze(1)
     keep = keep[curvatures[keep].argsort()]

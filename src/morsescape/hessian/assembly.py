@@ -30,10 +30,11 @@ from morsescape.hessian.tangents import Plan, Responses
 from morsescape.model.samples import count
 from morsescape.model.source import Source
 from morsescape.progress import StageProgress
-from morsescape.rounding.balls import LONG, Ball, longest_up_to, product
+from morsescape.rounding.balls import Ball
 from morsescape.rounding.common_values import Known, Shared
 from morsescape.rounding.directions import Families, Family
 from morsescape.rounding.program import record_chunk
+from morsescape.rounding.sums import LONG, longest_up_to, product
 
 Responding = dict[str, Moved]
 

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.errors import ArgumentError, is_out_of_memory
+from morsescape.errors import ArgumentError, first_line, is_out_of_memory
 from morsescape.hessian.assembly import Assembly
 from morsescape.hessian.enclosed_matrix import STRIP, EnclosedMatrix, symmetric_part
 from morsescape.hessian.entrywise import entrywise_hessian
@@ -73,7 +73,7 @@ def exact_hessian(
     except (RuntimeError, NotImplementedError, TypeError, IndexError, ValueError) as error:
         if is_out_of_memory(error) or isinstance(error, ArgumentError):
             raise
-        found = _by_rows(source, theta, f"torch.func cannot transform it: {_first_line(error)}")
+        found = _by_rows(source, theta, f"torch.func cannot transform it: {first_line(error)}")
     if found.estimate is None:
         ties = pooling_ties((source.on(x, y) for x, y in source.chunks(STRIP)), theta)
         found = replace(found, kinks=found.kinks + ties)
@@ -182,7 +182,3 @@ def _by_rows(source: Source, theta: Tensor, why: str) -> EnclosedMatrix:
     radius = 64 * source.dim * torch.finfo(matrix.dtype).eps * float(matrix.norm())
     radius = radius if math.isfinite(radius) else math.inf
     return EnclosedMatrix(matrix, radius, {"rows": radius}, why)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0][:160]

@@ -11,8 +11,9 @@ from torch.func import grad, jacfwd
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix, symmetric_part
 from morsescape.hessian.error_bound import LOST
 from morsescape.model.source import Source
-from morsescape.rounding.balls import INFLATION, Ball, as_ball, unit_roundoff
+from morsescape.rounding.balls import Ball, as_ball
 from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.floats import INFLATION, unit_roundoff
 from morsescape.rounding.program import record
 
 

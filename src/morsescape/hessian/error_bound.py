@@ -17,7 +17,8 @@ from dataclasses import dataclass, field
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import INFLATION, Ball, gamma
+from morsescape.rounding.balls import Ball
+from morsescape.rounding.floats import INFLATION, gamma, perron_bound, tiny
 
 # A square below 2^-1022 is lost from a norm: sqrt(k) 2^-511 at most, less than this for k < 4e7.
 LOST = 1e-150
@@ -92,7 +93,7 @@ class ErrorBound:
 
     def parts(self) -> dict[str, float]:
         """The bound, split into what sums and what samples contribute."""
-        absolute = 2 * self.underflows * torch.finfo(self.dtype).tiny
+        absolute = 2 * self.underflows * tiny(self.dtype)
         sums = gamma(self.runs, self.dtype) * spectral_bound(self.size)
         return {
             "sums": sums * INFLATION,
@@ -101,18 +102,8 @@ class ErrorBound:
 
 
 def spectral_bound(matrix: Tensor, steps: int = 20) -> float:
-    """An upper bound on the spectral norm of max(B, B^T) for a non-negative B.
-
-    For symmetric B >= 0 and any v > 0, ||B|| <= max_i (B v)_i / v_i (Collatz, Wielandt); v from a
-    few steps of the power method makes it nearly sharp, v = 1 gives the largest row sum.
-    """
+    """An upper bound on the spectral norm of max(B, B^T) for a non-negative B, nearly sharp."""
     symmetric = torch.maximum(matrix, matrix.t())
     if not bool(symmetric.isfinite().all()):
         return torch.inf
-    v = torch.ones(len(matrix), dtype=matrix.dtype)
-    bound = float(symmetric.sum(1).max())
-    for _ in range(steps if bound > 0 else 0):
-        w = symmetric @ v
-        bound = min(bound, float((w / v).max()))
-        v = w / w.max() + 1e-9
-    return bound
+    return perron_bound(lambda x: symmetric @ x, len(matrix), steps)

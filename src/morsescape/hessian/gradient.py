@@ -15,10 +15,11 @@ from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.tangents import Responses, choose
 from morsescape.model.samples import count
 from morsescape.model.source import Source
-from morsescape.rounding.balls import INFLATION, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import NoErrorRule, as_ball
 from morsescape.rounding.double import Double
 from morsescape.rounding.double_machine import DoubleMachine
 from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.floats import INFLATION, gamma
 from morsescape.rounding.program import Machine, NotTraceable, record_chunk
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries

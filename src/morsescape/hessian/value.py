@@ -23,9 +23,9 @@ from morsescape.hessian.gradient import gradient_error, sharp_gradient
 from morsescape.hessian.second_opinion import Landscape, second_opinion
 from morsescape.hessian.solver import Solver, solver
 from morsescape.progress import StageProgress
+from morsescape.rounding.floats import U
 
 DENSE = 1500  # variables: all eigenpairs cost less than what they save
-_U = torch.finfo(torch.float64).eps / 2
 Result = TypeVar("Result")
 
 
@@ -226,7 +226,7 @@ class Hessian:
         enclosed = self.enclose()
         if not self.f.l2:
             return enclosed.radius
-        rounding = _U * float((enclosed.matrix.diagonal() + 2 * self.f.l2).abs().max())
+        rounding = U * float((enclosed.matrix.diagonal() + 2 * self.f.l2).abs().max())
         return math.nextafter(enclosed.radius + rounding, math.inf)
 
     def _eigh(self) -> tuple[Tensor, Tensor]:

@@ -22,11 +22,11 @@ from morsescape.model.own_copy import own_copy
 from morsescape.model.samples import count, take
 from morsescape.rounding.dependence import Dependence, Shadow, rows_of_samples
 from morsescape.rounding.enclose import Values
+from morsescape.rounding.floats import U
 from morsescape.rounding.program import NotTraceable, Program, record
 
 LossFunction = Callable[[Any, Any], Tensor]
 NAMES = ("cross_entropy", "mse")
-_U = torch.finfo(torch.float64).eps / 2
 
 
 class Loss:
@@ -204,7 +204,7 @@ class RatioOf(Loss):
         self.divisions: dict[int, list[int]] = {}
         self.prepare(count(y))
         self.total, self.scale_error = _exact_sum(self._divisor(y).reshape(1), "the divisor")
-        self.scale_error = 0.0 if float(self.total).is_integer() else (count(y) + 8) * _U
+        self.scale_error = 0.0 if float(self.total).is_integer() else (count(y) + 8) * U
 
     def prepare(self, size: int) -> None:
         """Record how the divisor of a chunk of this size comes about."""
@@ -435,7 +435,7 @@ def _exact_sum(terms: Tensor, what: str) -> tuple[float, float]:
             cure="let some sample count",
         )  # fmt: skip
     whole = bool((terms == terms.round()).all()) and total < 2**53
-    return total, 0.0 if whole else _U
+    return total, 0.0 if whole else U
 
 
 def leaves_of(part: Any) -> list[Tensor]:

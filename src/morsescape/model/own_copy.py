@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, first_line
 
 _WRAPPERS = (nn.DataParallel, nn.parallel.DistributedDataParallel)
 
@@ -44,7 +44,7 @@ def own_copy(model: nn.Module, dtype: torch.dtype, name: str = "model") -> nn.Mo
     except Exception as error:  # whatever __deepcopy__ of the caller's parts raises
         raise ArgumentError(
             name, expected="a module that copy.deepcopy can copy",
-            got=f"{type(error).__name__}: {_first_line(error)}",
+            got=f"{type(error).__name__}: {first_line(error)}",
             cure="keep generators, locks and open files out of its attributes",
         ) from error  # fmt: skip
     _uncompile(own)
@@ -133,7 +133,3 @@ def _in_precision(value: Tensor, dtype: torch.dtype) -> Tensor:
     if here.is_complex():
         return here.to(torch.complex128 if dtype == torch.float64 else torch.complex64)
     return here.to(dtype) if here.is_floating_point() else here
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -5,23 +5,20 @@ real arithmetic:
 
 * tensors made without a dtype, and casts to a lower precision, are in that of the landscape: f is
   the model in float64 throughout;
-* functions whose derivatives torch has wrong, or not at all, are written out (here, and in
-  `hessian.written_out`).
+* functions whose derivatives torch has wrong, or not at all, are written out (see
+  `rounding.written_out`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.overrides import TorchFunctionMode
 
-from morsescape.rounding.written_out import WRITTEN_OUT
+from morsescape.rounding.written_out import WrittenOut, written_out
 
 _MAKES = frozenset(
     (torch.zeros, torch.ones, torch.empty, torch.full, torch.eye, torch.linspace, torch.logspace,
@@ -32,27 +29,19 @@ _LOWER = (torch.float32, torch.float16, torch.bfloat16)
 _NAMED_CASTS = frozenset((Tensor.float, Tensor.half, Tensor.bfloat16))
 
 
-class Plain(TorchFunctionMode):
+class Plain(WrittenOut):
     """Runs what the caller wrote in the precision of the landscape."""
 
     def __init__(self, dtype: torch.dtype) -> None:
         super().__init__()
         self.dtype = dtype
 
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
-    ) -> Any:
-        kwargs = dict(kwargs or {})
-        written = _WRITTEN_OUT.get(func) or WRITTEN_OUT.get(func)
-        if written is not None:
-            with self:  # what it is made of may have to be put right as well
-                result = written(*args, **kwargs)
-            if result is not NotImplemented:
-                return result
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """In float64, where a lower precision is asked for, or would be taken."""
         if self.dtype == torch.float64:
             if func in _NAMED_CASTS and not args[0].is_complex():
                 return args[0].double()
-            args, kwargs = self._raised(func, args, kwargs)
+            args, kwargs = self._raised(func, args, dict(kwargs))
         return func(*args, **kwargs)
 
     def _raised(self, func: Any, args: Any, kwargs: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
@@ -90,47 +79,7 @@ def plain(dtype: torch.dtype) -> Iterator[None]:
     fused = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # one kernel for a whole encoder layer
     try:
-        # The fused kernels of attention have no second derivative.
-        with sdpa_kernel(SDPBackend.MATH), torch.autocast("cpu", enabled=False), Plain(dtype):
+        with torch.autocast("cpu", enabled=False), written_out(Plain(dtype)):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fused)
-
-
-# -- written out ----------------------------------------------------------------------------------
-
-
-def _embedding(
-    input: Tensor, weight: Tensor, padding_idx: int | None = None, max_norm: float | None = None,
-    norm_type: float = 2.0, scale_grad_by_freq: bool = False, sparse: bool = False,
-) -> Any:  # fmt: skip
-    """Without what changes the gradient alone: f depends on the row of padding like on others."""
-    if max_norm is not None:  # the audit names it
-        return NotImplemented
-    return torch.ops.aten.embedding.default(weight, input)
-
-
-def _raw_embedding(weight: Tensor, input: Tensor, *rest: Any, **more: Any) -> Tensor:
-    return torch.ops.aten.embedding.default(weight, input)
-
-
-def _one_hot(tensor: Tensor, num_classes: int = -1) -> Any:
-    """By a comparison: torch reads the largest and the smallest number to check them."""
-    if num_classes < 0:
-        return NotImplemented
-    return (tensor.unsqueeze(-1) == torch.arange(num_classes)).long()
-
-
-def _celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Tensor:
-    """max(x, 0) + min(0, α (e^(x/α) - 1)); torch takes 1/α in float32 for the derivatives."""
-    below = torch.where(input > 0, torch.zeros_like(input), input)
-    return torch.where(input > 0, input, alpha * torch.expm1(below / alpha))
-
-
-_WRITTEN_OUT: dict[Any, Callable[..., Any]] = {
-    F.embedding: _embedding,
-    torch.embedding: _raw_embedding,
-    F.one_hot: _one_hot,
-    F.celu: _celu,
-    torch.celu: _celu,
-}

@@ -18,7 +18,7 @@ from torch import Tensor
 from torch.utils._pytree import tree_flatten, tree_leaves, tree_map, tree_unflatten
 from torch.utils.data import BatchSampler, DataLoader, Dataset, RandomSampler, SequentialSampler
 
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, first_line
 
 _TARGETS = ("labels", "label", "targets", "target", "y")  # of a batch that is a dictionary
 _FORMS = (
@@ -226,7 +226,7 @@ def _concatenated(parts: list[Any]) -> Any:
         ]
     except RuntimeError as error:
         raise ArgumentError(
-            "data", expected="samples of one shape in every batch", got=_first_line(error),
+            "data", expected="samples of one shape in every batch", got=first_line(error),
             cure="pad them to one shape, for example in collate_fn",
         ) from None  # fmt: skip
     return tree_unflatten(joined, flat[0][1])
@@ -281,7 +281,7 @@ def _converted(part: Any, name: str) -> Tensor:
         return torch.as_tensor(np.asarray(part))
     except (TypeError, ValueError, RuntimeError) as error:
         raise ArgumentError(
-            f"data {name}", expected="numbers in rows of one length", got=_first_line(error),
+            f"data {name}", expected="numbers in rows of one length", got=first_line(error),
             cure="turn them into one tensor",
         ) from None  # fmt: skip
 
@@ -337,7 +337,3 @@ def _checked_weights(weights: Any, size: int, dtype: torch.dtype) -> Tensor:
             cure="one weight for each sample",
         )
     return own
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -1,8 +1,8 @@
 """A machine that runs recorded programs on python-flint's real balls, at any precision.
 
 Elementary operations are carried out by Arb, ball by ball; operations that only move entries are
-carried out by torch itself, on the positions of the entries. Whatever is not in the tables below,
-with these arguments, is refused by name: whatever branches on a value (ReLU, max, comparisons),
+carried out by torch itself, on the positions of the entries. Whatever has no rule,
+for these arguments, is refused by name: whatever branches on a value (ReLU, max, comparisons),
 for on a ball it has no single answer, and whatever rounds to integers or to another type.
 
 python-flint is optional: this file is imported only where an interval proof is asked for.
@@ -10,8 +10,8 @@ python-flint is optional: this file is imported only where an interval proof is 
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,16 +19,15 @@ import torch
 from flint import arb
 from torch import Tensor
 
-from morsescape.rounding.balls import (
-    SPREAD,
-    Ball,
-    NoErrorRule,
-    Rounded,
-    as_ball,
-    holds,
-    of_integers,
-)
+from morsescape.rounding import functions, operations
+from morsescape.rounding.ball_rules import on_any_layout
+from morsescape.rounding.balls import SPREAD, Ball, NoErrorRule, Rounded, as_ball, of_integers
+from morsescape.rounding.enclose import carry_out
+from morsescape.rounding.floats import holds
+from morsescape.rounding.operations import ARB, OPERATIONS, Kind, derive
 
+__all__ = ["ArbMachine", "balls", "functions"]  # functions: their rules are registered
+rule = partial(operations.rule, ARB)
 Array = np.ndarray  # of arb objects; they stand for float64 tensors
 
 _ONE = arb(1)
@@ -62,16 +61,13 @@ class ArbMachine:
         """The operation's result, an array of arb wherever real numbers are in play."""
         if not _any_reals((args, tuple(kwargs.values()))):  # integers, shapes: torch's are exact
             return of_integers(target, target(*args, **kwargs), args)
-        name = f"{target.overloadpacket.__name__}.{target._overloadname}"
-        if name in _MOVES and kwargs.keys() <= _HARMLESS:
-            return _move(target, args, kwargs, _VALUES.get(name, 1))
-        if name not in _RULES:
-            raise NoErrorRule(target.overloadpacket.__name__)
-        try:
-            bound = _SIGNATURES[name].bind(*args, **kwargs)
-        except TypeError:  # arguments for which there is no rule
-            raise NoErrorRule(target.overloadpacket.__name__) from None
-        return _RULES[name](*bound.args, **bound.kwargs)
+        return carry_out(ARB, self, target, args, kwargs)
+
+    @staticmethod
+    def map(function: Callable[[arb], arb], x: Any) -> Array:
+        """A function of one ball, entry by entry."""
+        _in_double(x)
+        return _map(function, balls(x))
 
 
 # -- what an argument is ------------------------------------------------------------------------
@@ -121,30 +117,15 @@ def _array(x: Any) -> Array:
 
 # -- moves --------------------------------------------------------------------------------------
 
-_MOVES = frozenset(
-    """view.default _unsafe_view.default reshape.default permute.default t.default transpose.int
-    expand.default slice.Tensor select.int squeeze.default squeeze.dim squeeze.dims
-    unsqueeze.default alias.default detach.default gather.default flip.default diagonal.default
-    repeat.default clone.default contiguous.default index_select.default movedim.int
-    movedim.intlist unfold.default roll.default index.Tensor _unsafe_index.Tensor tril.default
-    triu.default _reshape_alias.default view_copy.default expand_copy.default
-    permute_copy.default slice_copy.Tensor select_copy.int squeeze_copy.default squeeze_copy.dim
-    squeeze_copy.dims t_copy.default transpose_copy.int unsqueeze_copy.default
-    diagonal_copy.default alias_copy.default detach_copy.default lift_fresh.default
-    lift_fresh_copy.default
-    split.Tensor split_with_sizes.default unbind.int cat.default stack.default
-    slice_scatter.default select_scatter.default diagonal_scatter.default""".split()
-)
 _HARMLESS = frozenset(("memory_format", "implicit", "sparse_grad"))
-_VALUES = dict.fromkeys(
-    ("slice_scatter.default", "select_scatter.default", "diagonal_scatter.default"), 2
-)  # how many of the arguments, from the first on, are values; the others say where
 
 
-def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: int) -> Any:
+def _move(run: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
     """Let torch move the positions, then fetch the entries. Position 0 is an exact zero."""
-    if _any_reals(args[values:]):
-        raise NoErrorRule(f"{target.overloadpacket.__name__} at places that are not integers")
+    name = target.overloadpacket.__name__
+    target, values = on_any_layout(target), OPERATIONS[name].values
+    if not kwargs.keys() <= _HARMLESS or _any_reals(args[values:]):
+        raise NoErrorRule(f"{name} at places that are not integers, or with options")
     if values == 2:
         _in_double(args[0])
     pool: list[Array] = [balls(torch.zeros(1))]
@@ -170,6 +151,9 @@ def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any], values: in
     return _array(entries[moved.numpy()])
 
 
+derive(ARB, _move, Kind.MOVES, Kind.CHOOSES)
+
+
 def _leaves(part: Any) -> list[Any]:
     return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
 
@@ -188,7 +172,8 @@ def _constants(out: Any) -> Any:
     return Ball(out) if out.is_floating_point() else out
 
 
-def _pad(x: Any, pad: list[int], value: Any = 0) -> Array:
+@rule("constant_pad_nd")
+def _pad(run: Any, target: Any, x: Any, pad: list[int], value: Any = 0) -> Array:
     _in_double(x)
     border = _array(_operand(value)).reshape(1)
     entries = np.concatenate([balls(x).reshape(-1), border])
@@ -200,20 +185,16 @@ def _pad(x: Any, pad: list[int], value: Any = 0) -> Array:
 # -- fills and conversions ----------------------------------------------------------------------
 
 
-def _fill_of(target: Any) -> Callable[..., Any]:
-    def rule(x: Any, *sizes: Any, dtype: Any = None, **options: Any) -> Any:
-        return _constants(target(_stand_in(x), *sizes, dtype=dtype, **options))
-
-    return rule
+def _fill(run: Any, target: Any, *args: Any, dtype: Any = None, **options: Any) -> Any:
+    more = {} if dtype is None else {"dtype": dtype}
+    return _constants(target(*map(_stand_in, args), **more, **options))
 
 
-def _zeros_like_another(x: Any, other: Any, *, self_num_batch_dims: int = 0) -> Any:
-    target = _aten._new_zeros_with_same_feature_meta.default
-    shapes = _stand_in(x), _stand_in(other)
-    return _constants(target(*shapes, self_num_batch_dims=self_num_batch_dims))
+derive(ARB, _fill, Kind.FILLS)
 
 
-def _full(x: Any, *more: Any, dtype: Any = None, **options: Any) -> Any:
+@rule("full_like", "new_full")
+def _full(run: Any, target: Any, x: Any, *more: Any, dtype: Any = None, **options: Any) -> Any:
     *size, value = more
     shape = tuple(size[0]) if size else _stand_in(x).shape
     dtype = dtype or _stand_in(x).dtype
@@ -224,7 +205,8 @@ def _full(x: Any, *more: Any, dtype: Any = None, **options: Any) -> Any:
     return _constants(torch.full(shape, value, dtype=dtype))
 
 
-def _overwrite(x: Any, source: Any, non_blocking: bool = False) -> Array:
+@rule("fill", "copy")
+def _overwrite(run: Any, target: Any, x: Any, source: Any, non_blocking: bool = False) -> Array:
     if _stand_in(x).dtype != torch.float64:
         raise NoErrorRule(f"conversion to {_stand_in(x).dtype}")
     return _broadcast(_operand(source), _stand_in(x).shape)
@@ -234,7 +216,8 @@ def _broadcast(x: Any, shape: Sequence[int]) -> Array:
     return np.array(np.broadcast_to(_array(x), tuple(shape)))
 
 
-def _cast(x: Any, dtype: Any = None, **options: Any) -> Any:
+@rule("_to_copy", "convert_element_type")
+def _cast(run: Any, target: Any, x: Any, dtype: Any = None, **options: Any) -> Any:
     if dtype is None or dtype == _stand_in(x).dtype:
         return x
     if dtype != torch.float64:
@@ -245,25 +228,37 @@ def _cast(x: Any, dtype: Any = None, **options: Any) -> Any:
 # -- arithmetic ---------------------------------------------------------------------------------
 
 
-def _sum_of(sign: int) -> Callable[..., Array]:
-    def rule(a: Any, b: Any, alpha: Any = 1) -> Array:
-        _in_double(a, b)
-        return _array(_operand(a) + sign * _operand(alpha) * _operand(b))
-
-    return rule
+@rule("neg")
+def _neg(run: Any, target: Any, x: Any) -> Array:
+    return run.map(lambda ball: -ball, x)
 
 
-def _mul(a: Any, b: Any) -> Array:
+@rule("reciprocal")
+def _reciprocal(run: Any, target: Any, x: Any) -> Array:
+    return run.map(lambda ball: _ONE / ball, x)
+
+
+@rule("add", "sub")
+def _add(run: Any, target: Any, a: Any, b: Any, alpha: Any = 1) -> Array:
+    _in_double(a, b)
+    sign = 1 if target.overloadpacket.__name__ == "add" else -1
+    return _array(_operand(a) + sign * _operand(alpha) * _operand(b))
+
+
+@rule("mul")
+def _mul(run: Any, target: Any, a: Any, b: Any) -> Array:
     _in_double(a, b)
     return _array(_operand(a) * _operand(b))
 
 
-def _div(a: Any, b: Any) -> Array:
+@rule("div")
+def _div(run: Any, target: Any, a: Any, b: Any) -> Array:
     _in_double(a, b)
     return _array(_operand(a) / _operand(b))
 
 
-def _pow(x: Any, exponent: Any) -> Array:
+@rule("pow")
+def _pow(run: Any, target: Any, x: Any, exponent: Any) -> Array:
     _in_double(x, exponent)
     if isinstance(exponent, float) and 0 < abs(exponent) < 2**-20:
         raise NoErrorRule("pow with a small exponent, which torch rounds to -1 in its derivative")
@@ -282,19 +277,24 @@ def _power(x: arb, exponent: arb) -> arb:
     return out if whole >= 0 else _ONE / out
 
 
-def _where(condition: Any, a: Any, b: Any) -> Array:
+@rule("where")
+def _where(run: Any, target: Any, condition: Any, a: Any, b: Any) -> Array:
     if not isinstance(condition, Tensor) or condition.dtype != torch.bool:
         raise NoErrorRule("where")
     _in_double(a, b)
     return _array(np.where(condition.numpy(), _operand(a), _operand(b)))
 
 
-def _matmul(a: Any, b: Any) -> Array:
+@rule("mm", "bmm")
+def _matmul(run: Any, target: Any, a: Any, b: Any) -> Array:
     _in_double(a, b)
     return _array(np.matmul(balls(a), balls(b)))
 
 
-def _sum(x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None) -> Array:
+@rule("sum")
+def _sum(
+    run: Any, target: Any, x: Any, dim: Any = None, keepdim: bool = False, *, dtype: Any = None
+) -> Array:
     _in_double(x)
     if dtype not in (None, torch.float64):
         raise NoErrorRule(f"a sum as {dtype}")
@@ -310,68 +310,11 @@ def _total(x: Array, dims: Any = None, keepdim: bool = False) -> Array:
     return x
 
 
-def _logsumexp(x: Any, dim: Any, keepdim: bool = False) -> Array:
+@rule("logsumexp")
+def _logsumexp(run: Any, target: Any, x: Any, dim: Any, keepdim: bool = False) -> Array:
     _in_double(x)
     return _map(arb.log, _total(_map(arb.exp, balls(x)), dim, keepdim))
 
 
 def _map(function: Callable[[arb], arb], x: Array) -> Array:
     return _array(np.frompyfunc(function, 1, 1)(x))
-
-
-def _unary(function: Callable[[arb], arb]) -> Callable[[Any], Array]:
-    def rule(x: Any) -> Array:
-        _in_double(x)
-        return _map(function, balls(x))
-
-    return rule
-
-
-_UNARY: dict[str, Callable[[arb], arb]] = {
-    "neg": lambda x: -x,
-    "exp": arb.exp,
-    "exp2": lambda x: (x * arb(2).log()).exp(),
-    "expm1": arb.expm1,
-    "log": arb.log,
-    "log2": lambda x: x.log() / arb(2).log(),
-    "log10": lambda x: x.log() / arb(10).log(),
-    "log1p": arb.log1p,
-    "sqrt": arb.sqrt,
-    "rsqrt": lambda x: _ONE / x.sqrt(),
-    "reciprocal": lambda x: _ONE / x,
-    "sin": arb.sin,
-    "cos": arb.cos,
-    "tan": arb.tan,
-    "tanh": arb.tanh,
-    "sinh": arb.sinh,
-    "cosh": arb.cosh,
-    "asin": arb.asin,
-    "acos": arb.acos,
-    "atan": arb.atan,
-    "erf": arb.erf,
-    "erfc": arb.erfc,
-    "sigmoid": lambda x: _ONE / (_ONE + (-x).exp()),
-}
-_aten = torch.ops.aten
-_RULES: dict[str, Callable[..., Any]] = {
-    **{f"{name}.default": _unary(function) for name, function in _UNARY.items()},
-    **dict.fromkeys(("add.Tensor", "add.Scalar"), _sum_of(1)),
-    **dict.fromkeys(("sub.Tensor", "sub.Scalar"), _sum_of(-1)),
-    **dict.fromkeys(("mul.Tensor", "mul.Scalar"), _mul),
-    **dict.fromkeys(("div.Tensor", "div.Scalar", "div.default"), _div),  # the last is prims.div
-    **dict.fromkeys(("pow.Tensor_Scalar", "pow.Tensor_Tensor", "pow.Scalar"), _pow),
-    **dict.fromkeys(("where.self", "where.ScalarOther", "where.ScalarSelf"), _where),
-    **dict.fromkeys(("mm.default", "bmm.default"), _matmul),
-    **dict.fromkeys(("sum.default", "sum.dim_IntList"), _sum),
-    "logsumexp.default": _logsumexp,
-    "zeros_like.default": _fill_of(_aten.zeros_like.default),
-    "ones_like.default": _fill_of(_aten.ones_like.default),
-    "_new_zeros_with_same_feature_meta.default": _zeros_like_another,
-    "new_zeros.default": _fill_of(_aten.new_zeros.default),
-    "new_ones.default": _fill_of(_aten.new_ones.default),
-    **dict.fromkeys(("full_like.default", "new_full.default"), _full),
-    **dict.fromkeys(("fill.Scalar", "fill.Tensor", "copy.default"), _overwrite),
-    **dict.fromkeys(("_to_copy.default", "convert_element_type.default"), _cast),
-    "constant_pad_nd.default": _pad,
-}
-_SIGNATURES = {name: inspect.signature(rule) for name, rule in _RULES.items()}

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.ball_rules import is_float, mid_of, rule, underflow
-from morsescape.rounding.balls import Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
+from morsescape.rounding.floats import gamma
 
 aten = torch.ops.aten
 

@@ -6,41 +6,21 @@ decisions within rounding. The derivations are in docs/proof.md.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from functools import partial
 from typing import Any, no_type_check
 
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import (
-    Ball,
-    NoErrorRule,
-    as_ball,
-    gamma,
-    longest_run,
-    longest_total,
-    magnitude,
-    product,
-    tiny,
-    total,
-    unit_roundoff,
-)
+from morsescape.rounding import operations
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball, magnitude
+from morsescape.rounding.floats import SUBNORMAL, gamma, tiny, unit_roundoff
+from morsescape.rounding.operations import BALL, Kind, derive
+from morsescape.rounding.sums import longest_run, longest_total, product, total
 
-Rule = Callable[..., Any]
-RULES: dict[str, Rule] = {}
 aten = torch.ops.aten
-SUBNORMAL = 2 * 2.0**-1074  # what two products of radii can lose
-
-
-def rule(*names: str) -> Callable[[Rule], Rule]:
-    """Register a rule for the named aten operations."""
-
-    def register(function: Rule) -> Rule:
-        for name in names:
-            RULES[name] = function
-        return function
-
-    return register
+RULES = BALL  # the column of the table that this file and its neighbours fill
+rule = partial(operations.rule, BALL)
 
 
 # -- helpers ------------------------------------------------------------------------------------
@@ -51,10 +31,9 @@ def underflow(dtype: torch.dtype, where: Tensor) -> Tensor:
     return where.double() * tiny(dtype)
 
 
-@no_type_check
 def roundoff(out: Tensor) -> float:
     """Unit roundoff of the result's dtype; 0 for integers."""
-    return unit_roundoff(out.dtype) if out.is_floating_point() else 0.0
+    return unit_roundoff(out.dtype)
 
 
 def finite(out: Tensor, rad: Tensor) -> Ball:
@@ -70,15 +49,8 @@ def _may_underflow(run: Any, a: Ball, b: Ball, dtype: torch.dtype) -> bool:
     Where none can, |a||b| or a product with a radius is above `tiny` / u, and what the radii lose
     by their own underflow is far below the share of them by which they are inflated. NaN: it can.
     """
-    limit = torch.finfo(dtype).tiny / unit_roundoff(dtype)
+    limit = tiny(dtype) / unit_roundoff(dtype)
     return run.family or not a.smallest * b.smallest >= limit
-
-
-def _map(operation: Any, operand: Any, *args: Any, **kwargs: Any) -> Ball:
-    """An operation that only moves entries: it moves their radii alike."""
-    x = as_ball(operand)
-    mid = operation(x.mid, *args, **kwargs)
-    return Ball(mid, None if x.rad is None else operation(x.rad, *args, **kwargs))
 
 
 @no_type_check
@@ -96,40 +68,43 @@ def mid_of(x: Any) -> Any:
 # -- operations that move entries ---------------------------------------------------------------
 
 
-@rule(
-    "view", "_unsafe_view", "reshape", "permute", "transpose", "t", "expand", "slice", "select",
-    "squeeze", "unsqueeze", "alias", "detach", "gather", "unfold",
-    "flip", "diagonal", "repeat", "tril", "triu", "lift_fresh_copy", "alias_copy", "view_copy",
-    "expand_copy", "permute_copy", "slice_copy", "select_copy", "squeeze_copy", "t_copy",
-    "transpose_copy", "unsqueeze_copy", "unfold_copy", "diagonal_copy", "detach_copy", "roll",
-    "contiguous", "index_select", "movedim", "_reshape_alias", "broadcast_in_dim", "lift_fresh",
-)  # fmt: skip
 def _move(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if operation in (aten.view.default, aten._unsafe_view.default):
-        operation = aten.reshape.default  # the layout in memory may not be the traced one
-    if operation is aten.view.dtype:
-        raise NoErrorRule("a view of bits as another type")
+    """An operation that only moves entries moves their radii alike."""
+    operation = on_any_layout(operation)
     if not is_float(x):
         return operation(x, *args, **kwargs)
-    return _map(operation, x, *args, **kwargs)
+    x = as_ball(x)
+    mid = operation(x.mid, *args, **kwargs)
+    rad = None if x.rad is None else operation(x.rad, *args, **kwargs)
+    if isinstance(mid, Tensor):
+        return Ball(mid, rad)
+    return [Ball(*part) for part in zip(mid, rad or [None] * len(mid), strict=True)]
+
+
+def on_any_layout(operation: Any) -> Any:
+    """The operation that gives the same where values do not lie in memory as in the recording.
+
+    Raises:
+        NoErrorRule: it looks at bits.
+    """
+    if operation in _VIEWS:
+        return aten.reshape.default
+    if operation is aten._reshape_alias.default:
+        return lambda x, size, stride: x.reshape(size)
+    if operation is aten.view.dtype:
+        raise NoErrorRule("a view of bits as another type")
+    return operation
+
+
+_VIEWS = (aten.view.default, aten._unsafe_view.default)
 
 
 @rule("clone")
 def _clone(run: Any, operation: Any, x: Any, **kwargs: Any) -> Any:
     if not is_float(x) or 0 in as_ball(x).mid.stride():
         return x  # nothing is written in place, so an expanded tensor can stay small
-    return _map(torch.Tensor.contiguous, x)
-
-
-@rule("split", "split_with_sizes", "unbind", "split_copy", "split_with_sizes_copy", "unbind_copy")
-def _parts(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
-    if not is_float(x):
-        return operation(x, *args, **kwargs)
     x = as_ball(x)
-    mids = operation(x.mid, *args, **kwargs)
-    if x.rad is None:
-        return [Ball(m) for m in mids]
-    return [Ball(m, r) for m, r in zip(mids, operation(x.rad, *args, **kwargs), strict=True)]
+    return Ball(x.mid.contiguous(), None if x.rad is None else x.rad.contiguous())
 
 
 @rule("cat", "stack")
@@ -143,9 +118,7 @@ def _join(run: Any, operation: Any, parts: list[Any], *args: Any, **kwargs: Any)
     return Ball(out, operation([b.radius() for b in balls], *args, **kwargs))
 
 
-@rule("index", "_unsafe_index")
-def _index(run: Any, operation: Any, x: Any, indices: list[Any]) -> Any:
-    return _map(operation, x, indices) if is_float(x) else operation(x, indices)
+derive(BALL, _move, Kind.MOVES, Kind.CHOOSES)
 
 
 @rule("neg")

@@ -9,17 +9,19 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.ball_rules import finite, is_float, mid_of, rule
-from morsescape.rounding.balls import Ball, NoErrorRule, as_ball, gamma
+from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
+from morsescape.rounding.floats import gamma
+from morsescape.rounding.operations import BALL, Kind, derive
 
 # -- constants and conversions ------------------------------------------------------------------
 
 
-@rule(
-    "zeros_like", "ones_like", "new_zeros", "new_ones", "_new_zeros_with_same_feature_meta",
-)  # fmt: skip
 def _constant(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Tensor:
     out: Tensor = operation(mid_of(x), *map(mid_of, args), **kwargs)
     return out
+
+
+derive(BALL, _constant, Kind.FILLS)
 
 
 @rule("full_like", "new_full")

@@ -23,7 +23,6 @@ many decisions were closer to their threshold than the rounding is counted in `k
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, no_type_check
@@ -31,8 +30,8 @@ from typing import Any, no_type_check
 import torch
 from torch import Tensor
 
-ULP = 2  # units in the last place granted to exp, log, tanh, ...; SLEEF and VML promise 1
-INFLATION = 1 + 1e-6  # covers the rounding of the radii themselves
+from morsescape.rounding.floats import holds, holds_all, needs_rounding, tiny, unit_roundoff
+from morsescape.rounding.operations import Kind, operation
 
 
 class NoErrorRule(Exception):
@@ -98,19 +97,6 @@ def once(x: Tensor) -> Tensor:
     return x[tuple(slice(0, 1) if x.stride(d) == 0 else slice(None) for d in range(x.ndim))]
 
 
-@no_type_check
-def unit_roundoff(dtype: torch.dtype) -> float:
-    """u, half the distance from 1 to the next floating-point number."""
-    return torch.finfo(dtype).eps / 2
-
-
-@no_type_check
-def gamma(n: int, dtype: torch.dtype) -> float:
-    """gamma_n = n u / (1 - n u), the relative error bound of n roundings in a row."""
-    nu = n * unit_roundoff(dtype)
-    return nu / (1 - nu) if nu < 1 else torch.inf
-
-
 class Rounded(float):
     """A number that torch computed from others in one of its formulas, 2/(n - 1) or 2/sqrt(pi).
 
@@ -154,7 +140,7 @@ def _converted(x: Ball, dtype: torch.dtype) -> Ball:
         raise NoErrorRule("complex numbers")
     mid = x.mid.to(dtype)
     if x.mid.is_floating_point():
-        if _holds_all(dtype, x.mid.dtype):
+        if holds_all(dtype, x.mid.dtype):
             return Ball(mid, x.rad)
         # By the magnitude alone: it may be a majorant of many values (see `family`).
         off = unit_roundoff(dtype) * x.mag + tiny(dtype) * (x.mag != 0).double()
@@ -170,20 +156,6 @@ def _converted(x: Ball, dtype: torch.dtype) -> Ball:
 
 
 @no_type_check
-def _holds_all(dtype: torch.dtype, other: torch.dtype) -> bool:
-    """Whether every number of the other floating type is one of this."""
-    wide, narrow = torch.finfo(dtype), torch.finfo(other)
-    return wide.eps <= narrow.eps and wide.max >= narrow.max and wide.tiny <= narrow.tiny
-
-
-@no_type_check
-def needs_rounding(x: Tensor, dtype: torch.dtype) -> bool:
-    """Whether some integers of this type are not numbers of that floating-point type."""
-    info = torch.iinfo(x.dtype) if x.dtype != torch.bool else None
-    return info is not None and info.max > 2 / torch.finfo(dtype).eps
-
-
-@no_type_check
 def _number(value: float | int, dtype: torch.dtype) -> Ball:
     if isinstance(value, complex):
         raise NoErrorRule("complex numbers")
@@ -195,21 +167,6 @@ def _number(value: float | int, dtype: torch.dtype) -> Ball:
     if isinstance(value, Rounded):
         off = off + SPREAD * abs(float(held))
     return Ball(held, held.new_tensor(off) if off else None)
-
-
-@no_type_check
-def holds(dtype: torch.dtype, value: float | int | bool) -> bool:
-    """Whether a number is one of this type, exactly; infinities and NaN are."""
-    if not dtype.is_floating_point:
-        return isinstance(value, int)
-    held = float(torch.tensor(float(value), dtype=dtype))
-    return held == value or value != value  # Python compares integers and floats exactly
-
-
-@no_type_check
-def tiny(dtype: torch.dtype) -> float:
-    """The smallest normal number: what a result that underflows can be off by."""
-    return torch.finfo(dtype).tiny
 
 
 @no_type_check
@@ -232,18 +189,23 @@ def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     Raises:
         NoErrorRule: it may be rounded; or it is random, or what the memory held.
     """
-    name = target.overloadpacket.__name__
-    drawn = torch.Tag.nondeterministic_seeded in target.tags or name in _UNSET
-    if drawn and not isinstance(result, Ball):
-        raise NoErrorRule(name)
-    floating = isinstance(result, Tensor) and result.is_floating_point()
-    if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
+    if not isinstance(result, Tensor):  # a ball, or a number
         return result
-    if name not in _CONVERSIONS and name not in _FILLS:
-        raise NoErrorRule(f"{name} of integers")
+    entry = operation(target.overloadpacket.__name__)
+    if entry.kind is Kind.UNSET or torch.Tag.nondeterministic_seeded in target.tags:
+        raise NoErrorRule(entry.name)
+    if not result.is_floating_point() or has_float(args):
+        return result
+    if not any(isinstance(a, Tensor) for a in args):
+        return result
+    if entry.kind not in _EXACT and entry.name not in ("constant_pad_nd", "scatter"):
+        raise NoErrorRule(f"{entry.name} of integers")
     if not all(_held(a, result.dtype) for a in _leaves(args)):
-        raise NoErrorRule(f"{name} of numbers beyond what {result.dtype} can hold")
+        raise NoErrorRule(f"{entry.name} of numbers beyond what {result.dtype} can hold")
     return result
+
+
+_EXACT = (Kind.FILLS, Kind.SPREADS, Kind.SELECTS, Kind.CONVERTS)
 
 
 @no_type_check
@@ -256,99 +218,3 @@ def _held(value: Any, dtype: torch.dtype) -> bool:
 @no_type_check
 def _leaves(part: Any) -> list[Any]:
     return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
-
-
-_UNSET = frozenset("empty_like new_empty new_empty_strided empty empty_strided".split())
-_CONVERSIONS = frozenset(("_to_copy", "convert_element_type"))
-_FILLS = frozenset(
-    """new_zeros new_ones new_full zeros_like ones_like full_like where masked_fill scatter fill
-    constant_pad_nd""".split()
-)
-
-LONG = 256  # sums up to here are left to one matrix product
-
-
-def product(a: Tensor, b: Tensor) -> Tensor:
-    """A @ b, with long sums split into parts, so that they round less (see `longest_run`).
-
-    Where one operand is the same for the whole batch, one product is taken instead of many.
-    """
-    if a.ndim == 3 and a.shape[0] > 1:
-        batch, n, k = a.shape
-        m = b.shape[2]
-        if b.stride(0) == 0:
-            return product(a.reshape(batch * n, k), b[0]).view(batch, n, m)
-        if a.stride(0) == 0:
-            wide = product(a[0], b.permute(1, 0, 2).reshape(k, -1))
-            return wide.view(n, batch, m).permute(1, 0, 2)
-    k = a.shape[-1]
-    if k <= LONG:
-        return a @ b
-    run, parts, _ = _split(k)
-    whole = run * parts
-    left = a[..., :whole].unflatten(-1, (parts, run)).movedim(-2, 0)
-    right = b[..., :whole, :].unflatten(-2, (parts, run)).movedim(-3, 0)
-    total = _add_parts(left @ right)
-    return total + a[..., whole:] @ b[..., whole:, :] if whole < k else total
-
-
-def longest_run(k: int) -> int:
-    """How many roundings one entry of a `product` passes when it sums k terms."""
-    if k <= LONG:
-        return k
-    run, parts, group = _split(k)
-    return run + group + -(-parts // group) + 1
-
-
-def longest_up_to(k: int) -> int:
-    """A bound on `longest_run(j)` for all j <= k; `longest_run` itself falls after LONG.
-
-    Runs have r <= c + 1/2 terms, c the cube root of k, and there are at most 1.04 c^2 of them, in
-    groups of g <= 1.02 c: r + g + (g + 3) + 1 < 3.2 c + 8. Up to 4,112 terms it is at most 274.
-    """
-    return k if k <= LONG else max(274, math.ceil(3.2 * k ** (1 / 3)) + 8)
-
-
-def _split(k: int) -> tuple[int, int, int]:
-    """Length and number of the parts of a sum of k terms; parts are added in groups."""
-    run = math.isqrt(k) if k <= 4096 else max(16, round(k ** (1 / 3)))
-    parts = k // run
-    return run, parts, parts if parts <= LONG else math.isqrt(parts)
-
-
-def _add_parts(terms: Tensor) -> Tensor:
-    """Sum over the first dimension, in groups as `_split` has it."""
-    parts = len(terms)
-    if parts <= LONG:
-        return terms.sum(0)
-    group = math.isqrt(parts)
-    return torch.stack([part.sum(0) for part in terms.split(group)]).sum(0)
-
-
-def total(x: Tensor, dims: list[int] | None = None, keepdim: bool = False, **kwargs: Any) -> Tensor:
-    """x.sum(dims), with long sums split into parts, one dimension at a time."""
-    dims = list(range(x.ndim)) if not dims else [d % x.ndim for d in dims]
-    if math.prod(x.shape[d] for d in dims) <= LONG or not x.is_floating_point():
-        return x.sum(dims, keepdim, **kwargs)
-    for d in sorted(dims, reverse=True):
-        x = _sum_one(x, d)
-        x = x.unsqueeze(d) if keepdim else x
-    return x
-
-
-def _sum_one(x: Tensor, dim: int) -> Tensor:
-    k = x.shape[dim]
-    if k <= LONG:
-        return x.sum(dim)
-    run, parts, _ = _split(k)
-    whole = run * parts
-    head = x.narrow(dim, 0, whole).unflatten(dim, (parts, run)).sum(dim + 1)
-    out = _add_parts(head.movedim(dim, 0))
-    return out + x.narrow(dim, whole, k - whole).sum(dim) if whole < k else out
-
-
-def longest_total(x: Tensor, dims: list[int] | None = None) -> int:
-    """How many roundings one entry of `total` passes."""
-    dims = list(range(x.ndim)) if not dims else [d % x.ndim for d in dims]
-    terms = math.prod(x.shape[d] for d in dims)
-    return max(terms - 1, 0) if terms <= LONG else sum(longest_run(x.shape[d]) for d in dims)

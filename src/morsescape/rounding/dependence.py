@@ -10,13 +10,17 @@ operation is not known, everything it gives depends on all that it takes, and it
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, no_type_check
+from typing import Any, ClassVar, no_type_check
 
 import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_map
 
+from morsescape.rounding.ball_rules import on_any_layout
+from morsescape.rounding.operations import Kind, Operation, Reach, operation
 from morsescape.rounding.program import Program
+
+aten = torch.ops.aten
 
 
 @dataclass(frozen=True, eq=False)
@@ -99,49 +103,50 @@ class Dependence:
         """The operation, and where its results come from."""
         self.steps += 1
         shadows = _shadows((args, kwargs))
-        if target in (torch.ops.aten.view.default, torch.ops.aten._unsafe_view.default):
-            target = torch.ops.aten.reshape.default
+        entry = operation(target.overloadpacket.__name__)
+        if target is aten.view.dtype or _shadows(kwargs):
+            entry = Operation(entry.name)  # nothing of what holds of the others
+        else:
+            target = on_any_layout(target)
         out = target(*_plain(args), **_plain(kwargs))
         if not shadows:
             return out
-        name = target.overloadpacket.__name__
         moved = any(s.moved for s in shadows)
-        over, summed = _structure(name, args, shadows)
+        over, summed = _structure(entry, args, shadows)
         inner = args if over is not None or summed else _tainted(args)
-        if name in _MOVES:
-            sets = self._moved(name, target, inner, kwargs, out)
+        if entry.kind is Kind.MOVES:
+            sets = self._moved(entry, target, inner, kwargs, out)
         else:
-            sets = tree_map(lambda o: self._sets(name, target, inner, o), out)
+            sets = tree_map(lambda o: self._sets(entry, target, inner, kwargs, o), out)
 
         def shadow(o: Any, s: Any) -> Any:
             return Shadow(o, s, summed, over, moved, self.steps) if isinstance(o, Tensor) else o
 
         return tree_map(shadow, out, sets)
 
-    def _sets(self, name: str, target: Any, args: Any, out: Any) -> Any:
+    def _sets(self, entry: Operation, target: Any, args: Any, kwargs: Any, out: Any) -> Any:
         """(B, *out.shape)."""
         if not isinstance(out, Tensor):
             return out
-        if name in _FILLS:
+        if entry.kind in (Kind.FILLS, Kind.UNSET):
             return torch.zeros(self.samples, *out.shape, dtype=torch.bool)
-        if name == "where" and not isinstance(args[0], Shadow):
+        if entry.kind is Kind.SPREADS:  # of the first argument, the shape
+            return self._broadcast(args[-1:], out)
+        if entry.name == "where" and not isinstance(args[0], Shadow):
             return self._selected(args, out)
-        if torch.Tag.pointwise in target.tags or name in _POINTWISE:
+        if entry.kind is Kind.CHOOSES:
+            return self._chosen(entry.name, target, args, out)
+        pointwise = torch.Tag.pointwise in target.tags
+        if (entry.kind is not Kind.OTHER and entry.reach is Reach.ENTRY) or pointwise:
             return self._broadcast(args, out)
-        if name in ("mm", "bmm"):
-            return self._product(args, out)
-        if name in _REDUCTIONS:
-            return self._reduced(args, out)
-        if name in _ALONG:
-            return self._along(args, out)
-        if name in ("gather", "index_select", "index", "_unsafe_index", "embedding"):
-            return self._chosen(name, target, args, out)
-        if name in _PER_ITEM:
-            return self._per_item(args, out)
-        if name in ("scatter", "scatter_add"):
-            return self._scattered(args, out)
-        self.unknown.add(name)
-        return self._mixed(args, out)
+        if entry.reach is Reach.ALONG:
+            place = 2 if entry.name == "topk" else 1
+            return self._along(args, kwargs.get("dim", args[place] if args[place:] else -1), out)
+        way = self._WAYS.get(entry.reach)
+        if way is not None:
+            return way(self, args, out)
+        self.unknown.add(entry.name)
+        return self._mixed((args, kwargs), out)
 
     # -- one way for each kind of operation -------------------------------------------------------
 
@@ -152,10 +157,8 @@ class Dependence:
             some |= s.all_sets.reshape(self.samples, -1).any(1)
         return some.view(-1, *[1] * out.ndim).expand(-1, *out.shape)
 
-    def _moved(self, name: str, target: Any, args: Any, kwargs: Any, out: Any) -> Any:
-        if name in ("as_strided", "_reshape_alias") and not _plain(args[0]).is_contiguous():
-            return self._mixed(args, out)  # strides speak of the memory
-        args = args[:2] if name == "constant_pad_nd" else args
+    def _moved(self, entry: Operation, target: Any, args: Any, kwargs: Any, out: Any) -> Any:
+        args = args[:2] if entry.name == "constant_pad_nd" else args
         options = {k: v for k, v in kwargs.items() if k == "dim"}
         moved = []
         for n in range(self.samples):
@@ -186,7 +189,7 @@ class Dependence:
 
     def _reduced(self, args: Any, out: Tensor) -> Tensor:
         s = args[0]
-        if not isinstance(s, Shadow):
+        if not isinstance(s, Shadow) or len(_shadows(args)) > 1:
             return self._mixed(args, out)
         dims = args[1] if len(args) > 1 and args[1] not in (None, []) else None
         dims = [dims] if isinstance(dims, int) and not isinstance(dims, bool) else dims
@@ -198,19 +201,16 @@ class Dependence:
             return self._mixed(args, out)
         return sets.reshape(self.samples, *out.shape)
 
-    def _along(self, args: Any, out: Tensor) -> Tensor:
+    def _along(self, args: Any, dim: int, out: Tensor) -> Tensor:
         """Each entry depends on all entries along one dimension."""
         s = args[0]
-        dim = args[1] if len(args) > 1 and isinstance(args[1], int) else -1
         if not isinstance(s, Shadow) or out.ndim != s.value.ndim or out.ndim == 0:
             return self._mixed(args, out)
         return s.sets.any(dim % out.ndim + 1, keepdim=True).expand(-1, *out.shape)
 
     def _chosen(self, name: str, target: Any, args: Any, out: Tensor) -> Tensor:
         """Entries at places: those of the source that may be chosen, and whoever chooses."""
-        if name == "embedding":
-            source, places, dims = args[0], [args[1]], [0]
-        elif name in ("gather", "index_select"):
+        if name in ("gather", "index_select"):
             source, places, dims = args[0], [args[2]], [args[1]]
         else:
             source, places = args[0], [p for p in args[1] if p is not None]
@@ -233,8 +233,6 @@ class Dependence:
             own: Tensor = places[0].sets
             return own
         shadows = [p for p in places if isinstance(p, Shadow)]
-        if name == "embedding":
-            return shadows[0].sets.unsqueeze(-1).expand(-1, *out.shape)
         block = torch.broadcast_shapes(*(_plain(p).shape for p in places))
         neighbours = dims == list(range(dims[0], dims[0] + len(dims)))
         if name == "index_select" or not (neighbours or dims[0] == 0):
@@ -276,18 +274,25 @@ class Dependence:
             sets |= rows.view(self.samples, -1, *[1] * (out.ndim - 1))
         return sets
 
+    _WAYS: ClassVar = {
+        Reach.PRODUCT: _product,
+        Reach.REDUCED: _reduced,
+        Reach.ITEM: _per_item,
+        Reach.SCATTERED: _scattered,
+    }
+
 
 # -- sums and divisors ----------------------------------------------------------------------------
 
 
-def _structure(name: str, args: Any, shadows: list[Shadow]) -> tuple[Shadow | None, bool]:
+def _structure(entry: Operation, args: Any, shadows: list[Shadow]) -> tuple[Shadow | None, bool]:
     """The divisor of the result, and whether its numerator is a sum of terms of one sample each.
 
     (None, False) where nothing is known: then the sets of all divisors count.
     """
     overs = {id(s.over): s.over for s in shadows if s.over is not None}
     sums = all(s.additive for s in shadows)
-    if name in ("div", "true_divide") and len(args) > 1 and isinstance(args[1], Shadow):
+    if entry.name == "div" and len(args) > 1 and isinstance(args[1], Shadow):
         top, below = args[0], args[1]
         fits = below.value.numel() == 1 and not below.moved and below.over is None
         plain = not isinstance(top, Shadow) or (top.additive and top.over is None)
@@ -295,12 +300,11 @@ def _structure(name: str, args: Any, shadows: list[Shadow]) -> tuple[Shadow | No
     if len(overs) > 1:
         return None, False
     over = next(iter(overs.values()), None)
-    if name in _MOVES or name in ("neg", "sum", "_to_copy"):
-        return over, sums
-    if name in ("add", "sub"):  # what has another divisor, or none, must not depend on samples
+    if entry.kind in (Kind.MOVES, Kind.CONVERTS) or entry.name in ("neg", "sum", "add", "sub"):
+        # What has another divisor, or none, must not depend on samples.
         alike = all(s.over is over for s in shadows)
         return (over, sums) if alike else (None, False)
-    if name in ("mul", "div", "true_divide"):
+    if entry.name in ("mul", "div"):
         if len(shadows) == 1:
             return over, sums
         return _product_structure(shadows, over)
@@ -345,37 +349,3 @@ def _set_of(part: Any, n: int) -> Any:
     if isinstance(part, Shadow):
         return part.sets[n]
     return torch.zeros(part.shape, dtype=torch.bool) if isinstance(part, Tensor) else part
-
-
-_MOVES = frozenset(
-    """view _unsafe_view reshape permute transpose t expand slice select squeeze unsqueeze alias
-    detach unfold flip diagonal repeat tril triu lift_fresh_copy roll contiguous clone cat stack
-    split split_with_sizes unbind constant_pad_nd movedim slice_scatter select_scatter copy
-    diagonal_scatter _reshape_alias as_strided alias_copy view_copy expand_copy permute_copy
-    slice_copy select_copy squeeze_copy t_copy transpose_copy unsqueeze_copy unfold_copy
-    diagonal_copy detach_copy diag_embed pixel_shuffle pixel_unshuffle rot90 narrow""".split()
-)
-_FILLS = frozenset(
-    """zeros_like ones_like full_like empty_like new_zeros new_ones new_full new_empty
-    _new_zeros_with_same_feature_meta""".split()
-)
-_POINTWISE = frozenset(
-    """add sub mul div where masked_fill relu _to_copy convert_element_type pow abs neg exp log
-    tanh sigmoid clamp maximum minimum softplus gelu elu logaddexp view_as_real
-    _conj conj fill lerp erf log1p""".split()
-)
-_REDUCTIONS = frozenset(
-    """sum mean amax amin any all prod logsumexp var std argmax argmin linalg_vector_norm norm max
-    min count_nonzero var_mean nansum median""".split()
-)
-_ALONG = frozenset(
-    """cumsum cumprod logcumsumexp sort argsort topk _softmax _log_softmax softmax log_softmax
-    cummax cummin kthvalue""".split()
-)
-_PER_ITEM = frozenset(
-    """convolution max_pool2d_with_indices max_pool3d_with_indices avg_pool2d avg_pool3d
-    avg_pool1d _adaptive_avg_pool2d _adaptive_avg_pool3d adaptive_max_pool2d adaptive_max_pool3d
-    upsample_nearest1d upsample_nearest2d upsample_bilinear2d upsample_linear1d upsample_bicubic2d
-    grid_sampler_2d grid_sampler_3d native_group_norm reflection_pad1d reflection_pad2d
-    replication_pad1d replication_pad2d affine_grid_generator""".split()
-)

@@ -28,10 +28,13 @@ import torch
 from torch import Tensor
 
 from morsescape.errors import is_out_of_memory
-from morsescape.rounding.ball_rules import aten
-from morsescape.rounding.balls import Ball, NoErrorRule, product, total
+from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.common_values import Shared
 from morsescape.rounding.enclose import Enclosure, Values, carry_out
+from morsescape.rounding.operations import BALL, Kind, operation
+from morsescape.rounding.sums import product, total
+
+aten = torch.ops.aten
 
 
 @dataclass
@@ -81,7 +84,7 @@ class Families:
 
     def _bound(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         name = target.overloadpacket.__name__
-        if name not in LINEAR:
+        if operation(name).kind not in _LINEAR:
             raise NoErrorRule(name)
         _check_linear(name, args)
         if name == "neg":
@@ -92,19 +95,13 @@ class Families:
         size = _size if name in _VALUES else _absolute  # elsewhere integers are shapes and places
         balls = [_as_is(a) if k == raw else _each(size, a) for k, a in enumerate(args)]
         kwargs = {k: abs(v) if k == "alpha" else v for k, v in kwargs.items()}
-        return carry_out(self.majorants, target, balls, kwargs)
+        return carry_out(BALL, self.majorants, target, balls, kwargs)
 
 
-MOVES = """view _unsafe_view reshape permute transpose t expand slice select squeeze unsqueeze alias
-    detach gather constant_pad_nd unfold flip diagonal clone split split_with_sizes unbind cat stack
-    index slice_scatter copy diagonal_scatter _to_copy where masked_fill scatter""".split()
-LINEAR = {
-    *MOVES, "neg", "add", "sub", "mul", "div", "mm", "bmm", "sum", "scatter_add", "index_put",
-    "_unsafe_index", "_unsafe_index_put",
-    "avg_pool2d", "avg_pool2d_backward", "max_pool2d_with_indices_backward", "zeros_like",
-    "new_zeros", "_new_zeros_with_same_feature_meta", "cumsum", "roll", "select_scatter",
-    "repeat", "tril", "triu", "index_select", "as_strided",
-}  # fmt: skip
+_LINEAR = (
+    Kind.MOVES, Kind.CHOOSES, Kind.SELECTS, Kind.FILLS, Kind.CONVERTS, Kind.LINEAR, Kind.BILINEAR,
+    Kind.QUOTIENT,
+)  # fmt: skip
 _CANCEL = {"mm", "bmm", "sum"}
 _VALUES = {"mul", "div", "add", "sub", "where", "masked_fill"}  # all their arguments are values
 

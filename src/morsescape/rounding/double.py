@@ -16,19 +16,29 @@ Source:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
+from fractions import Fraction
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import NoErrorRule, product
+from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.exact import (
+    Pair,
+    exact_bits,
+    exact_products,
+    fast_two_sum,
+    slices,
+    two_product,
+    two_sum,
+)
+from morsescape.rounding.sums import product
 
 _EPS = 2.0**-100
 _FUNCTION = 2.0**-84  # of exp, relative; of the others, absolute; of log on [1, 2^40]
 _LOST = 1e-290
-_SPLITTER = 2.0**27 + 1
 
 
 @dataclass(frozen=True)
@@ -119,56 +129,27 @@ def _join(parts: list[Double]) -> Double:
 
 # -- pairs ----------------------------------------------------------------------------------------
 
-Pair = tuple[Tensor, Tensor]
-
-
-def _two_sum(a: Tensor, b: Tensor) -> Pair:
-    """The sum exactly, as its float64 value and the rest (Knuth)."""
-    s = a + b
-    t = s - a
-    return s, (a - (s - t)) + (b - t)
-
-
-def _fast_two_sum(a: Tensor, b: Tensor) -> Pair:
-    """The same where |a| >= |b| (Dekker)."""
-    s = a + b
-    return s, b - (s - a)
-
-
-def _two_product(a: Tensor, b: Tensor) -> Pair:
-    """The product exactly (Dekker, Veltkamp), without relying on a fused multiplication."""
-    p = a * b
-    a1, a2 = _halves(a)
-    b1, b2 = _halves(b)
-    return p, ((a1 * b1 - p) + a1 * b2 + a2 * b1) + a2 * b2
-
-
-def _halves(a: Tensor) -> Pair:
-    c = _SPLITTER * a
-    high = c - (c - a)
-    return high, a - high
-
 
 def _plus(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
     """AccurateDWPlusDW, 3u² + 13u³."""
-    s, e = _two_sum(ah, bh)
-    t, f = _two_sum(al, bl)
-    s, e = _fast_two_sum(s, e + t)
-    return _fast_two_sum(s, e + f)
+    s, e = two_sum(ah, bh)
+    t, f = two_sum(al, bl)
+    s, e = fast_two_sum(s, e + t)
+    return fast_two_sum(s, e + f)
 
 
 def _times(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
     """DWTimesDW1, 7u²."""
-    p, e = _two_product(ah, bh)
-    return _fast_two_sum(p, e + (ah * bl + al * bh))
+    p, e = two_product(ah, bh)
+    return fast_two_sum(p, e + (ah * bl + al * bh))
 
 
 def _over(ah: Tensor, al: Tensor, bh: Tensor, bl: Tensor) -> Pair:
     """DWDivDW2, 15u² + 56u³."""
     q = ah / bh
-    ph, pl = _two_product(bh, q)
-    ph, pl = _fast_two_sum(ph, pl + bl * q)
-    return _fast_two_sum(q, ((ah - ph) + (al - pl)) / bh)
+    ph, pl = two_product(bh, q)
+    ph, pl = fast_two_sum(ph, pl + bl * q)
+    return fast_two_sum(q, ((ah - ph) + (al - pl)) / bh)
 
 
 # -- products of matrices -------------------------------------------------------------------------
@@ -179,14 +160,14 @@ def matrix_product(a: Double | Tensor, b: Double | Tensor, digits: int = 100) ->
     k = a.shape[-1]
     if k == 0:
         raise NoErrorRule("a product over no terms")
-    bits = (53 - math.ceil(math.log2(max(k, 2)))) // 2 - 1
-    slices = -(-digits // bits)
-    left, top = _slices(a, bits, slices)
-    right, side = _slices(b, bits, slices)
+    bits = exact_bits(k) - 1
+    most = -(-digits // bits)
+    left, top = slices(*_high_and_low(a), bits, most)
+    right, side = slices(*_high_and_low(b), bits, most)
     hi = lo = torch.zeros((), dtype=torch.float64)
-    for part in _exact_products(left, right, slices):
+    for part in exact_products(left, right, most):
         hi, lo = _plus(hi, lo, part, torch.zeros_like(part))
-    cut = k * (slices**2 + 2 * slices + 2) * 2.0 ** (-slices * bits) * (top * side)
+    cut = k * (most**2 + 2 * most + 2) * 2.0 ** (-most * bits) * (top * side)
     (size, size_rad), (other, other_rad) = _sizes(a), _sizes(b)
     rad = (
         cut + k * _LOST + product(size, 15 * _EPS * other + (0 if other_rad is None else other_rad))
@@ -200,64 +181,17 @@ def matrix_product(a: Double | Tensor, b: Double | Tensor, digits: int = 100) ->
     return Double(hi, lo, rad.masked_fill(zero, 0.0))
 
 
+def _high_and_low(x: Double | Tensor) -> tuple[Tensor, Tensor | None]:
+    if isinstance(x, Tensor):
+        return x.double(), None
+    return x.hi, x.lo if bool(x.lo.any()) else None
+
+
 def _sizes(x: Double | Tensor) -> tuple[Tensor, Tensor | None]:
     """Bounds on the magnitude and the radius; None where that is 0 everywhere."""
     if isinstance(x, Tensor):
         return x.double().abs(), None
     return x.mag, x.rad if bool(x.rad.any()) else None
-
-
-def _exact_products(left: list[Tensor], right: list[Tensor], slices: int) -> Iterator[Tensor]:
-    """Products of slice i and slice j with i + j < slices, small ones first.
-
-    Integers below 2^(2 bits), times a power of two: k of them add up exactly. The slices of the
-    smaller factor are set side by side, so that the larger one is read once each.
-    """
-    parts: dict[tuple[int, int], Tensor] = {}
-    if left[0].numel() >= right[0].numel():
-        for i, one in enumerate(left[:slices]):
-            wide = one @ torch.cat(right[: slices - i], -1)
-            found = wide.split(right[0].shape[-1], -1)
-            parts |= {(i, j): part for j, part in enumerate(found)}
-    else:
-        for j, one in enumerate(right[:slices]):
-            tall = torch.cat(left[: slices - j], -2) @ one
-            found = tall.split(left[0].shape[-2], -2)
-            parts |= {(i, j): part for i, part in enumerate(found)}
-    for place in sorted(parts, key=lambda ij: (-sum(ij), ij)):
-        yield parts[place]
-
-
-def _slices(x: Double | Tensor, bits: int, most: int = 5) -> tuple[list[Tensor], float]:
-    """Leading parts of hi + lo, each integers up to 2^bits times one power of two.
-
-    What is left is at most 2^(-bits · slices) of the largest entry, whose bound is returned too.
-    """
-    rest = x.double() if isinstance(x, Tensor) else x.hi
-    low = x.lo if isinstance(x, Double) and bool(x.lo.any()) else None
-    largest = float(torch.maximum(rest.max(), -rest.min())) if rest.numel() else 0.0
-    _, exponent = math.frexp(largest)
-    if not math.isfinite(largest) or exponent > 900:
-        raise NoErrorRule("a product of numbers near the largest, or not finite")
-    first, parts = 2.0 ** max(exponent, -850), []  # below, everything is lost in `_LOST`
-    for k in range(1, most + 1):
-        unit = first * 2.0 ** (-bits * k)
-        part = (rest * (1 / unit)).round_().mul_(unit)  # powers of two: exact
-        parts.append(part)
-        if k == most:
-            break
-        if low is not None:
-            rest, low = _two_sum(rest - part, low)
-        else:
-            rest = rest - part if k == 1 else rest.sub_(part)
-        if _vanishes(rest):  # as with data of few bits
-            break
-    return parts, first
-
-
-def _vanishes(x: Tensor) -> bool:
-    few = x.reshape(-1)[:1024] if x.is_contiguous() else x
-    return not bool(few.any()) and not bool(x.any())
 
 
 def _power_of_two(exponent: Tensor) -> Tensor:
@@ -268,29 +202,40 @@ def _power_of_two(exponent: Tensor) -> Tensor:
 # -- elementary functions -------------------------------------------------------------------------
 
 _LN2 = (0.6931471805599453, 2.3190468138462996e-17)  # its first 106 bits
-_HALVINGS, _TERMS = 9, 11
+_HALVINGS, _TERMS, _FLOAT = 9, 11, 6  # terms of exp's series; from which on in float64
 _TWO_OVER_ROOT_PI = (1.1283791670955126, 1.533545961316588e-17)  # its first 106 bits
 _ERF_FAR = 8.6
 
 
 def _expm1_scaled(h: Tensor, lo: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """The k and s with exp(x) = 2^k (1 + s), |s| < 0.5, by Taylor's series of x/512."""
+    """The k and s with exp(x) = 2^k (1 + s), |s| < 0.5, by Taylor's series of r = x/512.
+
+    |r| < 7e-4, so that the terms from r^6 / 6! on are below 2e-19 |r|: in float64 they are off by
+    less than 2^-109 |r|.
+    """
     k = torch.round(h / _LN2[0])
-    a, b = (torch.full_like(h, c) for c in _LN2)
-    ph, pl = _times(a, b, k, torch.zeros_like(k))
+    ph, pl = _times(torch.full_like(h, _LN2[0]), torch.full_like(h, _LN2[1]), k, 0 * k)
     rh, rl = _plus(h, lo, -ph, -pl)
     rh, rl = rh / 2**_HALVINGS, rl / 2**_HALVINGS
-    one, zero = torch.ones_like(h), torch.zeros_like(h)
-    sh, sl = one, zero
-    for n in range(_TERMS, 1, -1):
+    tail = torch.full_like(h, _FACTORIALS[_TERMS][0])
+    for n in range(_TERMS - 1, _FLOAT - 1, -1):
+        tail = tail * rh + _FACTORIALS[n][0]
+    sh, sl = tail, torch.zeros_like(h)
+    for n in range(_FLOAT - 1, 0, -1):
         sh, sl = _times(sh, sl, rh, rl)
-        sh, sl = _over(sh, sl, n * one, zero)
-        sh, sl = _plus(sh, sl, one, zero)
+        sh, sl = _plus(sh, sl, *(torch.full_like(h, c) for c in _FACTORIALS[n]))
     sh, sl = _times(sh, sl, rh, rl)
     for _ in range(_HALVINGS):  # (1 + s)² - 1
         qh, ql = _times(sh, sl, sh, sl)
         sh, sl = _plus(2 * sh, 2 * sl, qh, ql)
     return k, sh, sl
+
+
+def _pair(x: Fraction) -> tuple[float, float]:
+    return float(x), float(x - Fraction(float(x)))
+
+
+_FACTORIALS = [_pair(Fraction(1, math.factorial(n))) for n in range(_TERMS + 1)]
 
 
 def exp(x: Double) -> Double:
@@ -386,6 +331,23 @@ def log_from_1(x: Double) -> Double:
     )
     rad = x.rad / (x.hi - x.rad) * (1 + 2**-20) + _FUNCTION
     return Double(out.hi, out.lo, torch.where(inside, rad, torch.inf))
+
+
+def log1p(x: Double) -> Double:
+    """Log (1 + x) for 0 <= x."""
+    if bool((x.hi < 0).any()):
+        raise NoErrorRule("log1p of negative numbers")
+    return log_from_1(Double.exact(torch.ones_like(x.hi)) + x)
+
+
+def one_over(x: Double) -> Double:
+    """1 / x."""
+    return Double.exact(torch.ones((), dtype=torch.float64)) / x
+
+
+def rsqrt(x: Double) -> Double:
+    """1 / sqrt x."""
+    return one_over(sqrt(x))
 
 
 def logsumexp(x: Double, dim: int) -> Double:

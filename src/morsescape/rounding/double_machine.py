@@ -7,43 +7,31 @@ refused by name (`NoErrorRule`), and so is a comparison that rounding could turn
 
 from __future__ import annotations
 
-import inspect
 import math
-from collections.abc import Callable
-from typing import Any
+from functools import partial
+from typing import Any, no_type_check  # what runs for every argument is not checked
 
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import SPREAD, NoErrorRule, Rounded, holds, of_integers
+from morsescape.rounding import functions, operations
+from morsescape.rounding.ball_rules import on_any_layout
+from morsescape.rounding.balls import SPREAD, NoErrorRule, Rounded, of_integers
 from morsescape.rounding.constants import constant_pair
 from morsescape.rounding.double import (
     Double,
-    erf,
-    exp,
-    log_from_1,
     logsumexp,
     matrix_product,
+    one_over,
     select,
-    sigmoid,
-    sqrt,
-    tanh,
 )  # fmt: skip
+from morsescape.rounding.enclose import carry_out, refuse_complex
+from morsescape.rounding.floats import holds, needs_rounding
+from morsescape.rounding.operations import DOUBLE, OPERATIONS, Kind, derive, operation
 
+__all__ = ["DoubleMachine", "functions"]  # functions: their rules are registered
 aten = torch.ops.aten
-
-_MOVES = frozenset(
-    """view _unsafe_view reshape t transpose permute slice select squeeze unsqueeze expand gather
-    clone detach alias flip contiguous lift_fresh slice_scatter select_scatter cat stack unbind
-    split split_with_sizes index _unsafe_index index_select diagonal roll repeat unfold
-    constant_pad_nd""".split()
-)
-_OVERWRITES = frozenset(("slice_scatter", "select_scatter"))
-_JOINS = _OVERWRITES | {"cat", "stack"}
-_FILLS = frozenset(
-    """new_zeros new_ones zeros_like ones_like full_like new_full fill
-    _new_zeros_with_same_feature_meta""".split()
-)
+rule = partial(operations.rule, DOUBLE)
 _LARGEST = 2**53  # integers up to here are numbers of float64
 
 
@@ -58,112 +46,43 @@ class DoubleMachine:
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, a `Double` wherever something may be rounded."""
-        name = name_of(target)
-        if _rounded_before(args):
-            raise NoErrorRule(f"{name} of numbers that are not float64")
-        if name in _FILLS and not (name == "fill" and _has_double(args[1:])):
-            return _filled(target, args, kwargs)
-        if name in ("empty_like", "new_empty") and isinstance(args[0], Double):
-            return _unset(target, args, kwargs)
-        if name in _MOVES:
-            return _move(target, args, kwargs)
-        if not _floats((args, tuple(kwargs.values()))):
-            return of_integers(target, target(*args, **kwargs), args)
-        if name in ("mm", "bmm") and len(args) == 2 and not kwargs:
-            return matrix_product(args[0], args[1], self.digits)
-        if name not in _RULES:
-            raise NoErrorRule(name)
-        try:
-            _SIGNATURES[name].bind(*args, **kwargs)
-        except TypeError:  # a variant of the operation for which there is no rule
-            raise NoErrorRule(name) from None
-        return _RULES[name](*args, **kwargs)
+        if not (_floats(args) or _fills(target) or (kwargs and _floats(tuple(kwargs.values())))):
+            return of_integers(target, refuse_complex(target(*args, **kwargs), args), args)
+        return carry_out(DOUBLE, self, target, args, kwargs)
+
+    @staticmethod
+    def value(x: Any) -> Double:
+        """An operand."""
+        return _double(x)
 
 
+@no_type_check
 def _floats(part: Any) -> bool:
     if isinstance(part, list | tuple):
-        return any(_floats(p) for p in part)
+        return any(map(_floats, part))
     return isinstance(part, Double) or (isinstance(part, Tensor) and part.is_floating_point())
 
 
-def _rounded_before(part: Any) -> bool:
-    """Whether there is a tensor of another floating type, or of integers beyond 2^53."""
-    if isinstance(part, list | tuple):
-        return any(_rounded_before(p) for p in part)
-    if not isinstance(part, Tensor):
-        return False
-    if part.is_floating_point() or part.is_complex():
-        return part.dtype != torch.float64
-    wide = part.dtype in (torch.int64, torch.uint64)
-    return wide and bool(((part > _LARGEST) | (part < -_LARGEST)).any())
+@no_type_check
+def _fills(target: Any) -> bool:
+    """With a number, which an integer tensor cannot hold; torch would round it."""
+    return operation(target.overloadpacket.__name__).kind is Kind.SPREADS
 
 
+@no_type_check
 def _has_double(part: Any) -> bool:
     if isinstance(part, list | tuple):
-        return any(_has_double(p) for p in part)
+        return any(map(_has_double, part))
     return isinstance(part, Double)
 
 
-def _filled(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Tensor:
-    out: Tensor = target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
-    for value in args[1:]:
-        step = isinstance(value, Tensor) and value.is_floating_point() > out.is_floating_point()
-        if step or (isinstance(value, int | float) and not holds(out.dtype, value)):
-            raise NoErrorRule(f"{name_of(target)} with a number that {out.dtype} cannot hold")
-    return out
-
-
-def _unset(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Double:
-    """Whatever the memory held: nothing is known until it is written over."""
-    zero = torch.zeros_like(target(args[0].hi, *args[1:], **kwargs))
-    if zero.dtype != torch.float64:
-        raise NoErrorRule(name_of(target))
-    return Double(zero, zero, torch.full_like(zero, torch.inf))
-
-
-def _move(target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-    """Let torch move each of hi, lo and rad alike."""
-    if target in (aten.view.default, aten._unsafe_view.default):
-        target = aten.reshape.default
-    elif target is aten.view.dtype:
-        raise NoErrorRule("a view of bits as another type")
-    name = name_of(target)
-    if name in _OVERWRITES and not _floats(args[0]) and _floats(args[1]):
-        raise NoErrorRule("rounding to integers")
-    if not _has_double(args):
-        return target(*args, **kwargs)
-    if name in _JOINS:  # integers among the values are numbers, not places
-        args = tuple(_values(a, k) for k, a in enumerate(args))
-    if target is aten.constant_pad_nd.default and any(args[2:]):
-        raise NoErrorRule("padding by a number that is not 0")
-
-    def part_of(part: Any, name: str) -> Any:
-        if isinstance(part, list | tuple):
-            return type(part)(part_of(p, name) for p in part)
-        if isinstance(part, Tensor) and part.is_floating_point():
-            part = _double(part)
-        return getattr(part, name) if isinstance(part, Double) else part
-
-    moved = [target(*part_of(args, part), **kwargs) for part in ("hi", "lo", "rad")]
-    if isinstance(moved[0], list | tuple):
-        return [Double(*parts) for parts in zip(*moved, strict=True)]
-    return Double(*moved)
-
-
-def name_of(target: Any) -> str:
-    """Of an aten operation, whatever its variant."""
-    name: str = target.overloadpacket.__name__
-    return name
-
-
-def _values(part: Any, place: int) -> Any:
-    """The tensors among the first two arguments as numbers."""
-    if isinstance(part, list | tuple) and place == 0:
-        return type(part)(_double(p) for p in part)
-    return _double(part) if isinstance(part, Tensor) and place < 2 else part
-
-
+@no_type_check
 def _double(x: Any) -> Double:
+    """An operand as it is, or as what torch holds of it.
+
+    Raises:
+        NoErrorRule: a tensor of another floating type, or numbers that float64 cannot hold.
+    """
     if isinstance(x, Double):
         return x
     if isinstance(x, Tensor):
@@ -174,8 +93,10 @@ def _double(x: Any) -> Double:
     return Double(out.hi, out.lo, SPREAD * out.hi.abs()) if isinstance(x, Rounded) else out
 
 
+@no_type_check
 def _exact(x: Tensor) -> Double:
     """A constant; of one that is NaN nothing is known. Balls know more of what is infinite."""
+    _check_type(x)
     out = Double.exact(x)
     if bool(out.hi.sum().isfinite()):
         return out
@@ -184,15 +105,139 @@ def _exact(x: Tensor) -> Double:
     return Double(out.hi, out.lo, out.rad.masked_fill(out.hi.isnan(), torch.inf))
 
 
-def _plus(sign: int) -> Callable[..., Double]:
-    def rule(a: Any, b: Any, alpha: Any = 1) -> Double:
-        second = _double(b) if sign * alpha == 1 else _double(sign * alpha) * _double(b)
-        return _double(a) + second
+@no_type_check
+def _check_type(x: Tensor) -> None:
+    if x.is_floating_point() or x.is_complex():
+        if x.dtype != torch.float64:
+            raise NoErrorRule("numbers that are not float64")
+    elif needs_rounding(x, torch.float64) and bool(((x > _LARGEST) | (x < -_LARGEST)).any()):
+        raise NoErrorRule("integers beyond 2^53")
 
-    return rule
+
+# -- what rounds nothing ------------------------------------------------------------------------
 
 
-def _sum(x: Any, dims: Any = None, keepdim: bool = False) -> Double:
+def _move(run: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
+    """Let torch move each of hi, lo and rad alike."""
+    k, target = OPERATIONS[target.overloadpacket.__name__].values, on_any_layout(target)
+    if k == 2 and not _floats(args[0]):
+        raise NoErrorRule("rounding to integers")
+    if not _has_double(args):
+        return target(*args, **kwargs)
+    parts = _parts(args[:k])
+    moved = [target(*values, *args[k:], **kwargs) for values in parts]
+    if isinstance(moved[0], list | tuple):
+        return [Double(*each) for each in zip(*moved, strict=True)]
+    return Double(*moved)
+
+
+@no_type_check
+def _parts(values: Any) -> tuple[Any, Any, Any]:
+    """hi, lo and rad of values in their nest of lists."""
+    if isinstance(values, list | tuple):
+        parts = zip(*map(_parts, values), strict=True)
+        return tuple(type(values)(part) for part in parts)
+    x = _double(values)
+    return x.hi, x.lo, x.rad
+
+
+derive(DOUBLE, _move, Kind.MOVES, Kind.CHOOSES)
+
+
+@rule("clone")
+def _clone(run: Any, target: Any, x: Any, **kwargs: Any) -> Any:
+    return x  # nothing is written in place
+
+
+@rule("constant_pad_nd")
+def _pad(run: Any, target: Any, x: Any, pad: list[int], value: Any = 0) -> Double:
+    if value:
+        raise NoErrorRule("padding by a number that is not 0")
+    return _double(x).each(lambda t: target(t, pad, 0.0))
+
+
+@rule("copy")
+def _copy(run: Any, target: Any, x: Any, source: Any, *more: Any) -> Double:
+    if isinstance(x, Tensor) and x.dtype != torch.float64:
+        raise NoErrorRule("rounding to integers")
+    shape = (x.hi if isinstance(x, Double) else x).shape
+    return _double(source).each(lambda t: t.expand(shape).clone())
+
+
+def _filled(run: Any, target: Any, *args: Any, **kwargs: Any) -> Tensor:
+    if target.overloadpacket is aten.fill and _has_double(args[1:]):
+        raise NoErrorRule("fill")
+    out: Tensor = target(*(a.hi if isinstance(a, Double) else a for a in args), **kwargs)
+    for value in args[1:]:
+        step = isinstance(value, Tensor) and value.is_floating_point() > out.is_floating_point()
+        if step or (isinstance(value, int | float) and not holds(out.dtype, value)):
+            raise NoErrorRule(f"a fill with a number that {out.dtype} cannot hold")
+    return out
+
+
+derive(DOUBLE, _filled, Kind.FILLS, Kind.SPREADS)
+
+
+@rule("empty_like", "new_empty")
+def _unset(run: Any, target: Any, x: Any, *args: Any, **kwargs: Any) -> Double:
+    """Whatever the memory held: nothing is known until it is written over."""
+    zero = torch.zeros_like(target(x.hi, *args, **kwargs))
+    if zero.dtype != torch.float64:
+        raise NoErrorRule(target.overloadpacket.__name__)
+    return Double(zero, zero, torch.full_like(zero, torch.inf))
+
+
+@rule("_to_copy")
+def _cast(run: Any, target: Any, x: Any, dtype: Any = None, **kwargs: Any) -> Double:
+    if dtype not in (None, torch.float64):
+        raise NoErrorRule(f"conversion to {dtype}")
+    return _double(x)
+
+
+@rule("where")
+def _where(run: Any, target: Any, condition: Any, a: Any, b: Any) -> Double:
+    return select(condition, _double(a), _double(b))
+
+
+# -- arithmetic ---------------------------------------------------------------------------------
+
+
+@rule("add", "sub")
+def _add(run: Any, target: Any, a: Any, b: Any, alpha: Any = 1) -> Double:
+    factor = alpha if target.overloadpacket is aten.add else -alpha
+    return _double(a) + (_double(b) if factor == 1 else _double(factor) * _double(b))
+
+
+@rule("neg")
+def _neg(run: Any, target: Any, x: Any) -> Double:
+    return -_double(x)
+
+
+@rule("mul")
+def _mul(run: Any, target: Any, a: Any, b: Any) -> Double:
+    return _double(a) * _double(b)
+
+
+@rule("div")
+def _div(run: Any, target: Any, a: Any, b: Any) -> Double:
+    return _double(a) / _double(b)
+
+
+@rule("reciprocal")
+def _reciprocal(run: Any, target: Any, x: Any) -> Double:
+    return one_over(_double(x))
+
+
+@rule("mm", "bmm")
+def _matmul(run: Any, target: Any, a: Any, b: Any) -> Double:
+    for x in (a, b):
+        if isinstance(x, Tensor):
+            _check_type(x)
+    return matrix_product(a, b, run.digits)
+
+
+@rule("sum")
+def _sum(run: Any, target: Any, x: Any, dims: Any = None, keepdim: bool = False) -> Double:
     x = _double(x)
     if x.hi.ndim == 0:
         return x
@@ -203,30 +248,28 @@ def _sum(x: Any, dims: Any = None, keepdim: bool = False) -> Double:
     return x
 
 
-def _logsumexp(x: Any, dims: Any, keepdim: bool = False) -> Double:
+@rule("logsumexp")
+def _logsumexp(run: Any, target: Any, x: Any, dims: Any, keepdim: bool = False) -> Double:
     if len(dims) != 1:
         raise NoErrorRule("logsumexp over several dimensions")
     out = logsumexp(_double(x), dims[0])
     return out.each(lambda t: t.unsqueeze(dims[0])) if keepdim else out
 
 
-def _var(x: Any, dims: Any = None, correction: Any = 1, keepdim: bool = False) -> Double:
+@rule("var")
+def _var(run: Any, target: Any, x: Any, dims: Any = None, correction: Any = 1,
+         keepdim: bool = False) -> Double:  # fmt: skip
     """Σ (x - mean)² / (n - correction)."""
     x = _double(x)
     axes = list(range(x.hi.ndim)) if not dims else list(dims)
     n = math.prod(x.hi.shape[d] for d in axes)
-    off = x - _sum(x, axes, True) / _double(n)
-    return _sum(off * off, axes, keepdim) / _double(n - (1 if correction is None else correction))
+    off = x - _sum(run, target, x, axes, True) / _double(n)
+    less = 1 if correction is None else correction
+    return _sum(run, target, off * off, axes, keepdim) / _double(n - less)
 
 
-def _log1p(x: Any) -> Double:
-    x = _double(x)
-    if bool((x.hi < 0).any()):
-        raise NoErrorRule("log1p of negative numbers")
-    return log_from_1(Double.exact(torch.ones_like(x.hi)) + x)
-
-
-def _power(x: Any, exponent: Any) -> Double:
+@rule("pow")
+def _power(run: Any, target: Any, x: Any, exponent: Any) -> Double:
     if not isinstance(exponent, int | float) or exponent not in (1, 2, 3):
         raise NoErrorRule(f"pow {exponent}")
     out = x = _double(x)
@@ -235,21 +278,19 @@ def _power(x: Any, exponent: Any) -> Double:
     return out
 
 
-def _compared(target: Any) -> Callable[..., Tensor]:
+@rule("gt", "ge", "lt", "le")
+def _compare(run: Any, target: Any, a: Any, b: Any) -> Tensor:
     """Refused where rounding could turn the answer."""
-
-    def rule(a: Any, b: Any) -> Tensor:
-        off = _double(a) - _double(b)
-        apart = off.hi.abs() > 2 * (off.lo.abs() + off.rad)  # not so for NaN
-        if not bool((apart | (off.upper == 0)).all()):
-            raise NoErrorRule("a comparison of what is nearly equal")
-        answer: Tensor = target(off.hi, 0.0)
-        return answer
-
-    return rule
+    off = _double(a) - _double(b)
+    apart = off.hi.abs() > 2 * (off.lo.abs() + off.rad)  # not so for NaN
+    if not bool((apart | (off.upper == 0)).all()):
+        raise NoErrorRule("a comparison of what is nearly equal")
+    answer: Tensor = getattr(torch, target.overloadpacket.__name__)(off.hi, 0.0)
+    return answer
 
 
-def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
+@rule("scatter_add")
+def _scatter_add(run: Any, target: Any, x: Any, dim: int, index: Tensor, source: Any) -> Double:
     start, source = _double(x), _double(source)
     hits = torch.zeros_like(start.hi).scatter_add(dim, index, torch.ones_like(source.hi))
     if bool(start.mag.any()) or bool(start.rad.any()) or bool((hits > 1).any()):
@@ -258,7 +299,8 @@ def _scatter_add(x: Any, dim: int, index: Tensor, source: Any) -> Double:
     return source.each(lambda t: zero.scatter_add(dim, index, t))
 
 
-def _relu(x: Any) -> Double:
+@rule("relu")
+def _relu(run: Any, target: Any, x: Any) -> Double:
     """Where the sign is in doubt the radius covers both."""
     x = _double(x)
     above, zero, off = x.hi > 0, torch.zeros_like(x.hi), x.lo.abs() + x.rad
@@ -267,20 +309,8 @@ def _relu(x: Any) -> Double:
     return Double(torch.where(above, x.hi, zero), torch.where(above, x.lo, zero), rad)
 
 
-def _cast(x: Any, dtype: Any = None, **kwargs: Any) -> Double:
-    if dtype not in (None, torch.float64):
-        raise NoErrorRule(f"conversion to {dtype}")
-    return _double(x)
-
-
-def _copy(x: Any, source: Any, *more: Any) -> Double:
-    if isinstance(x, Tensor) and x.dtype != torch.float64:
-        raise NoErrorRule("rounding to integers")
-    shape = (x.hi if isinstance(x, Double) else x).shape
-    return _double(source).each(lambda t: t.expand(shape).clone())
-
-
-def _largest(x: Any, dims: Any = (), keepdim: bool = False) -> Double:
+@rule("amax")
+def _largest(run: Any, target: Any, x: Any, dims: Any = (), keepdim: bool = False) -> Double:
     """To rounding: which entry is the largest may be in doubt."""
     x = _double(x)
     off = (x.lo.abs() + x.rad).amax(dims, keepdim) * (1 + 2.0**-50)
@@ -288,7 +318,8 @@ def _largest(x: Any, dims: Any = (), keepdim: bool = False) -> Double:
     return Double(top, torch.zeros_like(top), off)
 
 
-def _maxima(x: Any, kernel: list[int], *more: Any) -> tuple[Double, Tensor]:
+@rule("max_pool2d_with_indices")
+def _maxima(run: Any, target: Any, x: Any, kernel: list[int], *more: Any) -> tuple[Double, Tensor]:
     """The entry with the largest float64 value; the radius covers others that might be larger."""
     _check_windows(kernel, *more)
     x = _double(x)
@@ -302,7 +333,8 @@ def _maxima(x: Any, kernel: list[int], *more: Any) -> tuple[Double, Tensor]:
     return Double(top, found.lo, torch.where(sure, found.rad, found.rad + 3 * off)), places
 
 
-def _maxima_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
+@rule("max_pool2d_with_indices_backward")
+def _maxima_back(run: Any, target: Any, grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
     *options, places = more
     _check_windows(kernel, *options)
     size, flat = (x.hi if isinstance(x, Double) else x).shape, places.flatten(-2)
@@ -330,7 +362,8 @@ def _check_pooling(
         raise NoErrorRule("pooling with windows that meet, are cut, padding or another divisor")
 
 
-def _average(x: Any, kernel: list[int], *more: Any) -> Double:
+@rule("avg_pool2d")
+def _average(run: Any, target: Any, x: Any, kernel: list[int], *more: Any) -> Double:
     _check_pooling(kernel, *more)
     (kh, kw), x = kernel * (2 // len(kernel)), _double(x)
     h, w = x.hi.shape[-2] // kh, x.hi.shape[-1] // kw
@@ -340,7 +373,9 @@ def _average(x: Any, kernel: list[int], *more: Any) -> Double:
     return windows.sum(-1).sum(-2) / _double(float(kh * kw))
 
 
-def _average_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
+@rule("avg_pool2d_backward")
+def _average_back(run: Any, target: Any, grad: Any, x: Any, kernel: list[int],
+                  *more: Any) -> Double:  # fmt: skip
     _check_pooling(kernel, *more)
     (kh, kw), share = kernel * (2 // len(kernel)), _double(grad)
     share = share / _double(float(kernel[0] * kernel[-1]))
@@ -351,39 +386,3 @@ def _average_back(grad: Any, x: Any, kernel: list[int], *more: Any) -> Double:
         return torch.nn.functional.pad(t, (0, size[-1] - t.shape[-1], 0, size[-2] - t.shape[-2]))
 
     return share.each(spread)
-
-
-_RULES: dict[str, Callable[..., Any]] = {
-    "add": _plus(1),
-    "sub": _plus(-1),
-    "neg": lambda x: -_double(x),
-    "mul": lambda a, b: _double(a) * _double(b),
-    "div": lambda a, b: _double(a) / _double(b),
-    "sum": _sum,
-    "exp": lambda x: exp(_double(x)),
-    "tanh": lambda x: tanh(_double(x)),
-    "sigmoid": lambda x: sigmoid(_double(x)),
-    "erf": lambda x: erf(_double(x)),
-    "log1p": _log1p,
-    "sqrt": lambda x: sqrt(_double(x)),
-    "rsqrt": lambda x: _double(1.0) / sqrt(_double(x)),
-    "reciprocal": lambda x: _double(1.0) / _double(x),
-    "var": _var,
-    "pow": _power,
-    "gt": _compared(torch.gt),
-    "ge": _compared(torch.ge),
-    "lt": _compared(torch.lt),
-    "le": _compared(torch.le),
-    "where": lambda condition, a, b: select(condition, _double(a), _double(b)),
-    "logsumexp": _logsumexp,
-    "scatter_add": _scatter_add,
-    "relu": _relu,
-    "_to_copy": _cast,
-    "copy": _copy,
-    "amax": _largest,
-    "max_pool2d_with_indices": _maxima,
-    "max_pool2d_with_indices_backward": _maxima_back,
-    "avg_pool2d": _average,
-    "avg_pool2d_backward": _average_back,
-}
-_SIGNATURES = {name: inspect.signature(rule) for name, rule in _RULES.items()}

@@ -12,8 +12,9 @@ from morsescape.rounding import (  # noqa: F401  register their rules
     ball_functions,
     ball_writes,
 )
-from morsescape.rounding.ball_rules import RULES
-from morsescape.rounding.balls import NoErrorRule, has_float, of_integers, product, total
+from morsescape.rounding.balls import Ball, NoErrorRule, has_float, of_integers
+from morsescape.rounding.operations import BALL, Column
+from morsescape.rounding.sums import product, total
 
 aten = torch.ops.aten
 
@@ -55,26 +56,26 @@ class Enclosure:
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's rule."""
         name = target.overloadpacket.__name__
-        if name in RULES:
-            return of_integers(target, carry_out(self, target, args, kwargs), args)
+        if name in BALL:
+            return of_integers(target, carry_out(BALL, self, target, args, kwargs), args)
         if has_float(args) or has_float(list(kwargs.values())):
             raise NoErrorRule(name)
         return of_integers(target, refuse_complex(target(*args, **kwargs), args), args)
 
 
-def carry_out(run: Any, target: Any, args: Any, kwargs: dict[str, Any]) -> Any:
-    """Apply the operation's rule.
+def carry_out(column: Column, run: Any, target: Any, args: Any, kwargs: dict[str, Any]) -> Any:
+    """Apply the operation's rule in a number system.
 
     Raises:
         NoErrorRule: it has none, or not for these arguments.
     """
     name = target.overloadpacket.__name__
-    if name not in RULES:
+    if name not in column:
         raise NoErrorRule(name)
-    if getattr(kwargs.get("dtype"), "is_complex", False):
+    if kwargs and getattr(kwargs.get("dtype"), "is_complex", False):
         raise NoErrorRule("complex numbers")
     try:
-        return refuse_complex(RULES[name](run, target, *args, **kwargs), args)
+        return refuse_complex(column[name](run, target, *args, **kwargs), args)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as e:
         if is_out_of_memory(e):
             raise
@@ -89,7 +90,7 @@ def refuse_complex(result: Any, args: Any) -> Any:
         NoErrorRule: there are.
     """
     for part in (result, *args):
-        x = getattr(part, "mid", part)
+        x = part.mid if isinstance(part, Ball) else part
         if isinstance(x, torch.Tensor) and x.is_complex():
             raise NoErrorRule("complex numbers")
     return result

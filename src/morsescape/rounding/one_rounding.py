@@ -17,7 +17,7 @@ from torch import Tensor
 from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.double import Double
 from morsescape.rounding.double_machine import DoubleMachine
-from morsescape.rounding.enclose import Enclosure, refuse_complex
+from morsescape.rounding.enclose import Enclosure
 
 _DIGITS = 66  # of products of matrices: more than the 53 that are kept
 _UP = 1 + 1e-15  # of the sum of two radii
@@ -41,7 +41,7 @@ class Sharp(Enclosure):
             return super().__call__(target, args, kwargs)
         name = target.overloadpacket.__name__
         try:
-            result = refuse_complex(self.machine(target, pairs, kwargs), pairs)
+            result = self.machine(target, pairs, kwargs)
         except NoErrorRule:
             return super().__call__(target, args, kwargs)
         if not _bounded(result):  # an infinity, as in a mask, or an overflow

@@ -7,18 +7,19 @@ read from that memory again (`_write`).
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_flatten, tree_map_only
 
 from morsescape.rounding.balls import once
-from morsescape.rounding.constants import DECOMPOSITIONS, rounded
+from morsescape.rounding.constants import DECOMPOSITIONS, constant_pair, rounded
 from morsescape.rounding.decompositions import decompositions
-from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step
+from morsescape.rounding.operations import Kind, operation
+from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step, replaced, tensors_in
 from morsescape.rounding.storages import (
     arguments_written,
     geometry_of,
@@ -42,6 +43,7 @@ class Recorder(TorchDispatchMode):
         super().__init__()
         self.decompositions = decompositions()
         self.depth = 0  # of decompositions: a number in one may have been rounded by torch
+        self.inside: tuple[str, ...] = ()  # the operations that are being written out by others
         self.steps: list[Step] = []
         self.still: set[int] = set()  # slots computed from constants alone
         self.assumed: list[tuple[int, bool]] = []
@@ -127,7 +129,7 @@ class Recorder(TorchDispatchMode):
         shapes = torch.Tag.dynamic_output_shape in tags
         if not (shapes or torch.Tag.data_dependent_output in tags):
             return
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        tensors = tensors_in((args, kwargs))
         if not any(map(self.depends, tensors)):
             return
         if not shapes:
@@ -140,30 +142,33 @@ class Recorder(TorchDispatchMode):
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         with self:
-            if func in DECOMPOSITIONS:
-                return DECOMPOSITIONS[func](*args, **kwargs)
-            self.depth += 1
+            depth, inside = self.depth, self.inside
             try:
+                if func in DECOMPOSITIONS:
+                    return DECOMPOSITIONS[func](*args, **kwargs)
+                self.depth += 1
                 if func in self.decompositions:
+                    self.inside = (*inside, func.overloadpacket.__name__)
                     out = self.decompositions[func](*args, **kwargs)
                     if out is not NotImplemented:
                         return out
+                    self.inside = inside
                 return func.decompose(*args, **kwargs)
             finally:
-                self.depth -= 1
+                self.depth, self.inside = depth, inside
 
     # -- values -----------------------------------------------------------------------------------
 
     def _fold(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> bool:
         """Leave out constants, products with constants that are zero, and their sums."""
         name = func.overloadpacket.__name__
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        kind, tensors = operation(name).kind, tensors_in((args, kwargs))
         fixed = [not self.moves(x) for x in tensors]
-        if name in _EMPTY and out.is_floating_point():  # nobody may take it for a number
+        if kind is Kind.UNSET and out.is_floating_point():  # nobody may take it for a number
             out.fill_(torch.nan)
-        if all(fixed) and (not tensors or name in _EXACT or _whole(out)):
+        if all(fixed) and (not tensors or _whole(out) or _exact(kind, name, tensors, out)):
             return self._keep(out)
-        if name in _FILLED:  # of the argument only the shape is read
+        if kind in (Kind.FILLS, Kind.UNSET):  # of the argument only the shape is read
             return self._keep(out)
         if not isinstance(out, Tensor) or not out.is_floating_point():
             return False
@@ -194,12 +199,12 @@ class Recorder(TorchDispatchMode):
         many, name = isinstance(out, list | tuple), func.overloadpacket.__name__
         if name in _ARITHMETIC and (self.depth or "Scalar" in func._overloadname):
             args = tuple(map(rounded, args))  # as torch's own formulas call it
-        args, kwargs = tree_map_only(Tensor, self.reference, (tuple(args), dict(kwargs)))
+        args, kwargs = replaced(self.reference, (tuple(args), dict(kwargs)))
         outs = out if many else (out,)
         results = tuple(range(self.numbers, self.numbers + len(outs)))
         self.numbers += len(outs)
         args = self._past_relu(name, args, results[0])
-        self.steps.append(Step(func, args, kwargs, results, many))
+        self.steps.append(Step(func, args, kwargs, results, many, inside=self.inside))
         if self.steps[-1].reads <= self.still:
             self.still.update(results)
         for tensor, slot in zip(outs, results, strict=True):
@@ -226,7 +231,7 @@ class Recorder(TorchDispatchMode):
         self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], written: list[Tensor]
     ) -> Any:
         """Carry out a write, and make it a new value in the program."""
-        tensors = [x for x in tree_flatten((args, kwargs))[0] if isinstance(x, Tensor)]
+        tensors = tensors_in((args, kwargs))
         (target, *more), name = written, func.overloadpacket.__name__
         memory = memory_of(target)
         if torch.Tag.nondeterministic_seeded in func.tags:
@@ -266,12 +271,10 @@ class Recorder(TorchDispatchMode):
         if not self.wholes.pop(memory, None):
             return
         for k, step in enumerate(self.steps):
-            args, kwargs = tree_map_only(
-                Tensor,
-                lambda x: x.clone() if memory_of(x) == memory else x,
-                (step.args, step.kwargs),
+            args, kwargs = replaced(
+                lambda x: x.clone() if memory_of(x) == memory else x, (step.args, step.kwargs)
             )
-            self.steps[k] = Step(step.target, args, kwargs, step.results, step.many)
+            self.steps[k] = replace(step, args=args, kwargs=kwargs)
 
     def _with_part(self, memory: int, part: Tensor, new: Tensor, others: list[Tensor]) -> Tensor:
         """All that the memory holds, as a vector, once `part` has its new value."""
@@ -352,15 +355,13 @@ def _whole(out: Any) -> bool:
     )
 
 
+def _exact(kind: Kind, name: str, constants: list[Tensor], out: Any) -> bool:
+    """Whether what torch makes of constants is what they are; one that is named keeps its name."""
+    if kind not in (Kind.MOVES, Kind.CHOOSES, Kind.FILLS) and name != "as_strided":
+        return False
+    types = {x.dtype for x in (*constants, *tensors_in(out)) if x.is_floating_point()}
+    return len(types) <= 1 and not any(constant_pair(x) for x in constants)
+
+
 _ARITHMETIC = frozenset("add sub rsub mul div pow".split())
 _INDEXING = frozenset("index _unsafe_index index_put index_put_ _unsafe_index_put".split())
-_EXACT = frozenset(
-    """expand view _unsafe_view reshape transpose t permute alias slice select unsqueeze squeeze
-    detach clone zeros_like new_zeros cat split_with_sizes stack unbind split flip diagonal
-    as_strided _new_zeros_with_same_feature_meta lift_fresh lift_fresh_copy""".split()
-)
-_EMPTY = frozenset("empty empty_like new_empty empty_strided new_empty_strided".split())
-_FILLED = frozenset(
-    """zeros_like ones_like new_zeros new_ones new_empty empty_like new_empty_strided
-    _new_zeros_with_same_feature_meta""".split()
-)

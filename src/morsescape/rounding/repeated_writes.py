@@ -13,7 +13,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from morsescape.rounding.formulas import formula_for
 
+
+@formula_for(torch.scatter, Tensor.scatter)
 def scatter(
     input: Tensor,
     dim: int,
@@ -36,6 +39,7 @@ def scatter(
     return torch.scatter(input, dim, index, 0).scatter_add(dim, index, src)
 
 
+@formula_for(torch.index_put, Tensor.index_put)
 def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Any:
     """`torch.index_put`; NotImplemented where no entry is written twice."""
     if accumulate or _whole(input) or not all(_of_places(i) for i in indices):
@@ -52,6 +56,7 @@ def index_put(input: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     return start.index_put(places, values, accumulate=True)
 
 
+@formula_for(torch.index_copy, Tensor.index_copy)
 def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
     """`torch.index_copy`; NotImplemented where no entry is written twice."""
     if input.ndim == 0:
@@ -60,24 +65,28 @@ def index_copy(input: Tensor, dim: int, index: Tensor, source: Tensor) -> Any:
     return out if out is NotImplemented else out.movedim(0, dim)
 
 
+@formula_for(torch.put, Tensor.put)
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Any:
     """`torch.Tensor.put`; NotImplemented where no entry is written twice."""
     out = index_put(input.flatten(), (index.flatten(),), source.flatten(), accumulate)
     return out if out is NotImplemented else out.view(input.shape)
 
 
+@formula_for(Tensor.scatter_)
 def scatter_(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The same in place."""
     out = scatter(input, *args, **kwargs)
     return out if out is NotImplemented else input.copy_(out)
 
 
+@formula_for(torch.index_put_, Tensor.index_put_)
 def index_put_(input: Tensor, *args: Any, **kwargs: Any) -> Any:
     """The same in place."""
     out = index_put(input, *args, **kwargs)
     return out if out is NotImplemented else input.copy_(out)
 
 
+@formula_for(Tensor.__setitem__)
 def set_item(input: Tensor, key: Any, value: Any) -> Any:
     """`input[key] = value` where `key` is tensors of places."""
     places = key if isinstance(key, tuple) else (key,)

@@ -6,7 +6,8 @@ machine that decides what a number is: a plain tensor, a ball, a family.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
@@ -75,7 +76,8 @@ class Constant:
 class Step:
     """One operation: what it reads, where its results go and which slots nobody reads again.
 
-    `moves` says whether it depends on input 0, the point at which a function is studied.
+    `moves` says whether it depends on input 0, the point at which a function is studied; `inside`
+    names the operations that it was written out from, the outermost first.
     """
 
     target: Any
@@ -85,12 +87,14 @@ class Step:
     many: bool
     last_read: tuple[int, ...] = ()
     moves: bool = True
+    inside: tuple[str, ...] = ()
 
-    @property
-    def reads(self) -> set[int]:
+    @cached_property
+    def reads(self) -> frozenset[int]:
         """The slots among its arguments."""
-        leaves = tree_leaves((self.args, self.kwargs))
-        return {part.number for part in leaves if isinstance(part, Slot)}
+        return frozenset(
+            part.number for part in leaves_of((self.args, self.kwargs)) if isinstance(part, Slot)
+        )
 
 
 @dataclass(frozen=True)
@@ -117,10 +121,10 @@ class Program:
         bounded = machine.bounded
         judge = machine if isinstance(machine, Judge) else None
         for step in self.steps:
-            kwargs = {k: _read(v, values, bounded) for k, v in step.kwargs.items()}
+            kwargs = read(step.kwargs, values, bounded) if step.kwargs else {}
             if judge is not None:
                 judge.moving = step.moves
-            result = machine(step.target, _read(step.args, values, bounded), kwargs)
+            result = machine(step.target, read(step.args, values, bounded), kwargs)
             if step.many:
                 values.update(zip(step.results, result, strict=True))
             else:
@@ -129,7 +133,7 @@ class Program:
                 del values[slot]
         if any(bool(values[slot]) != taken for slot, taken in self.assumed):
             raise OtherBranch()
-        return tree_unflatten([_read(o, values, bounded) for o in self.outputs], self.spec)
+        return tree_unflatten([read(o, values, bounded) for o in self.outputs], self.spec)
 
     def up_to(self, step: int) -> Program:
         """The program that ends with the result of one step."""
@@ -151,14 +155,47 @@ class Program:
 
 
 @no_type_check  # called for every argument of every operation
-def _read(part: Any, values: dict[int, Any], bounded: bool) -> Any:
+def read(part: Any, values: dict[int, Any], bounded: bool = False) -> Any:
     """A step's argument, with values in place of slots and constants."""
     if isinstance(part, Slot):
         return values[part.number]
     if isinstance(part, Constant):
         return part.ball if bounded else part.tensor
     if isinstance(part, list | tuple):
-        return type(part)([_read(p, values, bounded) for p in part])
+        return type(part)([read(p, values, bounded) for p in part])
+    if isinstance(part, dict):
+        return {k: read(p, values, bounded) for k, p in part.items()}
+    return part
+
+
+@no_type_check
+def leaves_of(part: Any) -> Iterator[Any]:
+    """What is in a nest of lists, tuples and dictionaries."""
+    if isinstance(part, list | tuple):
+        for p in part:
+            yield from leaves_of(p)
+    elif isinstance(part, dict):
+        for p in part.values():
+            yield from leaves_of(p)
+    else:
+        yield part
+
+
+@no_type_check
+def tensors_in(part: Any) -> list[Tensor]:
+    """All tensors in a nest of lists, tuples and dictionaries."""
+    return [leaf for leaf in leaves_of(part) if isinstance(leaf, Tensor)]
+
+
+@no_type_check
+def replaced(by: Any, part: Any) -> Any:
+    """The nest with by(x) in place of every tensor x."""
+    if isinstance(part, Tensor):
+        return by(part)
+    if isinstance(part, list | tuple):
+        return type(part)([replaced(by, p) for p in part])
+    if isinstance(part, dict):
+        return {k: replaced(by, p) for k, p in part.items()}
     return part
 
 
@@ -167,21 +204,15 @@ def tidy(
 ) -> tuple[Step, ...]:
     """Without steps that nothing needs; every step told what moves and what may be forgotten."""
     moving = {0}
-    for k, step in enumerate(steps):
-        moves = not moving.isdisjoint(step.reads)
-        if moves:
+    for step in steps:
+        if not moving.isdisjoint(step.reads):
             moving.update(step.results)
-        steps[k] = Step(step.target, step.args, step.kwargs, step.results, step.many, (), moves)
     wanted = {o.number for o in outputs if isinstance(o, Slot)} | {slot for slot, _ in assumed}
     kept: list[Step] = []
     for step in reversed(steps):
-        if not wanted.intersection(step.results):
+        if wanted.isdisjoint(step.results):
             continue
-        reads = step.reads
-        unread = set(step.results) - wanted
-        last = tuple((reads - wanted) | unread)
-        kept.append(
-            Step(step.target, step.args, step.kwargs, step.results, step.many, last, step.moves)
-        )
-        wanted |= reads
+        last = tuple((step.reads - wanted) | (set(step.results) - wanted))
+        kept.append(replace(step, last_read=last, moves=not moving.isdisjoint(step.reads)))
+        wanted |= step.reads
     return tuple(reversed(kept))

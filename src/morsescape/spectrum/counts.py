@@ -29,8 +29,9 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.progress import StageProgress
+from morsescape.rounding.floats import U, gamma, up
 from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
-from morsescape.spectrum.ldl import Factor, factor, gamma, restore
+from morsescape.spectrum.ldl import Factor, factor, restore
 
 Interval = tuple[int, int]
 
@@ -126,15 +127,15 @@ def count_by_ldl(
     in_place = (triangle or overwrite) and matrix.stride(1) == 1
     work = matrix if in_place else matrix.clone(memory_format=torch.contiguous_format)
     try:
-        sides = _Sides(work, _up(given), center, progress).run()
+        sides = _Sides(work, up(given), center, progress).run()
     finally:
         if in_place and not triangle:
             restore(matrix)
     if isinstance(sides, CountStatus):
         return _undecided(n, "ldl", sides)
     above, below = sides
-    reach = max(_up(s.distance + s.error) for s in sides)
-    counts = _counts(n, above.signs, below.signs, radius, _up(reach - radius), "ldl")
+    reach = max(up(s.distance + s.error) for s in sides)
+    counts = _counts(n, above.signs, below.signs, radius, up(reach - radius), "ldl")
     return replace(counts, shift=max(s.distance for s in sides))
 
 
@@ -172,7 +173,7 @@ def count_by_eigh(
     skew = _check_symmetric(matrix, radius)
     upper = matrix.triu() + matrix.triu(1).t() if skew else matrix
     values, error = enclosed_eigenvalues(upper)
-    return count_eigenvalues(values, _up(error + skew), radius, center)
+    return count_eigenvalues(values, up(error + skew), radius, center)
 
 
 def count_eigenvalues(
@@ -183,7 +184,7 @@ def count_eigenvalues(
     if not math.isfinite(error + radius):
         status = CountStatus.RADIUS if math.isinf(radius) else CountStatus.NO_BOUND
         return replace(_undecided(n, "eigh", status), eigenvalues=values)
-    band = _up(radius + error)
+    band = up(radius + error)
     # Rounding is monotone: fl(λ - c) < -band implies λ - c < -band.
     distance = values - center
     negative, positive = int((distance < -band).sum()), int((distance > band).sum())
@@ -267,7 +268,7 @@ class _Sides:
         part = self.matrix[chosen[:, None], chosen[None, :]].contiguous()
         restore(part)
         scale = float(part.abs().sum(1).max())
-        shift = self.radius + size * 2.0**-53 * scale - self.center
+        shift = self.radius + size * U * scale - self.center
         error = factor(part, shift).bound()
         return _SLACK * error if math.isfinite(error) else 0.0
 
@@ -276,7 +277,7 @@ def _measure(result: Factor, distance: float) -> _Side | None:
     signs, error = result.signs(), result.bound()
     if signs is None or not math.isfinite(error):
         return None
-    return _Side(signs, _up(abs(distance)), error)
+    return _Side(signs, up(abs(distance)), error)
 
 
 def _counts(
@@ -288,7 +289,7 @@ def _counts(
         negative=(negative, n - positive),
         null=(0, n - negative - positive),
         positive=(positive, n - negative),
-        radius=_up(radius + solver_radius),
+        radius=up(radius + solver_radius),
         solver_radius=solver_radius,
         method=method,
         shift=0.0,
@@ -300,11 +301,6 @@ def _counts(
 def _undecided(n: int, method: str, status: CountStatus) -> Counts:
     counts = _counts(n, (0, n), (n, 0), 0.0, 0.0, method)
     return replace(counts, radius=math.inf, solver_radius=math.inf, status=status)
-
-
-def _up(x: float) -> float:
-    """The next number: above the exact result of the one operation that gave x."""
-    return math.nextafter(x, math.inf)
 
 
 def _check_arguments(matrix: Tensor, radius: float, center: float) -> int:

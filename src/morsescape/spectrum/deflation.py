@@ -14,9 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from morsescape.rounding.floats import U
 from morsescape.spectrum.null_space import Cause
-
-_U = 2.0**-53
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ def reduce(matrix: Tensor, causes: tuple[Cause, ...], *, overwrite: bool = False
     small = _without(matrix if overwrite else matrix.clone(), keep)
     lift, worst = _lift(small, lifts, keep)
     classes = len(lifts[0]) if lifts else 0
-    radius = 2 * _U * worst * classes
+    radius = 2 * U * worst * classes
     return Reduced(small, len(lifts), lift * classes, int(cut.sum()), radius)
 
 

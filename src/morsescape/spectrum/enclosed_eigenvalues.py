@@ -28,9 +28,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.spectrum.ldl import gamma
+from morsescape.rounding.exact import exact_bits, leading_bits
+from morsescape.rounding.floats import U, gamma, up
 
-_U = 2.0**-53
 _TINY = 2.0**-1000  # per entry: all underflows, where the largest entry is about 1
 _UP = 1 + 1e-6  # covers the rounding of the norms: n² u < 1e-6 up to n = 90,000
 
@@ -58,7 +58,7 @@ def eigenvalue_error(
     radius = _distance(_times_power(matrix, -exponent), _times_power(values, -exponent), vectors)
     # One that underflows on the way back is off by less than the smallest number.
     back = _times_power(torch.tensor([radius], dtype=torch.float64), exponent)
-    return math.nextafter(float(back), math.inf)
+    return up(float(back))
 
 
 def _times_power(x: Tensor, exponent: int) -> Tensor:
@@ -70,7 +70,7 @@ def _times_power(x: Tensor, exponent: int) -> Tensor:
 def _distance(matrix: Tensor, values: Tensor, vectors: Tensor) -> float:
     """A bound on ‖A - U Λ Uᵀ‖ for the orthogonal U nearest to the computed vectors."""
     residual = _norm_of_difference(matrix, vectors, vectors * values)
-    residual += _U * _norm(vectors * values) + len(matrix) * _TINY
+    residual += U * _norm(vectors * values) + len(matrix) * _TINY
     defect = _norm_of_difference(vectors.t(), vectors, torch.eye(len(matrix), dtype=torch.float64))
     if not (math.isfinite(residual) and defect < 0.5):
         return math.inf
@@ -81,25 +81,23 @@ def _distance(matrix: Tensor, values: Tensor, vectors: Tensor) -> float:
 def _norm_of_difference(a: Tensor, b: Tensor, c: Tensor) -> float:
     """An upper bound on the Frobenius norm of the exact a b - c."""
     n = len(a)
-    bits = (53 - math.ceil(math.log2(n))) // 2
-    a1, b1 = _leading_bits(a, bits, 1), _leading_bits(b, bits, 0)
+    bits = exact_bits(n)
+    a1, b1 = leading_bits(a, _unit(a, bits, 1)), leading_bits(b, _unit(b, bits, 0))
     a2, b2 = a - a1, b - b1
     rest = a1 @ b2 + a2 @ b
     leading = a1 @ b1 - c
     total = leading + rest
     products = gamma(n + 4) * (_norm(a1) * _norm(b2) + _norm(a2) * _norm(b))
-    sums = _U * (_norm(rest) + _norm(leading) + _norm(total))
+    sums = U * (_norm(rest) + _norm(leading) + _norm(total))
     return (_norm(total) + products + sums) * _UP + n * _TINY
 
 
-def _leading_bits(x: Tensor, bits: int, dim: int) -> Tensor:
-    """Round to multiples of 2^-bits times a power of two above the largest entry along `dim`."""
+def _unit(x: Tensor, bits: int, dim: int) -> Tensor:
+    """2^-bits times a power of two above the largest entry along `dim`."""
     exponent = torch.frexp(x.abs().amax(dim, keepdim=True)).exponent
     # A row below 2^-900 need not be split: all of it may count as remainder.
-    unit = torch.ldexp(
-        torch.ones_like(exponent, dtype=torch.float64), exponent.clamp(min=-900) - bits
-    )
-    return (x / unit).round() * unit
+    one = torch.ones_like(exponent, dtype=torch.float64)
+    return torch.ldexp(one, exponent.clamp(min=-900) - bits)
 
 
 def _norm(x: Tensor) -> float:

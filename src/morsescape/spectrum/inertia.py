@@ -26,6 +26,7 @@ from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.value import DENSE, Hessian
 from morsescape.objective import Objective, hessian_of
 from morsescape.progress import Progress, StageProgress, stage
+from morsescape.rounding.floats import U, sum_up
 from morsescape.spectrum.counts import Counts, Interval, count_by_ldl
 from morsescape.spectrum.deflation import reduce
 from morsescape.spectrum.index_bound import structure_of
@@ -35,7 +36,6 @@ from morsescape.spectrum.signs import count_core, signs_known
 from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")
-_U = torch.finfo(torch.float64).eps / 2
 
 
 class InertiaStatus(Enum):
@@ -318,11 +318,11 @@ def _by_eigenvalues(blank: Inertia, hessian: Hessian, causes: tuple[Cause, ...])
         sure, nulls = max(sure + cut, count_core(hessian, ridge=False).positive[0] + exact), 0
     values = torch.cat([hessian.core_eigh()[0], torch.zeros(cut, dtype=torch.float64)])
     values = values.sort().values + ridge
-    moved = _U * float(values.abs().max()) if len(values) else 0.0  # by the last addition
+    moved = U * float(values.abs().max()) if len(values) else 0.0  # by the last addition
     parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
     return replace(
         _counted(blank, counts.negative[0], sure, nulls, counts.negative[1]),
-        radius=_sum_up(counts.radius, moved),
+        radius=sum_up(counts.radius, moved),
         radius_parts=parts,
         eigenvalues=tuple(values.tolist()),
     )
@@ -333,7 +333,7 @@ def _by_known(blank: Inertia, radius: float, counts: Counts) -> Inertia:
     parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
     return replace(
         _counted(blank, counts.negative[0], counts.positive[0], 0, counts.negative[1]),
-        radius=_sum_up(radius, counts.solver_radius),
+        radius=sum_up(radius, counts.solver_radius),
         radius_parts=parts,
     )
 
@@ -345,7 +345,7 @@ def _by_ldl(
     """Take the exact null vectors out, count the signs of what is left, put them back."""
     part = reduce(enclosed.matrix, causes, overwrite=overwrite)
     counts = count_by_ldl(
-        part.matrix, _sum_up(enclosed.radius, part.radius), overwrite=True, center=-2 * blank.l2,
+        part.matrix, sum_up(enclosed.radius, part.radius), overwrite=True, center=-2 * blank.l2,
         progress=progress,
     )  # fmt: skip
     # The lifted directions are counted as positive by now; what was cut out is not counted.
@@ -373,11 +373,6 @@ def _counted(blank: Inertia, low: int, sure: int, nulls: int, most: int) -> Iner
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
     )
-
-
-def _sum_up(a: float, b: float) -> float:
-    """A float64 number that is at least a + b."""
-    return a + b if a == 0 or b == 0 else math.nextafter(a + b, math.inf)
 
 
 def _status(result: Inertia) -> InertiaStatus:

@@ -47,20 +47,15 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.rounding.floats import U, gamma, perron_bound
+
 BLOCK = 128  # columns in a panel: fewer would round less, but halve the speed of the update
 _ROWS, _COLUMNS = 256, 2048  # of a tile of the update; one tile of products stays in the cache
 _ALPHA = (1 + math.sqrt(17)) / 8  # Bunch & Kaufman's threshold: balances the growth of both kinds
 _PERRON_STEPS = 4
-_LEAST = 1e-6  # smallest entry of the test vector: any positive one is right, this one is harmless
-_U = 2.0**-53
 
 Array = np.ndarray
 Step = Callable[[int], None]
-
-
-def gamma(m: int) -> float:
-    """γ_m = m u / (1 - m u), enlarged by more than the rounding of its own computation."""
-    return m * _U / (1 - m * _U) * (1 + 8 * _U)
 
 
 @dataclass
@@ -109,23 +104,23 @@ class Factor:
         _absolute(self.lower)
         d, c = np.abs(self.diagonal), np.abs(self.coupling)
         weights = np.array([gamma(BLOCK + t + 8) for t in range(int(self.panel.max()) + 1)])
-        x, best, largest = np.ones(n), math.inf, 1.0
-        for _ in range(_PERRON_STEPS):
-            y = _multiply(self.lower, x, transposed=True)
+        largest = 1.0
+
+        def times(x: Tensor) -> Tensor:
+            nonlocal largest
+            y = _multiply(self.lower, x.numpy(), transposed=True)
             largest = max(largest, float(y.max()))  # at first the column sums: no |l| is larger
             z = d * y
             z[:-1] += c[:-1] * y[1:]
             z[1:] += c[:-1] * y[:-1]
-            product = _multiply(self.lower, weights[self.panel] * z, transposed=False)
-            best = min(best, float((product / x).max()))
-            top = product.max()
-            if not 0 < top < math.inf:
-                break
-            x = np.maximum(product / top, _LEAST)
-        shift = _U * float(np.abs(self.shifted_diagonal).max())
+            z *= weights[self.panel]
+            return torch.from_numpy(_multiply(self.lower, z, transposed=False))
+
+        best = perron_bound(times, n, _PERRON_STEPS)
+        shift = U * float(np.abs(self.shifted_diagonal).max())
         size = float(max(d.max(), c.max()))
         total = best * (1 + gamma(2 * n + 20)) + shift + _underflow(n, size, largest)
-        return total * (1 + 4 * _U)
+        return total * (1 + 4 * U)
 
 
 def _underflow(n: int, size: float, largest: float) -> float:

@@ -9,6 +9,7 @@ import torch
 
 from morsescape.hessian.solver import Solver
 from morsescape.hessian.value import DENSE, Hessian
+from morsescape.rounding.floats import down
 from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues
 from morsescape.spectrum.enclosed_eigenvalues import eigenvalue_error
 
@@ -62,7 +63,7 @@ def _apart(hessian: Hessian) -> Apart:
             break
         counts = count_by_ldl(hessian.enclose().matrix, bound, center=-2 * hessian.f.l2)
         if counts.null == (0, 0):
-            return _down(bound - radius), counts
+            return down(bound - radius), counts
     return 0.0, None
 
 
@@ -75,7 +76,7 @@ def _apart_by_eigenvalues(hessian: Hessian) -> Apart:
     low, high = (number + zero_rows for number in counts.positive)
     sizes = (hessian.core_eigh()[0] + ridge).abs()
     least = float(sizes.min()) if len(sizes) else math.inf
-    least = _down(_down(least) - counts.radius)
+    least = down(down(least) - counts.radius)
     return min(least, ridge) if zero_rows else least, replace(counts, positive=(low, high))
 
 
@@ -89,7 +90,3 @@ def _smallest_guess(solve: Solver, dim: int) -> float:
         if not 0 < norm < math.inf:
             return 0.0
     return 1 / norm
-
-
-def _down(x: float) -> float:
-    return math.nextafter(x, -math.inf)
