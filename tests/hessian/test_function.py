@@ -7,12 +7,7 @@ import pytest
 import torch
 
 from hessian.test_truth import error
-from morsescape.hessian.dense import exact_hessian
-from morsescape.model.function import Function
-
-
-def function_hessian(fn, theta, *, bounded=True):
-    return exact_hessian(Function(fn, len(theta)), theta, bounded=bounded)
+from of_functions import function_hessian
 
 
 def rosenbrock(v: torch.Tensor) -> torch.Tensor:

@@ -7,10 +7,10 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from morsescape.hessian.function import function_hessian
 from torch import Tensor
 
 from morsescape.rounding.written_out import written_out
+from of_functions import function_hessian
 
 Function = Callable[[Tensor], Tensor]
 

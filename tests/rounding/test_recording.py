@@ -7,12 +7,12 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
-from morsescape.hessian.function import function_hessian
 from torch import Tensor
 from torch.func import grad, jacfwd
 
 from morsescape.rounding.enclose import Enclosure, Values
 from morsescape.rounding.program import NotTraceable, OtherBranch, record
+from of_functions import function_hessian
 
 
 def at(*numbers: float) -> Tensor:
