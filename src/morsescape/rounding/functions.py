@@ -101,6 +101,11 @@ def _tan_slope(x: Ball, y: Tensor) -> Tensor:
     return torch.where((r < 1) & (left > 1e-3), t / r * (1 + y.square()) / left, torch.inf)
 
 
+def _left(x: Ball) -> Tensor:
+    """How far the ball reaches to the left of 0."""
+    return (x.radius() - x.mid.double()).clamp_min(0.0)
+
+
 def _one(x: Ball, y: Tensor) -> Tensor:
     return torch.ones_like(y)
 
@@ -133,3 +138,6 @@ function("log10", lambda x, y: 1 / bounded_below(x), ulps=RARE,
 function("log1p", lambda x, y: 1 / bounded_below(Ball(1 + x.mid.double(), x.rad)))
 function("sqrt", lambda x, y: 1 / bounded_below(x).sqrt())
 function("rsqrt", lambda x, y: bounded_below(x).pow(-1.5), arb=lambda x: 1 / x.sqrt())
+function("special_erfcx", lambda x, y: 1.13 + 2 * _left(x) * torch.special.erfcx(-_left(x)),
+         ulps=lambda x: 2 * RARE + 4 * x.mid.double().clamp_max(0.0).square(),  # it rounds e^(x^2)
+         arb=lambda x: (x * x).exp() * x.erfc())  # fmt: skip
