@@ -59,6 +59,8 @@ PROVED: dict[str, Function] = {
     "asin": lambda v: (v * 0.2).asin(),
     "acos": lambda v: (v * 0.2).acos(),
     "erfc": torch.erfc,
+    "erfcx": torch.special.erfcx,
+    "log of the normal distribution": lambda v: torch.special.log_ndtr(v * 3),
     "abs": torch.abs,
     "asinh": torch.asinh,
     "acosh": lambda v: (2 + v**2).acosh(),

@@ -26,7 +26,8 @@ RARE = 12  # u: 6 units in the last place, where libraries promise up to 5
 
 
 def function(
-    name: str, slope: Slope, *, floor: bool = False, ulps: int = 2 * ULP,
+    name: str, slope: Slope, *, floor: bool = False,
+    ulps: int | Callable[[Ball], Tensor] = 2 * ULP,
     arb: Callable[[Any], Any] | None = None, kinks: bool = False,
 ) -> None:  # fmt: skip
     """Enter f, with |f(x') - f(x)| <= slope(x, f(x)) rad on the ball, and its other rules.
@@ -37,7 +38,7 @@ def function(
         name: of the aten operation, which takes one tensor and nothing else.
         slope: from the ball and the values in float64.
         floor: whether f(0) may underflow, as exp far below 0.
-        ulps: units in the last place that torch's values may be off by.
+        ulps: units in the last place that torch's values may be off by, or their number by place.
         arb: the same on one ball of python-flint's, if that has no method of this name.
         kinks: whether it is not twice differentiable everywhere.
     """
@@ -49,7 +50,8 @@ def function(
         x = as_ball(x)
         out = operation(x.mid)
         wide = out.double()
-        rad = ulps * unit_roundoff(out.dtype) * wide.abs()
+        off = ulps(x) if callable(ulps) else ulps
+        rad = off * unit_roundoff(out.dtype) * wide.abs()
         rad = rad + tiny(out.dtype) * (1.0 if floor else (x.upper != 0).double())
         if x.rad is not None:
             rad = rad + (slope(x, wide) + TINY) * x.rad  # a slope may have underflowed
@@ -99,6 +101,11 @@ def _tan_slope(x: Ball, y: Tensor) -> Tensor:
     return torch.where((r < 1) & (left > 1e-3), t / r * (1 + y.square()) / left, torch.inf)
 
 
+def _left(x: Ball) -> Tensor:
+    """How far the ball reaches to the left of 0."""
+    return (x.radius() - x.mid.double()).clamp_min(0.0)
+
+
 def _one(x: Ball, y: Tensor) -> Tensor:
     return torch.ones_like(y)
 
@@ -131,3 +138,6 @@ function("log10", lambda x, y: 1 / bounded_below(x), ulps=RARE,
 function("log1p", lambda x, y: 1 / bounded_below(Ball(1 + x.mid.double(), x.rad)))
 function("sqrt", lambda x, y: 1 / bounded_below(x).sqrt())
 function("rsqrt", lambda x, y: bounded_below(x).pow(-1.5), arb=lambda x: 1 / x.sqrt())
+function("special_erfcx", lambda x, y: 1.13 + 2 * _left(x) * torch.special.erfcx(-_left(x)),
+         ulps=lambda x: 2 * RARE + 4 * x.mid.double().clamp_max(0.0).square(),  # it rounds e^(x^2)
+         arb=lambda x: (x * x).exp() * x.erfc())  # fmt: skip

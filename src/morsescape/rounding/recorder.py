@@ -141,6 +141,9 @@ class Recorder(TorchDispatchMode):
             )
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        known = func in self.decompositions or func in DECOMPOSITIONS
+        if not known and not _is_composite(func):
+            return NotImplemented
         with self:
             depth, inside = self.depth, self.inside
             try:
@@ -170,12 +173,12 @@ class Recorder(TorchDispatchMode):
             return self._keep(out)
         if kind in (Kind.FILLS, Kind.UNSET):  # of the argument only the shape is read
             return self._keep(out)
-        if not isinstance(out, Tensor) or not out.is_floating_point():
+        if name not in _WITH_ZERO or not out.is_floating_point() or not any(fixed):
             return False
         zero = [f and not bool(once(x).any()) for x, f in zip(tensors, fixed, strict=True)]
-        if name in ("mm", "bmm", "mul") and any(zero):
+        if name != "add" and any(zero):
             return self._keep(out.zero_())
-        if name == "add" and not kwargs and len(tensors) == 2 and any(zero):
+        if not kwargs and len(tensors) == 2 and any(zero):
             other = tensors[zero.index(True) - 1]
             same = other.shape == out.shape and other.dtype == out.dtype
             if same and isinstance(slot := self.reference(other), Slot):
@@ -333,6 +336,11 @@ class Recorder(TorchDispatchMode):
 
 
 @cache
+def _is_composite(func: Any) -> bool:
+    return bool(func._can_decompose())
+
+
+@cache
 def _filled(number: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
     """The same object for the same shape, so that programs share what they compute with it."""
     return torch.full((), number, dtype=dtype).expand(shape)
@@ -363,5 +371,6 @@ def _exact(kind: Kind, name: str, constants: list[Tensor], out: Any) -> bool:
     return len(types) <= 1 and not any(constant_pair(x) for x in constants)
 
 
+_WITH_ZERO = frozenset("mm bmm mul add".split())
 _ARITHMETIC = frozenset("add sub rsub mul div pow".split())
 _INDEXING = frozenset("index _unsafe_index index_put index_put_ _unsafe_index_put".split())

@@ -6,8 +6,7 @@ machine that decides what a number is: a plain tensor, a ball, a family.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
@@ -72,7 +71,7 @@ class Constant:
         return constant_ball(self.tensor)
 
 
-@dataclass(frozen=True)
+@dataclass(eq=False)  # not frozen: thousands are made
 class Step:
     """One operation: what it reads, where its results go and which slots nobody reads again.
 
@@ -169,16 +168,24 @@ def read(part: Any, values: dict[int, Any], bounded: bool = False) -> Any:
 
 
 @no_type_check
-def leaves_of(part: Any) -> Iterator[Any]:
+def leaves_of(part: Any) -> list[Any]:
     """What is in a nest of lists, tuples and dictionaries."""
-    if isinstance(part, list | tuple):
+    found: list[Any] = []
+    _gather(part, found)
+    return found
+
+
+@no_type_check
+def _gather(part: Any, found: list[Any]) -> None:
+    kind = type(part)
+    if kind is tuple or kind is list or isinstance(part, list | tuple):
         for p in part:
-            yield from leaves_of(p)
-    elif isinstance(part, dict):
+            _gather(p, found)
+    elif kind is dict:
         for p in part.values():
-            yield from leaves_of(p)
+            _gather(p, found)
     else:
-        yield part
+        found.append(part)
 
 
 @no_type_check
@@ -213,6 +220,8 @@ def tidy(
         if wanted.isdisjoint(step.results):
             continue
         last = tuple((step.reads - wanted) | (set(step.results) - wanted))
-        kept.append(replace(step, last_read=last, moves=not moving.isdisjoint(step.reads)))
+        moves = not moving.isdisjoint(step.reads)
+        what = step.target, step.args, step.kwargs, step.results, step.many
+        kept.append(Step(*what, last, moves, step.inside))
         wanted |= step.reads
     return tuple(reversed(kept))
