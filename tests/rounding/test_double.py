@@ -271,11 +271,8 @@ def test_erf_beside_nan():
 
 
 def test_rounded_fractions_of_integers_are_an_estimate():
-    f = Objective.from_function(REFUSED["floats of integers"][0], 2)
-    assert (
-        gradient_error(f.source, torch.ones(2).double(), f.l2, f.gradient(torch.ones(2).double()))
-        is None
-    )
+    f, ones = Objective.from_function(REFUSED["floats of integers"][0], 2), torch.ones(2).double()
+    assert gradient_error(f.source, ones, f.l2, f.gradient(ones)) is None
     whole = Objective.from_function(lambda t: (t * WHOLE + t.square() * WHOLE.double()).sum(), 2)
     assert gradient_error(whole.source, ones, whole.l2, ones) is not None
 
