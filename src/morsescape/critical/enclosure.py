@@ -18,7 +18,7 @@ from torch.func import grad, jacfwd
 from morsescape.hessian.dense import Hessian, hessian_on_box
 from morsescape.hessian.error_bound import LOST as _LOST
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.tangents import Responses, choose
+from morsescape.hessian.tangents import Plan, Responses, choose
 from morsescape.model.network import Network
 from morsescape.model.samples import count
 from morsescape.objective import Objective
@@ -30,14 +30,16 @@ from morsescape.rounding.program import Machine, NotTraceable, Program, record, 
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
-_SHARP_CHUNK = 32  # the same in twice the precision: what fits into the cache is twice as fast
+# The same in twice the precision, in numbers of the widest layer's inputs or outputs: in larger runs
+# the cache rules, in smaller ones Python does.
+_SHARP_NUMBERS = 2**20
 _UP = INFLATION * (1 + 1e-9)
 
 
 def gradient_error(f: Objective, theta: Tensor, gradient: Tensor) -> float | None:
     """A bound on ‖gradient - true ∇f(θ)‖, however it was computed; None if none can be proved."""
     try:
-        balls = [as_ball(x) for x in _loss_gradients(f, theta, Enclosure(), _CHUNK)]
+        balls = [as_ball(x) for x in _loss_gradients(f, theta, Enclosure(), lambda _: _CHUNK)]
     except (NoErrorRule, NotTraceable, ValueError):
         return None
     middle = torch.stack([ball.mid for ball in balls]).sum(0)
@@ -56,7 +58,7 @@ def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
     None where the gradient has an operation that is not known in that precision.
     """
     try:
-        parts = list(_loss_gradients(f, theta, DoubleMachine(), _SHARP_CHUNK))
+        parts = list(_loss_gradients(f, theta, DoubleMachine(), _sharp_chunk))
     except (NoErrorRule, NotTraceable, ValueError):
         return None
     gradient = Double.exact(torch.tensor(2 * f.l2, dtype=torch.float64)) * Double.exact(theta)
@@ -121,7 +123,15 @@ def _scale(f: Objective) -> float:
     return 0.0 if f.network is None else f.network.loss.scale_error
 
 
-def _loss_gradients(f: Objective, theta: Tensor, machine: Machine, chunk: int) -> Iterator[Any]:
+def _sharp_chunk(plan: Plan) -> int:
+    """Samples in one run in twice the precision."""
+    widest = max((x.positions * max(x.features, x.units) for x in plan.layers), default=2**15)
+    return max(1, _SHARP_NUMBERS // widest)
+
+
+def _loss_gradients(
+    f: Objective, theta: Tensor, machine: Machine, chunk: Callable[[Plan], int]
+) -> Iterator[Any]:
     """∇L as the machine has it, in parts that sum to it."""
     if f.network is None:
         assert f._function is not None
@@ -129,8 +139,9 @@ def _loss_gradients(f: Objective, theta: Tensor, machine: Machine, chunk: int) -
         yield record(grad(f._function), theta).run(machine, start)
         return
     net, programs = f.network, dict[int, Program]()
-    responses = Responses(net, choose(net, linear_layers(net, theta)))
-    for x, y in net.chunks(chunk):
+    plan = choose(net, linear_layers(net, theta))
+    responses = Responses(net, plan)
+    for x, y in net.chunks(chunk(plan)):
         program = programs.get(count(x)) or record_chunk(grad(responses.loss), theta, x, y)
         if isinstance(program, Program):  # of all chunks of this size
             programs[count(x)] = program
