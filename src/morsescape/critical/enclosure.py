@@ -30,7 +30,7 @@ from morsescape.rounding.program import Machine, NotTraceable, Program, record, 
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
-# The same in twice the precision, in numbers of the widest layer's inputs or outputs: in larger runs
+# The same in twice the precision, in numbers of the widest inputs or outputs: in larger runs
 # the cache rules, in smaller ones Python does.
 _SHARP_NUMBERS = 2**20
 _UP = INFLATION * (1 + 1e-9)

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
 from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
 
+_SETTLED, _PRODUCTS = 1e-3, 750  # residuals against |eigenvalue|; products at most
 _SHORTEST = 1e-12  # steps against the size of θ
 _U = torch.finfo(torch.float64).eps / 2
 
@@ -67,26 +68,18 @@ def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
         values, vectors = torch.linalg.eigh(problem.hessian(theta))
         return vectors[:, : min(most, int((values < 0).sum()))]
     if problem.dim <= FACTORED:
-        matrix = problem.hessian(theta)
-
-        def product(v: np.ndarray) -> np.ndarray:
-            return (matrix @ torch.from_numpy(v.reshape(-1))).numpy()
+        product = partial(torch.mv, problem.hessian(theta))
     else:
+        product = partial(problem.hvp, theta)
+    count = min(most, 8)
 
-        def product(v: np.ndarray) -> np.ndarray:
-            return problem.hvp(theta, torch.from_numpy(v.reshape(-1).copy())).numpy()
+    def settled(space: Krylov) -> bool:
+        values, _, residuals = space.decomposed()
+        return bool((residuals <= _SETTLED * values.abs())[:count].all()) and len(values) >= count
 
-    n = problem.dim
-    operator = LinearOperator((n, n), matvec=product, dtype=np.float64)
-    start = np.random.default_rng(seed).standard_normal(n)
-    try:
-        _, vectors = eigsh(operator, k=min(most, 8), which="SA", v0=start, tol=1e-3, maxiter=60)
-    except ArpackNoConvergence as partial:
-        vectors = partial.eigenvectors
-    except ArpackError:
-        vectors = np.zeros((n, 0))
-    columns = torch.from_numpy(np.ascontiguousarray(vectors))
-    return columns / columns.norm(dim=0).clamp_min(1e-300)
+    start = random_start(problem.dim, seed=seed)
+    found = lanczos(product, start, count=count, settled=settled, products=_PRODUCTS)
+    return found.vectors / found.vectors.norm(dim=0)
 
 
 def leave(problem: Counted, point: Point, directions: Directions) -> Point | None:
