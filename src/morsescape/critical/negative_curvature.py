@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import partial
 
-import numpy as np
 import torch
-from scipy.sparse.linalg import ArpackError, ArpackNoConvergence, LinearOperator, eigsh
 from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
 from morsescape.critical.regime import DENSE, FACTORED
 from morsescape.rounding.floats import U
+from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
 
+_SETTLED, _PRODUCTS = 1e-3, 750  # residuals against |eigenvalue|; products at most
 _SHORTEST = 1e-12  # steps against the size of θ
 
 
@@ -67,22 +68,18 @@ def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
         values, vectors = problem.hessian_at(theta).eigh()
         return vectors[:, : min(most, int((values < 0).sum()))]
     if problem.dim <= FACTORED:
-        operator = problem.hessian_at(theta).to_scipy()
+        product = problem.hessian_at(theta).mv
     else:
+        product = partial(problem.hvp, theta)
+    count = min(most, 8)
 
-        def product(v: np.ndarray) -> np.ndarray:
-            return problem.hvp(theta, torch.from_numpy(v.reshape(-1).copy())).numpy()
+    def settled(space: Krylov) -> bool:
+        values, _, residuals = space.decomposed()
+        return bool((residuals <= _SETTLED * values.abs())[:count].all()) and len(values) >= count
 
-        operator = LinearOperator((problem.dim, problem.dim), matvec=product, dtype=np.float64)
-    first = np.random.default_rng(seed).standard_normal(problem.dim)
-    try:
-        _, found = eigsh(operator, k=min(most, 8), which="SA", v0=first, tol=1e-3, maxiter=60)
-    except ArpackNoConvergence as partial:
-        found = partial.eigenvectors
-    except ArpackError:
-        found = np.zeros((problem.dim, 0))
-    columns = torch.from_numpy(np.ascontiguousarray(found))
-    return columns / columns.norm(dim=0).clamp_min(1e-300)
+    start = random_start(problem.dim, seed=seed)
+    found = lanczos(product, start, count=count, settled=settled, products=_PRODUCTS)
+    return found.vectors / found.vectors.norm(dim=0)
 
 
 def leave(problem: Counted, point: Point, directions: Directions) -> Point | None:

@@ -15,14 +15,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
-import numpy as np
 import torch
 from scipy.linalg import solve_triangular
 from torch import Tensor
 
+from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
+
 _LOOK = 40  # Lanczos steps that tell how negative a matrix is
 _FLATTEST = 1e-6  # curvature against the largest, below which a metric does not stretch further
-_CHECK_EVERY = 4  # products between two looks at the residual; a look costs O(k²)
 
 
 @dataclass(frozen=True)
@@ -133,9 +133,8 @@ class Factored:
 
 def _lowest(matrix: Tensor) -> float:
     """The lowest Ritz value of a few Lanczos steps: at least the lowest eigenvalue, and near it."""
-    start = torch.randn(len(matrix), generator=torch.Generator().manual_seed(0)).double()
-    model = krylov_model(lambda v: matrix @ v, start, size=_LOOK, tolerance=0.0, to_zero=True)
-    return float(model.values[0])
+    found = lanczos(lambda v: matrix @ v, random_start(len(matrix)), size=min(_LOOK, len(matrix)))
+    return float(found.values[0]) if len(found.values) else math.nan
 
 
 def dense_model(values: Tensor, vectors: Tensor, gradient: Tensor) -> Model:
@@ -164,63 +163,22 @@ def krylov_model(
     """
     metric = metric or Euclidean()
     start = metric.solve(gradient)
-    norm = float(start.norm())
-    basis = [start / norm]
-    alphas: list[float] = []
-    betas: list[float] = []
-    for k in range(min(size, len(gradient))):
-        w = metric.solve(product(metric.solve_transposed(basis[k])))
-        alphas.append(float(w @ basis[k]))
-        # Twice is enough (Kahan): orthogonal to rounding, or ghosts of eigenvalues appear.
-        q = torch.stack(basis)
-        for _ in range(2):
-            w = w - q.t() @ (q @ w)
-        beta = float(w.norm())
-        if not math.isfinite(beta):
-            alphas.pop()
-            break
-        largest = max(map(abs, alphas + betas))
-        if beta <= 1e-12 * largest or _solved(alphas, betas, beta, tolerance, to_zero):
-            break
-        betas.append(beta)
-        basis.append(w / beta)
-    return _from_basis(alphas, betas, basis, norm, metric)
 
+    def settled(space: Krylov) -> bool:
+        values, rotation, residuals = space.decomposed()
+        if values[0] <= 0 and not to_zero:
+            # Negative curvature was found. It is worth following when its Ritz vector has settled.
+            return float(residuals[0]) <= 0.1 * abs(float(values[0]))
+        return float((space.coupled(rotation) @ (rotation[0] / values)).norm()) <= tolerance
 
-def _solved(
-    alphas: list[float], betas: list[float], beta: float, tolerance: float, to_zero: bool
-) -> bool:
-    """Whether T y = -e₁ leaves a residual below `tolerance`, by its last entry times beta."""
-    k = len(alphas)
-    if k % _CHECK_EVERY:
-        return False
-    values, vectors = _tridiagonal(alphas, betas)
-    if values[0] <= 0 and not to_zero:
-        # Negative curvature was found. It is worth following when its Ritz vector has settled.
-        return beta * abs(vectors[-1, 0]) <= 0.1 * abs(values[0])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        last = float(vectors[-1] @ (vectors[0] / values))
-    return beta * abs(last) <= tolerance
-
-
-def _tridiagonal(alphas: list[float], betas: list[float]) -> tuple[np.ndarray, np.ndarray]:
-    k = len(alphas)
-    matrix = np.diag(np.array(alphas))
-    off = np.array(betas[: k - 1])
-    matrix[np.arange(k - 1), np.arange(1, k)] = off
-    matrix[np.arange(1, k), np.arange(k - 1)] = off
-    return np.linalg.eigh(matrix)
-
-
-def _from_basis(
-    alphas: list[float], betas: list[float], basis: list[Tensor], norm: float, metric: Metric
-) -> Model:
-    k = len(alphas)
-    if k == 0:  # the first product was not finite: no curvature is known, only the slope
-        direction = metric.solve_transposed(basis[0])[:, None]
-        one = torch.ones(1, dtype=torch.float64)
-        return Model(one, direction, norm * one, False)
-    values, rotation = (torch.from_numpy(x) for x in _tridiagonal(alphas, betas))
-    krylov = torch.stack(basis[:k], 1)
-    vectors = metric.solve_transposed((krylov @ rotation).contiguous())
-    return Model(values, vectors, norm * rotation[0].clone(), k == len(basis[0]))
+    found = lanczos(
+        lambda v: metric.solve(product(metric.solve_transposed(v))),
+        start, settled=settled, size=min(size, len(start)),
+    )  # fmt: skip
+    if not len(found.values):  # the first product was not finite: only the slope is known
+        norm = start.norm()
+        direction = metric.solve_transposed(start / norm)[:, None]
+        return Model(torch.ones(1).double(), direction, norm[None], False)
+    slope = found.vectors.t() @ start
+    vectors = metric.solve_transposed(found.vectors.contiguous())
+    return Model(found.values, vectors, slope, len(found.values) == len(start))

@@ -8,8 +8,6 @@ from dataclasses import asdict, dataclass, field
 from statistics import mean, stdev
 from typing import Any
 
-import numpy as np
-import scipy.sparse.linalg
 import torch
 from torch import Tensor
 
@@ -36,10 +34,13 @@ from morsescape.experiments.user_code import takes_seed
 from morsescape.hessian.value import Hessian
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.inertia import METHODS, Inertia, inertia_of
+from morsescape.spectrum.lanczos import ends, lanczos, random_start
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.store import RunFolder, versions
 
 RAW = ("float32", "float64")
+_FEW = 20  # up to here all eigenvalues cost nothing
+_END = 1e-10  # residual against ‖Hess f‖ at which an end of the spectrum counts as found
 
 
 @checked(
@@ -293,23 +294,16 @@ def _ends(point: Point, hessian: Hessian, eigenvalues: Tensor | None) -> dict[st
         return {"smallest": float(eigenvalues.min()), "largest": float(eigenvalues.max())}
     if not hessian.finite:
         return {"smallest": None, "largest": None}
-    matrix = hessian.enclose().matrix.numpy()
-    shift = 2 * point.f.l2
-    if len(matrix) < 20:
-        values = np.linalg.eigvalsh(matrix)
-        return {"smallest": float(values[0]) + shift, "largest": float(values[-1]) + shift}
+    matrix, shift = hessian.enclose().matrix, 2 * point.f.l2
+    if len(matrix) < _FEW:
+        values = torch.linalg.eigvalsh(matrix) + shift
+        return {"smallest": float(values[0]), "largest": float(values[-1])}
     # A start that is fixed, so that the same run gives the same digits.
-    start = np.random.default_rng(0).standard_normal(len(matrix))
-    ends: dict[str, float | None] = {}
-    for name, which in (("smallest", "SA"), ("largest", "LA")):
-        try:
-            (value,) = scipy.sparse.linalg.eigsh(
-                matrix, k=1, which=which, v0=start, return_eigenvectors=False
-            )
-            ends[name] = float(value) + shift
-        except scipy.sparse.linalg.ArpackError:  # no convergence, or a Hessian that vanishes
-            ends[name] = None
-    return ends
+    start = random_start(len(matrix))
+    found = lanczos(matrix.mv, start, count=2, order=ends, tol=_END)
+    sure = found.residuals <= 100 * _END * found.values.abs().max()
+    both = [float(v) + shift if s else None for v, s in zip(found.values, sure, strict=True)]
+    return {"smallest": both[0], "largest": both[-1]}
 
 
 def _kept(settings: IndexSettings, folder: RunFolder | None) -> dict[int, dict[str, Any]]:

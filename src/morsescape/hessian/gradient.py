@@ -12,7 +12,7 @@ from torch.func import grad
 
 from morsescape.hessian.error_bound import LOST as _LOST
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.tangents import Responses, choose
+from morsescape.hessian.tangents import Plan, Responses, choose
 from morsescape.model.samples import count
 from morsescape.model.source import Source
 from morsescape.rounding.balls import NoErrorRule, as_ball
@@ -24,13 +24,15 @@ from morsescape.rounding.program import Machine, NotTraceable, record_chunk
 
 LOST = 1e7 * _LOST  # of the norms of up to 10^14 entries
 _CHUNK = 512  # samples in one run of a network's gradient on balls
-_SHARP_CHUNK = 32  # the same in twice the precision: what fits into the cache is twice as fast
+# The same in twice the precision, in numbers of the widest inputs or outputs: in larger runs the
+# cache rules, in smaller ones Python does.
+_SHARP_NUMBERS = 2**20
 UP = INFLATION * (1 + 1e-9)
 
 
 def gradient_error(source: Source, theta: Tensor, l2: float, gradient: Tensor) -> float | None:
     """A bound on ‖gradient - true ∇f(θ)‖, however it was computed; None if none can be proved."""
-    parts = _loss_gradients(source, theta, Enclosure, _CHUNK)
+    parts = _loss_gradients(source, theta, Enclosure, lambda _: _CHUNK)
     if parts is None:
         return None
     balls = [as_ball(x) for x in parts]
@@ -50,7 +52,7 @@ def sharp_gradient(source: Source, theta: Tensor, l2: float) -> tuple[Tensor, fl
 
     None where the gradient has an operation that is not known in that precision.
     """
-    parts = _loss_gradients(source, theta, DoubleMachine, _SHARP_CHUNK)
+    parts = _loss_gradients(source, theta, DoubleMachine, _sharp_chunk)
     if parts is None:
         return None
     gradient = Double.exact(torch.tensor(2 * l2, dtype=torch.float64)) * Double.exact(theta)
@@ -63,16 +65,23 @@ def sharp_gradient(source: Source, theta: Tensor, l2: float) -> tuple[Tensor, fl
     return (gradient.hi, bound) if bound < float("inf") else None
 
 
+def _sharp_chunk(plan: Plan) -> int:
+    """Samples in one run in twice the precision."""
+    widest = max((x.positions * max(x.features, x.units) for x in plan.layers), default=2**15)
+    return max(1, _SHARP_NUMBERS // widest)
+
+
 def _loss_gradients(
-    source: Source, theta: Tensor, machine: Callable[[], Machine], chunk: int
+    source: Source, theta: Tensor, machine: Callable[[], Machine], chunk: Callable[[Plan], int]
 ) -> list[Any] | None:
     """∇L as the machine has it, in parts that sum to it; None if it does not have it."""
 
     def parts() -> list[Any]:
-        loss = grad(Responses(source, choose(source, linear_layers(source, theta))).loss)
+        plan = choose(source, linear_layers(source, theta))
+        loss = grad(Responses(source, plan).loss)
         run, found = machine(), []
         start = Double.exact(theta) if isinstance(run, DoubleMachine) else theta
-        for x, y in source.chunks(chunk):
+        for x, y in source.chunks(chunk(plan)):
             recorded = partial(record_chunk, loss, theta, x, y)
             program = source.programs.get(("gradient", count(x)), None, recorded, (x, y))
             found.append(program.run(run, start, x, y))

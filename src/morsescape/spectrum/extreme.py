@@ -13,6 +13,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
+from morsescape.spectrum.lanczos import largest as from_largest
+
 _SPARE = 5  # vectors in a block beside those wanted
 _STEPS, _CHECK = 48, 12  # solves with a block at most, and between two looks at the residuals
 _TOL = 1e-6  # residual against the largest wanted eigenvalue
@@ -52,18 +55,21 @@ def extreme_eigenvectors(
         vectors = torch.linalg.eigh(matrix).eigenvectors
         return (vectors.flip(1) if largest else vectors)[:, :count]
     solve = _beyond(matrix, eigenvalues, count, largest)
-    start = torch.randn(
-        n, count + _SPARE, generator=torch.Generator().manual_seed(0), dtype=torch.float64
-    )
-    block = basis = torch.linalg.qr(start)[0]
-    for step in range(1, _STEPS + 1):
-        block = _orthonormal(solve(block), basis)
-        basis = torch.cat([basis, block], 1)
-        if step % _CHECK == 0:
-            vectors, residual = _ritz(matrix, basis, count, largest)
-            if residual <= _TOL:
-                break
-    return vectors
+
+    def settled(space: Krylov) -> bool:
+        _, rotation, _ = space.decomposed()
+        vectors = space.vectors(rotation[:, -count:])
+        moved = matrix @ vectors
+        values = (vectors * moved).sum(0)
+        residual = (moved - vectors * values).norm(dim=0).max()
+        return float(residual) <= _TOL * float(values.abs().max())
+
+    block = count + _SPARE
+    found = lanczos(
+        solve, random_start(n, block), order=from_largest, settled=settled,
+        every=_CHECK * block, size=block * (_STEPS + 1),
+    )  # fmt: skip
+    return found.vectors[:, :count]
 
 
 def _beyond(
@@ -77,21 +83,3 @@ def _beyond(
     shifted.diagonal().add_(sign * float(end) + _BEYOND * spread)
     factor = torch.linalg.cholesky(shifted)
     return lambda block: torch.cholesky_solve(block, factor)
-
-
-def _orthonormal(block: Tensor, basis: Tensor) -> Tensor:
-    """Twice, as once leaves what the first subtraction rounded."""
-    for _ in range(2):
-        block = torch.linalg.qr(block - basis @ (basis.t() @ block))[0]
-    return block
-
-
-def _ritz(matrix: Tensor, basis: Tensor, count: int, largest: bool) -> tuple[Tensor, float]:
-    """The best vectors in the space of `basis`, and their largest residual against their size."""
-    moved = matrix @ basis
-    values, rotation = torch.linalg.eigh(basis.t() @ moved)
-    order = torch.arange(len(values)).flip(0)[:count] if largest else torch.arange(count)
-    values, rotation = values[order], rotation[:, order]
-    vectors = basis @ rotation
-    residual = (moved @ rotation - vectors * values).norm(dim=0).max()
-    return vectors, float(residual / values.abs().max())
