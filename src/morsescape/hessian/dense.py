@@ -160,8 +160,7 @@ def _assembled(
         assembly.run(progress, triangle)
     except NoErrorRule as missing:
         del assembly
-        why = f"the operation {missing.operation} has no error rule"
-        return _estimated(net, theta, plan, budget, progress, triangle, why)
+        return _estimated(net, theta, plan, budget, progress, triangle, missing.sentence)
     parts = assembly.bound.parts()
     radius = sum(parts.values())
     kinks, untouched = assembly.bound.kinks, assembly.untouched()

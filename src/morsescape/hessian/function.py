@@ -49,7 +49,7 @@ def function_hessian(fn: Function, theta: Float[Tensor, " d"], *, bounded: bool 
         both = record(lambda v: (fn(v), jacfwd(grad(fn))(v)), theta).run(machine, theta)
         ball = as_ball(both[1])
     except NoErrorRule as missing:
-        return _estimated(fn, theta, f"the operation {missing.operation} has no error rule")
+        return _estimated(fn, theta, missing.sentence)
     except (NotTraceable, RuntimeError) as reason:
         return _estimated(fn, theta, f"its program cannot be recorded: {first_line(reason)}")
     return _proved(ball, machine.kinks + pooling_ties([fn], theta))
