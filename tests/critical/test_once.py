@@ -63,7 +63,7 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         ("morsescape.hessian.value.second_opinion", "second opinions"),
         ("morsescape.spectrum.signs.count_by_ldl", "counts by LDL"),
         ("morsescape.spectrum.inertia.count_by_ldl", "counts by LDL"),
-        ("morsescape.spectrum.index_bound._program", "traces"),
+        ("morsescape.spectrum.index_bound._model", "traces"),
         ("morsescape.hessian.layers._find_layers", "traces"),
         ("morsescape.hessian.assembly.record_chunk", "recordings"),
         ("morsescape.hessian.gradient.record_chunk", "recordings"),

@@ -136,7 +136,7 @@ class _Run:
             machine = Sharp if self.theta.dtype == torch.float64 else Enclosure
             return _enclosed(self._assembled(machine), untouched=True)
         except NoErrorRule as missing:
-            why = f"the operation {missing.operation} has no error rule"
+            why = missing.sentence
         return self.unbounded(why)
 
     def unbounded(self, why: str = "rounding was not followed") -> EnclosedMatrix:

@@ -41,6 +41,11 @@ class NoErrorRule(Exception):
         super().__init__(operation)
         self.operation = operation
 
+    @property
+    def sentence(self) -> str:
+        """Why a radius is an estimate."""
+        return f"the operation {self.operation} has no error rule"
+
 
 @dataclass(frozen=True)
 class Ball:
