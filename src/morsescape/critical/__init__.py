@@ -5,6 +5,7 @@ from morsescape.critical.certify import certify
 from morsescape.critical.escape import Escape, EscapeStatus, EscapeStep, escape
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.krawczyk import IntervalProof, ProofStatus, krawczyk
+from morsescape.critical.plan import Plan, plan
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.critical.third_order import (
     ThirdOrderPoint,
@@ -20,6 +21,7 @@ __all__ = [
     "EscapeStatus",
     "EscapeStep",
     "IntervalProof",
+    "Plan",
     "ProofStatus",
     "SearchStatus",
     "ThirdOrderPoint",
@@ -28,5 +30,6 @@ __all__ = [
     "escape",
     "find_critical_point",
     "krawczyk",
+    "plan",
     "third_order_minimum",
 ]

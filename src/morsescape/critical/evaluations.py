@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from morsescape.critical.failures import described
-from morsescape.critical.regime import FACTORED
+from morsescape.critical.regime import regime
 from morsescape.errors import is_out_of_memory
 from morsescape.hessian.dense import Hessian
 from morsescape.objective import Objective
@@ -90,7 +90,7 @@ class Counted:
         self.hessians += 1
         self._kept = None
         enclosed = self.f.enclosed_hessian(theta)
-        if self.dim <= FACTORED:  # two matrices at once fit
+        if regime(self.dim).dense:  # two matrices at once fit
             self._kept = (theta.clone(), enclosed.with_ridge(self.f.l2))
         return enclosed
 

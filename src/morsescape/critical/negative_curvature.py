@@ -11,7 +11,7 @@ from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
-from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.critical.regime import regime
 from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
 
 _SETTLED, _PRODUCTS = 1e-3, 750  # residuals against |eigenvalue|; products at most
@@ -49,7 +49,7 @@ def negative_directions(
     estimate: products are those of automatic differentiation, and their norm stands for ‖Hess f‖_F.
     """
     vectors = _lowest(problem, theta, seed, most)
-    if problem.dim <= FACTORED:
+    if regime(problem.dim).dense:
         matrix = problem.hessian(theta)
         products, size = matrix @ vectors, float(matrix.norm())
     else:
@@ -64,13 +64,12 @@ def negative_directions(
 
 def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
     """Approximate eigenvectors of the lowest eigenvalues, of unit length."""
-    if problem.dim <= DENSE:
+    route = regime(problem.dim)
+    if route.eigenpairs:
         values, vectors = torch.linalg.eigh(problem.hessian(theta))
         return vectors[:, : min(most, int((values < 0).sum()))]
-    if problem.dim <= FACTORED:
-        product = partial(torch.mv, problem.hessian(theta))
-    else:
-        product = partial(problem.hvp, theta)
+    matrix = problem.hessian(theta) if route.dense else None
+    product = partial(problem.hvp, theta) if matrix is None else matrix.mv
     count = min(most, 8)
 
     def settled(space: Krylov) -> bool:
