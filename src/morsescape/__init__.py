@@ -4,10 +4,12 @@ from morsescape.critical import (
     CriticalPoint,
     Escape,
     EscapeStatus,
+    Plan,
     SearchStatus,
     certify,
     escape,
     find_critical_point,
+    plan,
     third_order_minimum,
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
@@ -26,10 +28,12 @@ __all__ = [
     "InertiaStatus",
     "MorsescapeError",
     "Objective",
+    "Plan",
     "SearchStatus",
     "certify",
     "escape",
     "find_critical_point",
     "inertia",
+    "plan",
     "third_order_minimum",
 ]

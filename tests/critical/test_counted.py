@@ -3,10 +3,14 @@
 import torch
 
 from morsescape.critical.evaluations import Counted
-from morsescape.critical.loop import Point
-from morsescape.critical.quasi_newton import scaled_lbfgs
+from morsescape.critical.loop import Point, run
+from morsescape.critical.quadratic_model import Factored
+from morsescape.critical.quasi_newton import QuasiNewton
+from morsescape.hessian.regime import REGIMES
 from morsescape.nets import build
 from morsescape.objective import Objective
+
+FACTOR = REGIMES[1]
 
 
 def smooth(classes=3):
@@ -35,10 +39,12 @@ def test_a_matrix_that_is_handed_over_is_not_kept():
 
 
 def test_a_metric_leaves_the_kept_hessian_as_it_was(monkeypatch):
-    monkeypatch.setattr("morsescape.critical.quasi_newton.DENSE", 1)  # factors are overwritten
+    monkeypatch.setattr("morsescape.critical.quasi_newton.regime", lambda dim: FACTOR)
     f = smooth()
     problem = Counted(f)
     start = Point.at(problem, f.theta)
     before = problem.hessian(f.theta).clone()
-    scaled_lbfgs(problem, start, tol=1e-9, max_steps=1)  # the metric is that of the start
+    steps = QuasiNewton(problem, scaled=True)
+    run(steps, start, tol=1e-9, max_steps=1)  # the metric is that of the start
+    assert isinstance(steps.metric, Factored)  # which writes into the matrix it is given
     assert torch.equal(problem.hessian(f.theta), before)

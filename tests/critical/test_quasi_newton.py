@@ -1,6 +1,7 @@
 """Step lengths and directions of L-BFGS: what is promised holds."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -9,12 +10,19 @@ from hypothesis import strategies as st
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.line_search import Sample, _cubic, line_search
-from morsescape.critical.loop import Point, Stop
-from morsescape.critical.quadratic_model import Euclidean
-from morsescape.critical.quasi_newton import _Run, lbfgs, scaled_lbfgs
+from morsescape.critical.loop import Point, Stop, run
+from morsescape.critical.quasi_newton import QuasiNewton
 from morsescape.objective import Objective
 
 ONE = torch.ones(1).double()
+
+
+def lbfgs(problem, start, **limits):
+    return run(QuasiNewton(problem, scaled=False), start, **limits)
+
+
+def scaled_lbfgs(problem, start, **limits):
+    return run(QuasiNewton(problem, scaled=True), start, **limits)
 
 
 def searched(f, x, first=1.0, noise=0.0):
@@ -121,26 +129,28 @@ def test_the_direction_is_that_of_the_dense_update():
     draw = torch.randn(12, 4, generator=generator, dtype=torch.float64)
     f = Objective.from_function(lambda t: t @ t, 4)
     problem = Counted(f)
-    run = _Run(problem, Point.at(problem, draw[0]), Euclidean(), strict=True)
+    steps_of = QuasiNewton(problem, scaled=False)
+    steps_of.slope = problem.value_and_gradient(draw[0])[1]
     matrix = torch.eye(4, dtype=torch.float64)
     steps = draw[1:6]
     pairs = [(s, s * torch.tensor([1.0, 2.0, 3.0, 4.0]).double()) for s in steps]
     s, y = pairs[-1]
     matrix = matrix * (s @ y) / (y @ y)
     for s, y in pairs:
-        run._remember(s, y)
+        steps_of._remember(s, y)
         left = torch.eye(4).double() - torch.outer(s, y) / (s @ y)
         matrix = left @ matrix @ left.t() + torch.outer(s, s) / (s @ y)
-    torch.testing.assert_close(run._towards(), -matrix @ run.slope, rtol=1e-12, atol=1e-12)
+    towards = -matrix @ steps_of.slope
+    torch.testing.assert_close(steps_of._towards(), towards, rtol=1e-12, atol=1e-12)
 
 
 def test_pairs_without_positive_curvature_are_not_kept():
     problem = Counted(Objective.from_function(lambda t: t @ t, 2))
-    run = _Run(problem, Point.at(problem, torch.ones(2).double()), Euclidean(), strict=True)
-    run._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([-1.0, 0.0]).double())
-    run._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double())
-    run._remember(torch.tensor([math.nan, 0.0]).double(), torch.tensor([0.0, 1.0]).double())
-    assert not run.pairs
+    steps = QuasiNewton(problem, scaled=False)
+    steps._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([-1.0, 0.0]).double())
+    steps._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([0.0, 1.0]).double())
+    steps._remember(torch.tensor([math.nan, 0.0]).double(), torch.tensor([0.0, 1.0]).double())
+    assert not steps.pairs
 
 
 def test_the_metric_of_a_quadratic_makes_one_step_enough():
@@ -160,9 +170,9 @@ def test_numbers_near_the_ends_of_the_range_end_with_a_status():
     huge = Counted(Objective.from_function(lambda t: 1e170 * (t * t * w).sum(), 2))
     _, stop = lbfgs(huge, Point.at(huge, torch.ones(2).double()), tol=1e-9, max_steps=50)
     assert stop is Stop.STALLED
-    run = _Run(huge, Point.at(huge, torch.ones(2).double()), Euclidean(), strict=True)
-    run._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([1e-170, 0.0]).double())
-    assert not run.pairs
+    steps = QuasiNewton(huge, scaled=False)
+    steps._remember(torch.tensor([1.0, 0.0]).double(), torch.tensor([1e-170, 0.0]).double())
+    assert not steps.pairs
 
 
 def test_a_gradient_that_is_tiny_beside_the_point_still_leads_down():
@@ -172,3 +182,33 @@ def test_a_gradient_that_is_tiny_beside_the_point_still_leads_down():
     found, stop = lbfgs(flat, start, tol=1e-27, max_steps=200)
     assert stop is Stop.CONVERGED
     assert float((found.theta - 3).norm()) < 1e-6
+
+
+def test_a_metric_is_renewed_when_it_is_out_of_date():
+    f = Objective.from_function(lambda t: ((t**2 - 1) ** 2).sum() + t[0].exp(), 3)
+    problem = Counted(f)
+    steps = QuasiNewton(problem, scaled=True)
+    steps.route = replace(steps.route, renew=2)
+    start = Point.at(problem, torch.tensor([3.0, -2.0, 0.1]).double())
+    _, stop = run(steps, start, tol=1e-9, max_steps=100)
+    assert stop is Stop.CONVERGED
+    assert problem.evaluations.hessian >= problem.evaluations.gradient // 4 > 1
+
+
+def test_a_point_from_elsewhere_starts_anew():
+    problem = Counted(Objective.from_function(lambda t: (t**4).sum() + t @ t, 2))
+    steps = QuasiNewton(problem, scaled=False)
+    run(steps, Point.at(problem, torch.ones(2).double()), tol=0.0, max_steps=3)
+    assert steps.pairs
+    elsewhere = Point.at(problem, torch.tensor([-3.0, 0.5]).double())
+    after = steps.step(elsewhere)
+    assert isinstance(after, Point)
+    assert len(steps.pairs) == 1
+    fresh = QuasiNewton(problem, scaled=False).step(elsewhere)
+    assert torch.equal(after.theta, fresh.theta)
+
+
+def test_a_hessian_that_is_not_finite_ends_a_scaled_search():
+    problem = Counted(Objective.from_function(lambda t: (t.abs() ** 1.5).sum() + t[0], 2))
+    start = Point.at(problem, torch.zeros(2).double())
+    assert scaled_lbfgs(problem, start, tol=1e-9, max_steps=9) == (start, Stop.NOT_FINITE)

@@ -2,6 +2,7 @@
 
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.certify import certify
+from morsescape.critical.costs import Plan, plan
 from morsescape.critical.escape import Escape, EscapeStatus, EscapeStep, escape
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.krawczyk import IntervalProof, ProofStatus, krawczyk
@@ -20,6 +21,7 @@ __all__ = [
     "EscapeStatus",
     "EscapeStep",
     "IntervalProof",
+    "Plan",
     "ProofStatus",
     "SearchStatus",
     "ThirdOrderPoint",
@@ -28,5 +30,6 @@ __all__ = [
     "escape",
     "find_critical_point",
     "krawczyk",
+    "plan",
     "third_order_minimum",
 ]

@@ -26,7 +26,8 @@ from torch import Tensor
 from morsescape.boundary import a_number, a_seed, a_vector, checked, instance
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.enclosure import hessian_variation
-from morsescape.hessian.value import DENSE, Hessian
+from morsescape.hessian.regime import regime
+from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective, hessian_of
 from morsescape.rounding.floats import U, down, up
 from morsescape.spectrum.index_bound import structure_of
@@ -165,7 +166,7 @@ def _conclude(
 
 def _newton(hessian: Hessian) -> Tensor:
     """About H⁻¹∇f."""
-    if hessian.dim <= DENSE:
+    if regime(hessian.dim).eigenpairs:
         values, vectors = hessian.eigh()
         return vectors @ ((vectors.t() @ hessian.gradient) / values)
     solve = hessian.factor()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import Factored, Metric, Model, dense_model, krylov_model
-from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.hessian.regime import regime
 
 _REFRESH = 120  # products since the last factorisation that cost about as much as a new one
 _LOOSE, _TIGHT = 0.1, 1e-4  # share of the gradient that a Krylov model may leave
@@ -97,8 +97,9 @@ class Krylov:
         self._products = 0
 
 
-def choose(problem: Counted, *, to_zero: bool = False) -> Dense | Krylov:
+def curvature(problem: Counted, *, to_zero: bool = False) -> Curvature:
     """What is cheapest for this many variables."""
-    if problem.dim <= DENSE:
+    route = regime(problem.dim)
+    if route.eigenpairs:
         return Dense(problem)
-    return Krylov(problem, factored=problem.dim <= FACTORED, to_zero=to_zero)
+    return Krylov(problem, factored=route.dense, to_zero=to_zero)

@@ -17,7 +17,6 @@ _NEAR = 1e-6  # how far the probes reach, against the size of θ
 _AS_IT_STOPPED = {
     Stop.UNBOUNDED: SearchStatus.UNBOUNDED,
     Stop.NOT_FINITE: SearchStatus.NOT_FINITE,
-    Stop.FAILED: SearchStatus.FAILED,
 }
 _SAME = 0.3  # a smooth remainder falls a hundredfold on a tenth of the distance; a jump stays
 

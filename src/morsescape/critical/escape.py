@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,22 +15,19 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_count, a_function, a_path, a_seed, a_vector, checked, instance
-from morsescape.critical.curvature import choose
-from morsescape.critical.evaluations import Counted, Evaluations
-from morsescape.critical.failures import Callbacks
-from morsescape.critical.loop import Loop, Point, Stop
+from morsescape.critical.evaluations import Evaluations
+from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import leave, negative_directions
-from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
-from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.critical.search import Search
+from morsescape.critical.steppers import descent, stepper
 from morsescape.errors import ArgumentError, DataError
+from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
 from morsescape.store import RunFolder, made_from
 
-# Steps between two counts, each of which costs some Hessians and factorisations: of trust-region,
-# L-BFGS, and L-BFGS in the metric of a factor or of all eigenpairs.
-_STEPS_BETWEEN, _GRADIENTS, _FACTORED, _SCALED = 10, 300, 100, 40
+_STEPS_BETWEEN = 10  # of trust-region between two counts; those of L-BFGS the regime knows
 
 
 class EscapeStatus(Enum):
@@ -236,86 +233,71 @@ def escape(
     """
     start = f.theta if theta is None else theta
     _check(f, start, max_rounds)
-    return _Descent(f, seed, progress, callback).run(start.detach().clone(), max_rounds)
+    return _Escape(f, seed, progress, callback, max_rounds).run(start.detach().clone())
 
 
-class _Descent:
+class _Escape(Search[EscapeStatus, Escape]):
+    BLOCKED, FAILED = EscapeStatus.BLOCKED, EscapeStatus.FAILED
+
     def __init__(
-        self,
-        f: Objective,
-        seed: int,
-        progress: Progress | None,
-        callback: Callable[[Tensor, EscapeStep], None] | None,
-    ) -> None:
-        self.calls = Callbacks()
-        self.f, self.seed, self.reason = f, seed, ""
-        self.progress, self.callback = self.calls.own(progress), self.calls.own(callback)
-        self.problem = Counted(f)
+        self, f: Objective, seed: int, progress: Progress | None,
+        callback: Callable[[Tensor, EscapeStep], None] | None, max_rounds: int,
+    ) -> None:  # fmt: skip
+        super().__init__(f, seed, progress, callback)
+        self.max_rounds = max_rounds
         self.trajectory: list[EscapeStep] = []
-        self.loop = Loop(
-            self.problem,
-            choose(self.problem),
-            "trust-region",
-            tol=0.0,
-            max_steps=0,
-            strict=True,
-            hook=lambda point: self._note(point, "descent"),
-        )
+        self.signs: Inertia | None = None
+        self.models = stepper("trust-region", self.problem, strict=True)  # keeps its radius
 
-    def run(self, theta: Tensor, max_rounds: int) -> Escape:
-        began = time.perf_counter()
-        self._note(Point.at(self.problem, theta), "start")
-        try:
-            signs, status = self._rounds(self.latest, max_rounds)
-        except Exception as error:
-            self.reason = self.calls.caught(error)
-            signs, status = None, EscapeStatus.FAILED
+    def started(self, point: Point) -> None:
+        self._note(point, "start")
+
+    def rounds(self) -> tuple[Point, EscapeStatus]:
+        return self.alternated(self.latest, None, self.max_rounds + 1)
+
+    def look(self, point: Point, stop: Stop | None, round_: int, last: bool) -> EscapeStatus | None:
+        """Count; how it ended, if it did."""
+        self.signs = self._count(point)
+        if stop is Stop.UNBOUNDED:
+            return EscapeStatus.UNBOUNDED
+        if self.reason:
+            return EscapeStatus.FAILED
+        return _ended(self.signs) or (EscapeStatus.STEP_LIMIT if last else None)
+
+    def leave(self, point: Point, round_: int) -> Point:
+        """Along negative curvature, or not at all: going down may lead away too."""
+        assert self.signs is not None
+        seed = self.seed + round_
+        directions = negative_directions(self.problem, point.theta, self.signs.radius, seed)
+        left = leave(self.problem, point, directions) if len(directions) else None
+        if left is None:
+            return point
+        self._note(left, "negative curvature")
+        return left
+
+    def down(self, point: Point) -> tuple[Point, Stop]:
+        steps, most = self.models, _STEPS_BETWEEN
+        if self.f.network is not None:
+            steps = stepper(descent(self.problem), self.problem, strict=True)
+            most = regime(self.f.dim).between
+        note = partial(self._note, move="descent")
+        return run(steps, point, tol=0.0, max_steps=most, hook=note)
+
+    def failed(self) -> Escape:
+        self.signs = None
+        return self.result(self.latest, self.FAILED)
+
+    def result(self, point: Point, status: EscapeStatus) -> Escape:
         return Escape(
-            theta=self.latest.theta,
+            theta=point.theta,
             trajectory=tuple(self.trajectory),
-            inertia=signs,
+            inertia=self.signs,
             status=status,
             evaluations=self.problem.evaluations,
-            seconds=time.perf_counter() - began,
+            seconds=self.seconds,
             seed=self.seed,
             reason=self.reason,
         )
-
-    def _rounds(self, point: Point, most: int) -> tuple[Inertia | None, EscapeStatus]:
-        """Count, leave, go down; ends at the latest point."""
-        for round_ in range(most + 1):
-            signs = self._count(point)
-            ended = _ended(signs)
-            if self.reason or ended is not None or round_ == most:
-                failed = EscapeStatus.FAILED if self.reason else None
-                return signs, failed or ended or EscapeStatus.STEP_LIMIT
-            assert signs is not None
-            following, stop = self._round(point, signs, self.seed + round_)
-            if following is point:
-                return signs, EscapeStatus.BLOCKED
-            point = following
-            if stop is Stop.UNBOUNDED:
-                break
-        return self._count(point), EscapeStatus.UNBOUNDED
-
-    def _round(self, point: Point, signs: Inertia, seed: int) -> tuple[Point, Stop]:
-        """Along negative curvature, then down."""
-        directions = negative_directions(self.problem, point.theta, signs.radius, seed)
-        moved = leave(self.problem, point, directions) if len(directions) else None
-        if moved is not None:
-            point = moved
-            self._note(point, "negative curvature")
-        if not self.f.source.of_samples:
-            self.loop.max_steps = self.loop.steps + _STEPS_BETWEEN
-            return self.loop.run(point)
-        if self.f.dim > FACTORED:
-            down, most = lbfgs, _GRADIENTS
-        else:
-            down, most = scaled_lbfgs, _SCALED if self.f.dim <= DENSE else _FACTORED
-        return down(
-            self.problem, point, tol=0.0, max_steps=most, strict=True,
-            hook=lambda point: self._note(point, "descent"),
-        )  # fmt: skip
 
     def _count(self, point: Point) -> Inertia | None:
         """The signs at the point, written into the last step of the trajectory."""

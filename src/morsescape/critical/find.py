@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
 
@@ -24,31 +22,28 @@ from morsescape.boundary import (
 )
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.certify import certify
-from morsescape.critical.curvature import choose
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.evaluations import Counted
-from morsescape.critical.failures import Callbacks
-from morsescape.critical.loop import Loop, Point, Stop
+from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import Directions, leave, negative_directions
-from morsescape.critical.quasi_newton import lbfgs, scaled_lbfgs
-from morsescape.critical.regime import FACTORED
 from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.critical.search import Search
+from morsescape.critical.steppers import STEPPERS, descent, stepper
 from morsescape.errors import ArgumentError
 from morsescape.hessian.gradient import sharp_gradient
+from morsescape.hessian.regime import regime
 from morsescape.hessian.solver import Solver
 from morsescape.objective import Objective
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, signs_at
 
 Callback = Callable[[Tensor, float, float], None]
-Found = tuple[Point, Inertia | None, Certificate, SearchStatus]
 
 TARGETS = ("minimum", "nearest")
-METHODS = ("auto", "lbfgs", "scaled-lbfgs", "trust-region", "saddle-free", "cubic", "levenberg")
+METHODS = ("auto", *STEPPERS)
 _ROUNDS = 20  # saddles left on the way to one minimum
 _NEGATIVE = 1e-7  # share of ‖Hess f‖ below which negative curvature is not worth following
 _QUASI_STEPS = 10_000  # at most, before Newton's; where f is not convex yet, they gain more
-_QUASI = {"lbfgs": lbfgs, "scaled-lbfgs": scaled_lbfgs}
 _REFINEMENTS = 10
 
 
@@ -133,97 +128,66 @@ def find_critical_point(
     """
     start = f.theta if theta is None else theta
     _check(f, start, target, method, tol, max_steps)
-    search = _Search(f, target, method, tol, max_steps, seed, progress, callback)
+    search = _Find(f, seed, progress, callback, target, method, tol, max_steps)
     return search.run(start.detach().clone())
 
 
-@dataclass
-class _Search:
-    f: Objective
-    target: str
-    method: str
-    tol: float
-    max_steps: int
-    seed: int
-    progress: Progress | None
-    callback: Callback | None
-    steps: int = 0
-    first_norm: float = math.nan
-    refined: Point | None = None  # where Newton steps gained nothing any more
-    reason: str = ""  # what went wrong
+class _Find(Search[SearchStatus, CriticalPoint]):
+    BLOCKED, FAILED = SearchStatus.INDEX_LEFT, SearchStatus.FAILED
 
-    def run(self, theta: Tensor) -> CriticalPoint:
-        began = time.perf_counter()
-        self.calls = Callbacks()
-        self.callback, self.progress = self.calls.own(self.callback), self.calls.own(self.progress)
-        self.problem = Counted(self.f)
-        self.latest = Point.at(self.problem, theta)
-        self.first_norm = self.latest.norm
-        try:
-            found = self._rounds(self.latest)
-        except Exception as error:
-            self.reason = self.calls.caught(error)
-            found = self.latest, *self._judge(self.latest), SearchStatus.FAILED
-        return self._result(*found, time.perf_counter() - began)
+    def __init__(
+        self, f: Objective, seed: int, progress: Progress | None, callback: Callback | None,
+        target: str, method: str, tol: float, max_steps: int,
+    ) -> None:  # fmt: skip
+        super().__init__(f, seed, progress, callback)
+        self.target, self.method, self.tol, self.max_steps = target, method, tol, max_steps
+        self.steps = 0
+        self.refined: Point | None = None  # where Newton steps gained nothing any more
 
-    def _rounds(self, point: Point) -> Found:
-        """Down, and on from every saddle that can be left."""
-        for round_ in range(_ROUNDS):
-            point, stop = self._search(point)
-            if stop is Stop.CONVERGED:
-                point = self._newton(point, definite=False)
-            signs, certificate = self._judge(point)
-            if stop is not Stop.CONVERGED or self.target == "nearest":
-                break
-            if signs is None or signs.negative[0] == 0:
-                break
-            directions = self._directions(point, signs, round_)
-            # After the last round the point stays where it was judged.
-            if not len(directions) or round_ == _ROUNDS - 1:
-                break
-            following = leave(self.problem, point, directions)
-            if following is None:
-                return point, signs, certificate, SearchStatus.INDEX_LEFT
-            point = following
-            self._after_step(point)
-        return point, signs, certificate, self._status(point, stop, certificate)
+    def started(self, point: Point) -> None:
+        self.first_norm = point.norm
 
-    def _status(self, point: Point, stop: Stop, certificate: Certificate) -> SearchStatus:
-        status = diagnose(self.problem, point, stop, certificate, self.seed)
+    def rounds(self) -> tuple[Point, SearchStatus]:
+        return self.alternated(*self.down(self.latest), _ROUNDS)
+
+    def look(self, point: Point, stop: Stop | None, round_: int, last: bool) -> SearchStatus | None:
+        """How it ended, unless there is a saddle that can be left."""
+        self.signs, self.certificate = self._judge(point)
+        assert stop is not None
+        if stop is Stop.CONVERGED and self.target == "minimum" and not last:
+            signs = self.signs
+            if signs is not None and signs.negative[0] > 0:
+                self.directions = self._directions(point, signs, round_)
+                if len(self.directions):
+                    return None
+        status = diagnose(self.problem, point, stop, self.certificate, self.seed)
         flat = status is SearchStatus.DEGENERATE and _vanishes(self.problem, point)
         return SearchStatus.FLAT if flat else status
 
-    def _search(self, point: Point) -> tuple[Point, Stop]:
-        """Down to ‖∇f‖ ≤ tol, or to what ends it."""
-        method = self.method
+    def leave(self, point: Point, round_: int) -> Point | None:
+        left = leave(self.problem, point, self.directions)
+        if left is not None:
+            self._after_step(left)
+        return left
+
+    def down(self, point: Point) -> tuple[Point, Stop]:
+        """Down to ‖∇f‖ ≤ tol and on to the last digits, or to what ends it."""
+        method, stop = self.method, None
         if method == "auto":
             method = "trust-region" if self.target == "minimum" else "levenberg"
             if self.target == "minimum":
-                few = self.f.dim <= FACTORED
-                step = scaled_lbfgs if few and self.f.source.of_samples else lbfgs
-                loose = max(1e-7 if few else 1e-5, self.tol)
-                point, stop = self._quasi_newton(step, point, loose, _QUASI_STEPS)
-                if stop in (Stop.UNBOUNDED, Stop.NOT_FINITE):
-                    return point, stop
+                loose = max(regime(self.f.dim).loose, self.tol)
+                point, stop = self._run(descent(self.problem), point, loose, _QUASI_STEPS)
                 if stop is Stop.CONVERGED:
                     point = self._newton(point, definite=True)
-        if method in _QUASI:
-            return self._quasi_newton(_QUASI[method], point, self.tol, self.max_steps)
-        loop = Loop(
-            self.problem,
-            choose(self.problem, to_zero=method == "levenberg"),
-            method,
-            self.tol,
-            max(0, self.max_steps - self.steps),
-            hook=self._after_step,
-        )
-        return loop.run(point)
+        if stop not in (Stop.UNBOUNDED, Stop.NOT_FINITE):
+            point, stop = self._run(method, point, self.tol, self.max_steps)
+        return (self._newton(point, definite=False) if stop is Stop.CONVERGED else point), stop
 
-    def _quasi_newton(
-        self, step: Callable[..., tuple[Point, Stop]], point: Point, tol: float, steps: int
-    ) -> tuple[Point, Stop]:
+    def _run(self, method: str, point: Point, tol: float, steps: int) -> tuple[Point, Stop]:
         limit = max(0, min(steps, self.max_steps - self.steps))
-        return step(self.problem, point, tol=tol, max_steps=limit, hook=self._after_step)
+        steps_of = stepper(method, self.problem)
+        return run(steps_of, point, tol=tol, max_steps=limit, hook=self._after_step)
 
     def _after_step(self, point: Point) -> None:
         self.steps += 1
@@ -241,7 +205,7 @@ class _Search:
         With `definite` none is taken where the Hessian is not positive definite: they would lead
         to a saddle. The last digits are what a proof needs.
         """
-        if self.f.dim > FACTORED or point is self.refined:
+        if not regime(self.f.dim).dense or point is self.refined:
             return point
         solve = self.problem.hessian_at(point.theta).factor()
         if solve is None or (definite and not solve.definite):
@@ -296,24 +260,21 @@ class _Search:
             self.problem, point.theta, signs.radius, self.seed + round_, share=_NEGATIVE
         )
 
-    def _result(
-        self,
-        point: Point,
-        signs: Inertia | None,
-        certificate: Certificate,
-        status: SearchStatus,
-        seconds: float,
-    ) -> CriticalPoint:
+    def failed(self) -> CriticalPoint:
+        self.signs, self.certificate = self._judge(self.latest)
+        return self.result(self.latest, self.FAILED)
+
+    def result(self, point: Point, status: SearchStatus) -> CriticalPoint:
         return CriticalPoint(
             theta=point.theta,
             value=point.value,
             grad_norm=point.norm,
-            inertia=signs,
-            certificate=certificate,
+            inertia=self.signs,
+            certificate=self.certificate,
             status=status,
             evaluations=self.problem.evaluations,
             steps=self.steps,
-            seconds=seconds,
+            seconds=self.seconds,
             method=self.method,
             target=self.target,
             seed=self.seed,

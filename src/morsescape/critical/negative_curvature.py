@@ -11,7 +11,7 @@ from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
-from morsescape.critical.regime import DENSE, FACTORED
+from morsescape.hessian.regime import regime
 from morsescape.rounding.floats import U
 from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
 
@@ -49,7 +49,7 @@ def negative_directions(
     estimate: products are those of automatic differentiation, and their norm stands for ‖Hess f‖_F.
     """
     vectors = _lowest(problem, theta, seed, most)
-    if problem.dim <= FACTORED:
+    if regime(problem.dim).dense:
         hessian = problem.hessian_at(theta)
         products, size = hessian.mm(vectors), hessian.norm
     else:
@@ -64,13 +64,11 @@ def negative_directions(
 
 def _lowest(problem: Counted, theta: Tensor, seed: int, most: int) -> Tensor:
     """Approximate eigenvectors of the lowest eigenvalues, of unit length."""
-    if problem.dim <= DENSE:
+    route = regime(problem.dim)
+    if route.eigenpairs:
         values, vectors = problem.hessian_at(theta).eigh()
         return vectors[:, : min(most, int((values < 0).sum()))]
-    if problem.dim <= FACTORED:
-        product = problem.hessian_at(theta).mv
-    else:
-        product = partial(problem.hvp, theta)
+    product = problem.hessian_at(theta).mv if route.dense else partial(problem.hvp, theta)
     count = min(most, 8)
 
     def settled(space: Krylov) -> bool:

@@ -20,14 +20,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from scipy.optimize import brentq
 from torch import Tensor
 
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.loop import NOISE, Point
 from morsescape.critical.quadratic_model import Model
 
-Rule = Callable[[Model, float], Tensor]
 _NULL = 1e-14  # relative to the largest |w|: below it, curvature is rounding
 _LEAST = 1e-130  # a Hessian that vanishes counts as this, so that no square overflows
 
@@ -109,11 +111,89 @@ def levenberg(model: Model, radius: float) -> Tensor:
     return at(_shift(at, radius, 0.0, size + float(c.norm()) / radius))
 
 
+# -- what a step is worth -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A step s = V y from one point to another, and the model that proposed it."""
+
+    problem: Counted
+    model: Model
+    start: Point
+    end: Point
+    y: Tensor
+    step: Tensor
+    strict: bool
+
+
+def value_ratio(trial: Trial) -> float:
+    """How much f fell, against what the model said."""
+    start, end = trial.start, trial.end
+    if not math.isfinite(end.value):
+        return -math.inf
+    fall, predicted = start.value - end.value, trial.model.decrease(trial.y)
+    if trial.strict and not fall > 0:
+        return -math.inf
+    noise = NOISE * max(abs(start.value), abs(end.value))
+    if predicted < 100 * noise and abs(fall) < 1000 * noise:
+        # f's own digits are spent: the trapezoidal rule has the fall up to third order.
+        fall = -float((start.gradient + end.gradient) @ trial.step) / 2
+    return fall / predicted if predicted > 0 else -math.inf
+
+
+def gradient_ratio(trial: Trial) -> float:
+    """How much ‖∇f‖² fell, against what the model said."""
+    start, end, model = trial.start, trial.end, trial.model
+    if not math.isfinite(end.value):
+        return -math.inf
+    if model.whole:
+        linear = model.slope + model.values * (model.vectors.t() @ trial.step)
+    else:
+        linear = start.gradient + trial.problem.hvp(start.theta, trial.step)
+    predicted = start.norm**2 - float(linear.norm()) ** 2
+    return (start.norm**2 - end.norm**2) / predicted if predicted > 0 else -math.inf
+
+
+# -- the rules ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Rule:
+    """A step rule as data.
+
+    Attributes:
+        step: (model, scale) -> y.
+        first: (model, farthest) -> the first scale, for a step about that long.
+        ratio: how much of what was promised a step brought.
+        radius: whether the scale is a bound on ‖y‖.
+        to_zero: whether it lowers ‖∇f‖ instead of f.
+    """
+
+    step: Callable[[Model, float], Tensor]
+    first: Callable[[Model, float], float] = lambda model, farthest: farthest
+    ratio: Callable[[Trial], float] = value_ratio
+    radius: bool = True
+    to_zero: bool = False
+
+
+def _near(model: Model, farthest: float) -> float:
+    """Leaping far away would not find what is nearest."""
+    w = model.values
+    along = float((w * model.slope).norm() / w.square().max().clamp_min(1e-130))
+    return min(farthest, 30 * along)
+
+
+def _over_curvature(model: Model, farthest: float) -> float:
+    """‖y‖ = scale μ: about the length asked for at μ = the mean curvature."""
+    return farthest / float(model.values.abs().mean().clamp_min(1e-130))
+
+
 RULES: dict[str, Rule] = {
-    "trust-region": trust_region,
-    "saddle-free": saddle_free,
-    "cubic": cubic,
-    "levenberg": levenberg,
+    "trust-region": Rule(trust_region),
+    "saddle-free": Rule(saddle_free),
+    "cubic": Rule(cubic, first=_over_curvature, radius=False),
+    "levenberg": Rule(levenberg, first=_near, ratio=gradient_ratio, to_zero=True),
 }
 
 

@@ -22,11 +22,9 @@ order that is NP-hard.
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -34,12 +32,12 @@ from torch import Tensor
 from torch.func import grad, jvp
 
 from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, instance
-from morsescape.critical.curvature import Dense
-from morsescape.critical.evaluations import Counted, Evaluations
-from morsescape.critical.failures import described
-from morsescape.critical.loop import Loop, Point, Stop
-from morsescape.critical.regime import DENSE
+from morsescape.critical.evaluations import Evaluations
+from morsescape.critical.loop import Point, Stop, run
+from morsescape.critical.search import Search
+from morsescape.critical.steppers import stepper
 from morsescape.errors import ArgumentError
+from morsescape.hessian.regime import DENSE, regime
 from morsescape.objective import Objective
 
 _LARGEST = 12  # directions of the near-null space that are looked at: 78 Hessian products
@@ -200,7 +198,7 @@ def third_order_minimum(
                 name, expected="a positive number", got=number, cure="leave it at its default"
             )
     limits = (tol, curvature_tol, tensor_tol)
-    return _ThirdOrder(f, lipschitz, limits, seed).run(theta.detach().clone(), max_rounds)
+    return _ThirdOrder(f, lipschitz, limits, seed, max_rounds).run(theta.detach().clone())
 
 
 def third_derivative(f: Objective, theta: Tensor, u: Tensor, v: Tensor) -> Tensor:
@@ -216,64 +214,57 @@ def third_derivative(f: Objective, theta: Tensor, u: Tensor, v: Tensor) -> Tenso
     return moved
 
 
-class _ThirdOrder:
+class _ThirdOrder(Search[ThirdOrderStatus, ThirdOrderPoint]):
+    # Where nothing is left to leave, the conditions at the point say what it is.
+    BLOCKED, FAILED = ThirdOrderStatus.SECOND_ORDER_ONLY, ThirdOrderStatus.FAILED
+
     def __init__(
-        self, f: Objective, lipschitz: float | None, limits: tuple[float, float, float], seed: int
-    ) -> None:
-        self.f, self.problem = f, Counted(f)
+        self, f: Objective, lipschitz: float | None, limits: tuple[float, float, float], seed: int,
+        max_rounds: int,
+    ) -> None:  # fmt: skip
+        super().__init__(f, seed)
         self.tol, self.curvature_tol, self.tensor_tol = limits
         self.estimated, self.lipschitz = lipschitz is None, lipschitz or 0.0
         self.generator = torch.Generator().manual_seed(seed)
-        self.seed, self.third = seed, 0
+        self.third, self.max_rounds, self.left = 0, max_rounds, _CUBIC_STEPS
         self.steps: list[ThirdOrderStep] = []
-        self.left, self.reason = _CUBIC_STEPS, ""
 
-    def run(self, theta: Tensor, max_rounds: int) -> ThirdOrderPoint:
-        self.began = time.perf_counter()
-        self.latest = Point.at(self.problem, theta)
-        try:
-            return self._rounds(self.latest, max_rounds)
-        except Exception as error:
-            self.reason = described(error)
-            return self._result(self.latest, None, ThirdOrderStatus.FAILED)
+    def rounds(self) -> tuple[Point, ThirdOrderStatus]:
+        return self.alternated(*self.down(self.latest), self.max_rounds + 1)
 
-    def _rounds(self, point: Point, max_rounds: int) -> ThirdOrderPoint:
-        if not math.isfinite(point.value) or not bool(point.gradient.isfinite().all()):
-            return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
-        for _ in range(max_rounds):
-            self.latest, stop = self._cubic(point)
-            point = self.latest
-            if stop is Stop.UNBOUNDED:
-                return self._result(point, None, ThirdOrderStatus.UNBOUNDED)
-            if not self._finite(point):
-                return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
-            moved = self._third_order(point) if self.left else None
-            if moved is None:
-                break
-            self.latest = point = moved
-        if not self._finite(point):
-            return self._result(point, None, ThirdOrderStatus.NOT_FINITE)
-        return self._result(point, self.problem.hessian_at(point.theta).eigh(), None)
+    def look(
+        self, point: Point, stop: Stop | None, round_: int, last: bool
+    ) -> ThirdOrderStatus | None:
+        """How it ended; BLOCKED after the last round too."""
+        self.latest = point
+        if stop is Stop.UNBOUNDED:
+            return ThirdOrderStatus.UNBOUNDED
+        finite = math.isfinite(point.value) and bool(point.gradient.isfinite().all())
+        if not (finite and self.problem.hessian_at(point.theta).finite):
+            return ThirdOrderStatus.NOT_FINITE
+        return self.BLOCKED if last else None
 
-    def _finite(self, point: Point) -> bool:
-        return self.problem.hessian_at(point.theta).finite
+    def leave(self, point: Point, round_: int) -> Point | None:
+        left = self._third_order(point) if self.left else None
+        self.latest = left or point
+        return left
 
-    def _cubic(self, point: Point) -> tuple[Point, Stop]:
-        if point.norm <= self.tol:
-            return point, Stop.CONVERGED
-        loop = Loop(self.problem, Dense(self.problem), "cubic", self.tol, self.left, strict=True)
-        loop.hook = self._note
-        after, stop = loop.run(point)
-        self.left -= loop.steps
-        if loop.steps:
+    def down(self, point: Point) -> tuple[Point, Stop]:
+        taken = 0
+
+        def note(at: Point) -> None:
+            nonlocal taken
+            self.latest, taken = at, taken + 1
+
+        steps = stepper("cubic", self.problem, strict=True)
+        after, stop = run(steps, point, tol=self.tol, max_steps=self.left, hook=note)
+        self.left -= taken
+        if taken:
             fall = point.value - after.value
-            assert fall > 0, "the loop accepts only steps on which f falls"
-            kind = f"cubic, {loop.steps} times"
+            assert fall > 0, "only steps on which f falls are accepted"
+            kind = f"cubic, {taken} times"
             self.steps.append(ThirdOrderStep(kind, after.value, fall, 0.0, 0.0, self.f.dim))
         return after, stop
-
-    def _note(self, point: Point) -> None:
-        self.latest = point
 
     def _third_order(self, point: Point) -> Point | None:
         """One random step in the competitive subspace; None if there is none to take."""
@@ -357,20 +348,22 @@ class _ThirdOrder:
             largest = max(largest, float(change.norm()) / (2 * reach))
         return 2 * largest if 0 < largest < math.inf else 1.0
 
-    def _result(self, point: Point, eigen: Any, status: ThirdOrderStatus | None) -> ThirdOrderPoint:
+    def failed(self) -> ThirdOrderPoint:
+        return self.result(self.latest, self.FAILED)
+
+    def result(self, point: Point, status: ThirdOrderStatus) -> ThirdOrderPoint:
         lowest, nullity, size = math.nan, 0, 0.0
-        if eigen is not None:
-            values, vectors = eigen
+        if status is self.BLOCKED:
+            values, vectors = torch.linalg.eigh(self.problem.hessian(point.theta))
             lowest = float(values[0])
             kernel = (values.abs() <= self.curvature_tol).nonzero().squeeze(1)
             nullity = len(kernel)
             if nullity:
                 size = float(self._tensor(point.theta, vectors[:, kernel[:_LARGEST]]).norm())
-        if status is None:
-            second = point.norm <= self.tol and lowest >= -self.curvature_tol
-            third = ThirdOrderStatus.THIRD_ORDER
-            third = third if size <= self.tensor_tol else ThirdOrderStatus.SECOND_ORDER_ONLY
-            status = third if second else ThirdOrderStatus.NOT_SECOND_ORDER
+            if point.norm > self.tol or lowest < -self.curvature_tol:
+                status = ThirdOrderStatus.NOT_SECOND_ORDER
+            elif size <= self.tensor_tol:
+                status = ThirdOrderStatus.THIRD_ORDER
         return ThirdOrderPoint(
             theta=point.theta,
             value=point.value,
@@ -384,14 +377,14 @@ class _ThirdOrder:
             status=status,
             evaluations=self.problem.evaluations,
             third=self.third,
-            seconds=time.perf_counter() - self.began,
+            seconds=self.seconds,
             seed=self.seed,
             reason=self.reason or self.problem.failure,
         )
 
 
 def _check(f: Objective, theta: Tensor, lipschitz: float | None) -> None:
-    if f.dim > DENSE:
+    if not regime(f.dim).eigenpairs:
         raise ArgumentError(
             "f",
             expected=f"at most {DENSE:,} variables, for all eigenvectors of the Hessian",

@@ -25,7 +25,6 @@ from morsescape.hessian.solver import Solver, solver
 from morsescape.progress import StageProgress
 from morsescape.rounding.floats import U
 
-DENSE = 1500  # variables: all eigenpairs cost less than what they save
 Result = TypeVar("Result")
 
 

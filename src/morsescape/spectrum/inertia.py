@@ -23,7 +23,8 @@ from morsescape.boundary import (
 )
 from morsescape.errors import ArgumentError
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
-from morsescape.hessian.value import DENSE, Hessian
+from morsescape.hessian.regime import regime
+from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective, hessian_of
 from morsescape.progress import Progress, StageProgress, stage
 from morsescape.rounding.floats import U, sum_up
@@ -240,7 +241,7 @@ def inertia(
 
 def signs_at(hessian: Hessian, progress: Progress | None = None) -> Inertia:
     """`inertia` by the method that costs least beside what is asked of the Hessian elsewhere."""
-    method = "eigh" if hessian.dim <= DENSE else "ldl"
+    method = regime(hessian.dim).signs
     return inertia_of(hessian, method=method, progress=progress)
 
 

@@ -7,8 +7,9 @@ from dataclasses import replace
 
 import torch
 
+from morsescape.hessian.regime import regime
 from morsescape.hessian.solver import Solver
-from morsescape.hessian.value import DENSE, Hessian
+from morsescape.hessian.value import Hessian
 from morsescape.rounding.floats import down
 from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues
 from morsescape.spectrum.enclosed_eigenvalues import eigenvalue_error
@@ -52,7 +53,7 @@ def _apart(hessian: Hessian) -> Apart:
     radius = hessian.radius
     if not math.isfinite(radius):
         return 0.0, None
-    if hessian.dim <= DENSE:
+    if regime(hessian.dim).eigenpairs:
         return _apart_by_eigenvalues(hessian)
     solve = hessian.factor()
     guess = 0.0 if solve is None else _smallest_guess(solve, hessian.dim)
