@@ -80,7 +80,7 @@ def test_a_start_that_is_not_finite(edge, stop):
 @pytest.mark.parametrize("method", STEPPERS)
 @pytest.mark.parametrize("route", REGIMES, ids=lambda r: r.name)
 def test_every_stepper_goes_to_the_minimum_on_every_route(method, route, monkeypatch):
-    for module in ("quasi_newton", "curvature", "evaluations"):
+    for module in ("quasi_newton", "curvature"):
         monkeypatch.setattr(f"morsescape.critical.{module}.regime", lambda dim: route)
     w = torch.logspace(-1, 1, 30).double()
     f = Objective.from_function(lambda t: (w * t**2).sum() + 0.1 * (t**4).sum() + t[0], 30)

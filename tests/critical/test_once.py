@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import morsescape as ms
-from morsescape.critical.find import _Search
+from morsescape.critical.find import _Find
 from morsescape.nets import build
 from morsescape.rounding import kept
 
@@ -97,15 +97,15 @@ def test_a_point_is_judged_by_one_of_each(
     make: Callable[[], ms.Objective], seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a search, and again from elsewhere: nothing is recorded or traced that was before."""
-    f, judged, before = make(), [], _Search._judged
+    f, judged, before = make(), [], _Find._judged
 
-    def judge(self: _Search, point: Any) -> Any:
+    def judge(self: _Find, point: Any) -> Any:
         seen.clear()
         found = before(self, point)
         judged.append(Counter(seen))
         return found
 
-    monkeypatch.setattr(_Search, "_judged", judge)
+    monkeypatch.setattr(_Find, "_judged", judge)
     for start in (0.1, 0.2):
         found = ms.find_critical_point(f, f.theta + start)
         assert found.inertia is not None
