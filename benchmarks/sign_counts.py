@@ -20,8 +20,6 @@ from torch import nn
 import morsescape as ms
 from morsescape.nets import train
 from morsescape.spectrum.counts import count_by_ldl
-from morsescape.spectrum.deflation import reduce
-from morsescape.spectrum.null_space import null_causes
 
 
 def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:
@@ -32,15 +30,14 @@ def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:
     f = ms.Objective(model, "cross_entropy", (data.x, data.y))
     value = f.hessian_at(f.theta)
     hessian = value.enclose()
-    causes = null_causes(f.source, f.theta, hessian)
-    part = reduce(hessian.matrix, causes)
+    part, _ = value.core()
     counts: dict[str, Any] = {}
     seconds = {
         "count, whole matrix": clock(
             lambda: counts.update(whole=count_by_ldl(hessian.matrix, hessian.radius))
         ),
         "count, null vectors cut out": clock(
-            lambda: counts.update(part=count_by_ldl(part.matrix, hessian.radius + part.radius))
+            lambda: counts.update(part=count_by_ldl(part, hessian.radius))
         ),
         "eigvalsh": clock(lambda: counts.update(values=torch.linalg.eigvalsh(hessian.matrix))),
         "inertia, all of it": clock(lambda: counts.update(all=ms.inertia(value))),
@@ -51,7 +48,7 @@ def measure(hidden: int, samples: int, root: str | None) -> dict[str, Any]:
         assert low >= below, (low, below)
         assert high <= int((counts["values"] < 2 * counts[key].radius).sum())
     return {
-        "dim": f.dim, "reduced": len(part.matrix), "samples": samples, "seconds": seconds,
+        "dim": f.dim, "reduced": len(part), "samples": samples, "seconds": seconds,
         "negative": {k: counts[k].negative for k in ("whole", "all")},
         "radius": {k: counts[k].radius for k in ("whole", "all")}, "memory": peak_memory(),
     }  # fmt: skip

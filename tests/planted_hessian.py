@@ -6,5 +6,5 @@ from morsescape.hessian.value import Hessian
 def planted(f, theta, enclosed) -> Hessian:
     """The value of f at θ with this matrix in it."""
     hessian = f.hessian_at(theta)
-    hessian.once("matrix", lambda: enclosed)
+    hessian.made["Hessian.enclose"] = enclosed
     return hessian

@@ -32,7 +32,6 @@ from morsescape.model.loss import LossFunction
 from morsescape.model.network import Choice, Network
 from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.model.source import Source
-from morsescape.progress import StageProgress
 
 _RIDGE = a_number(least=0)
 
@@ -223,27 +222,14 @@ class Objective:
         """
         return Hessian(self, theta, bounded=bounded)
 
-    @checked(theta=a_vector(), bounded=a_boolean(), triangle=a_boolean(), progress=a_function(2))
-    def enclosed_hessian(
-        self,
-        theta: Float64[Tensor, "D"],
-        *,
-        bounded: bool = True,
-        triangle: bool = False,
-        progress: StageProgress | None = None,
-    ) -> EnclosedMatrix:
+    @checked(theta=a_vector())
+    def enclosed_hessian(self, theta: Float64[Tensor, "D"]) -> EnclosedMatrix:
         """Hess L(θ), without 2λI, with a bound on the distance of the computed matrix from it.
 
-        Args:
-            theta: the point.
-            bounded: prove the bound; otherwise, or where the model uses an operation without an
-                error rule, it is an estimate, and its `estimate` says so.
-            triangle: fill only the upper triangle.
-            progress: called as progress(samples done, samples).
+        Where the model uses an operation without an error rule, the bound is an estimate, and
+        `estimate` says so.
         """
-        return exact_hessian(
-            self.source, theta, bounded=bounded, triangle=triangle, progress=progress
-        )
+        return self.hessian_at(theta).enclose()
 
     def hessian_plan(self) -> HessianPlan:
         """How the exact Hessian will be computed, and what it costs, before anything runs.

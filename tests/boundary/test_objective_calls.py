@@ -45,8 +45,6 @@ CALLED = {
     "hvp v": (lambda x: F.hvp(THETA, x), NO_POINT),
     "hessian": (lambda x: F.hessian(x), NO_POINT),
     "enclosed_hessian": (lambda x: F.enclosed_hessian(x), NO_POINT),
-    "enclosed_hessian bounded": (lambda x: F.enclosed_hessian(THETA, bounded=x), NO_FLAG),
-    "enclosed_hessian triangle": (lambda x: F.enclosed_hessian(THETA, triangle=x), NO_FLAG),
     "at_l2": (lambda x: F.at_l2(x), NO_NUMBER),
     "from_function fn": (lambda x: ms.Objective.from_function(x, 2), [None, 3, "f", lambda: 0]),
     "from_function dim": (lambda x: ms.Objective.from_function(lambda t: t.sum(), x), NO_COUNT),

@@ -9,6 +9,10 @@ from morsescape.critical.quadratic_model import Factored, dense_model, krylov_mo
 from morsescape.critical.step_rules import cubic, levenberg, saddle_free, trust_region
 
 
+def model_of(hessian, gradient):
+    return dense_model(*torch.linalg.eigh(hessian), gradient)
+
+
 def problem(n: int, lowest: float, seed: int):
     generator = torch.Generator().manual_seed(seed)
     q, _ = torch.linalg.qr(torch.randn(n, n, generator=generator, dtype=torch.float64))
@@ -16,15 +20,11 @@ def problem(n: int, lowest: float, seed: int):
     return q @ torch.diag(w) @ q.t(), torch.randn(n, generator=generator, dtype=torch.float64)
 
 
-def dense(hessian, gradient):
-    return dense_model(*torch.linalg.eigh(hessian), gradient)
-
-
 @pytest.mark.parametrize("lowest", [-2.0, 0.0, 0.5])
 @pytest.mark.parametrize("radius", [1e-3, 0.5, 100.0])
 def test_trust_region_is_not_beaten_by_any_sample(lowest, radius):
     h, g = problem(6, lowest, 0)
-    model = dense(h, g)
+    model = model_of(h, g)
     y = trust_region(model, radius)
     assert float(y.norm()) <= radius * (1 + 1e-9)
     generator = torch.Generator().manual_seed(1)
@@ -36,7 +36,9 @@ def test_trust_region_is_not_beaten_by_any_sample(lowest, radius):
 
 
 def test_trust_region_hard_case():
-    model = dense(torch.diag(torch.tensor([-1.0, 2.0]).double()), torch.zeros(2).double())
+    model = dense_model(
+        *torch.linalg.eigh(torch.diag(torch.tensor([-1.0, 2.0]).double())), torch.zeros(2).double()
+    )
     y = trust_region(model, 3.0)
     assert abs(abs(float(y[0])) - 3) < 1e-9
     assert model.decrease(y) == pytest.approx(4.5)
@@ -46,7 +48,7 @@ def test_trust_region_hard_case():
 def test_in_the_hard_case_the_step_is_as_long_as_the_radius(slope):
     """Also where the slope along the lowest curvature is not quite zero."""
     hessian = torch.diag(torch.tensor([-1.0, 2.0]).double())
-    model = dense(hessian, torch.tensor([slope, 0.0]).double())
+    model = model_of(hessian, torch.tensor([slope, 0.0]).double())
     y = trust_region(model, 1.0)
     assert float(y.norm()) == pytest.approx(1.0)
     assert model.decrease(y) == pytest.approx(0.5)
@@ -54,7 +56,7 @@ def test_in_the_hard_case_the_step_is_as_long_as_the_radius(slope):
 
 def test_rules_are_newton_near_a_minimum():
     h, g = problem(5, 0.5, 2)
-    model, newton = dense(h, g), -torch.linalg.solve(*problem(5, 0.5, 2))
+    model, newton = model_of(h, g), -torch.linalg.solve(*problem(5, 0.5, 2))
     for rule in (trust_region, saddle_free, levenberg):
         assert torch.allclose(model.step(rule(model, 1e3)), newton, atol=1e-12)
     assert torch.allclose(model.step(cubic(model, 1e12)), newton, atol=1e-6)
@@ -62,7 +64,7 @@ def test_rules_are_newton_near_a_minimum():
 
 def test_saddle_free_flips_and_levenberg_does_not():
     h, g = torch.diag(torch.tensor([-2.0, 4.0]).double()), torch.ones(2).double()
-    model = dense(h, g)
+    model = model_of(h, g)
     assert torch.allclose(model.step(saddle_free(model, 9.0)), torch.tensor([-0.5, -0.25]).double())
     assert torch.allclose(model.step(levenberg(model, 9.0)), torch.tensor([0.5, -0.25]).double())
 
@@ -70,7 +72,7 @@ def test_saddle_free_flips_and_levenberg_does_not():
 @pytest.mark.parametrize("scale", [0.01, 1.0, 100.0])
 def test_cubic_is_stationary(scale):
     h, g = problem(6, -1.0, 3)
-    s = dense(h, g).step(cubic(dense(h, g), scale))
+    s = model_of(h, g).step(cubic(model_of(h, g), scale))
     assert float((g + h @ s + s.norm() / scale * s).norm()) < 1e-8 * float(g.norm()) + 1e-10
 
 

@@ -1,4 +1,4 @@
-"""Closed forms, the triangle, rows that are exactly zero, and honest failure."""
+"""Closed forms, rows that are exactly zero, and honest failure."""
 
 from __future__ import annotations
 
@@ -52,16 +52,6 @@ def test_softmax_regression_in_closed_form() -> None:
     h = exact_hessian(net, net.theta)
     assert torch.linalg.matrix_norm(by_unit(h.matrix, 3, 5) - true, 2) <= 1e-13
     assert h.radius < 1e-12
-
-
-@pytest.mark.parametrize("model", [mlp, lambda: mlp(nn.ReLU, (40, 3, 3))])
-def test_triangle_is_the_upper_half(model) -> None:  # type: ignore[no-untyped-def]
-    net = network(model(), x=torch.randn(9, model()[0].in_features))
-    whole = exact_hessian(net, net.theta)
-    half = exact_hessian(net, net.theta, triangle=True)
-    assert torch.equal(half.matrix.triu(), whole.matrix.triu())
-    assert half.radius == whole.radius
-    assert torch.equal(whole.matrix, whole.matrix.t())
 
 
 def test_chunk_size_changes_nothing_beyond_the_radius() -> None:

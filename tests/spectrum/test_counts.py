@@ -286,11 +286,3 @@ def test_eigenvalue_radius_is_useful():
     matrix, _ = gap(300, 1e-6)
     _, error = enclosed_eigenvalues(matrix)
     assert error < 1e-12
-
-
-def test_without_vectors_the_counts_are_those_of_ldl():
-    matrix = family("random", 50)
-    counts = count_by_eigh(matrix, 0.0, vectors=False)
-    assert counts.method == "ldl"
-    assert counts.negative == count_by_ldl(matrix, 0.0).negative
-    assert torch.equal(counts.eigenvalues, torch.linalg.eigvalsh(matrix))

@@ -8,10 +8,9 @@ from torch import nn
 
 import morsescape as ms
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
-from morsescape.spectrum.deflation import reduce
 from morsescape.spectrum.inertia import InertiaStatus, inertia_of
 from morsescape.spectrum.naive import raw_eigenvalues
-from morsescape.spectrum.null_space import null_causes
+from morsescape.spectrum.signs import released_core
 from networks import classifier, double_backward, labelled, mlp
 from planted_hessian import planted
 
@@ -90,16 +89,38 @@ def test_eigenvalues_are_those_of_the_hessian_with_the_null_space_put_back():
     )
 
 
-def test_reduction_keeps_the_signs_and_gives_the_matrix_back():
+@pytest.mark.parametrize("method", ["ldl", "eigh"])
+@pytest.mark.parametrize("l2", [0.0, 1e-300, 1e-14, 1e-13, 1e-3])
+def test_exact_null_vectors_are_counted_as_what_the_ridge_makes_of_them(method, l2):
+    """Zeros without a ridge, positive with one, however far below the radius it is."""
     f = classifier((5, 4, 3))
-    hessian = f.enclosed_hessian(f.theta)
-    before = hessian.matrix.clone()
-    part = reduce(hessian.matrix, null_causes(f.network, f.theta, hessian))
-    assert torch.equal(hessian.matrix, before)
-    reduced, full = (torch.linalg.eigvalsh(m) for m in (part.matrix, before))
-    assert int((reduced < -1e-12).sum()) == int((full < -1e-12).sum())
-    assert int((reduced > 1e-12).sum()) == int((full > 1e-12).sum()) + part.lifted
-    assert part.lifted == 5
+    f.network.x[:, 2] = 0  # rows to cut out, beside the softmax shift
+    bare, result = ms.inertia(f), ms.inertia(f.at_l2(l2), method=method)
+    exact = bare.null_explained["softmax shift"] + bare.null_explained["dead inputs"]
+    assert bare.null == (exact, exact) == (9, 9)
+    assert bare.negative[0] == bare.negative[1] > 0
+    if l2 == 0:
+        assert (result.negative, result.null) == (bare.negative, bare.null)
+        return
+    assert result.null == (0, 0)
+    assert result.positive[0] >= bare.positive[0] + exact
+    assert l2 > 1e-12 or result.negative == bare.negative
+
+
+def test_the_core_has_the_signs_of_the_whole_and_leaves_it_as_it_was():
+    f = classifier((5, 4, 3))
+    f.network.x[:, 2] = 0
+    hessian = f.hessian_at(f.theta)
+    whole = hessian.enclose().matrix.clone()
+    core, kept = hessian.core()
+    assert torch.equal(core, whole[kept][:, kept])
+    assert torch.equal(whole, whole.t())
+    assert f.dim - len(core) == 4
+    assert torch.equal(hessian.enclose().matrix, whole)
+    assert torch.equal(released_core(hessian), core)
+    values, vectors = hessian.eigh()
+    torch.testing.assert_close(vectors @ (values[:, None] * vectors.t()), whole)
+    torch.testing.assert_close(vectors.t() @ vectors, torch.eye(f.dim).double())
 
 
 def test_the_structural_bound_closes_the_interval():
@@ -163,7 +184,7 @@ def test_in_place_gives_the_same_answer():
     assert torch.equal(hessian.enclose().matrix, before)
     spent = f.hessian_at(f.theta)
     assert inertia_of(spent, method="ldl", spend=True) == beside == ms.inertia(f)
-    assert spent.known("matrix") is None
+    assert "Hessian.enclose" not in spent.made
     assert torch.equal(spent.enclose().matrix, before)  # made once more
     assert beside.null_explained["dead inputs"] == 4
 

@@ -80,13 +80,12 @@ def certify(
         ('PROVED', (1, 1), True)
     """
     hessian = hessian_of(f, theta)
-    value, gradient = hessian.value, hessian.gradient
+    value, (gradient, error) = hessian.value, hessian.enclosed_gradient()
     norm = float(gradient.norm())
     blank = Certificate.unknown(CertificateStatus.NOT_FINITE, hessian.dim, norm)
     if not (math.isfinite(value) and math.isfinite(norm) and hessian.finite):
         return blank
     ridge = 2 * hessian.f.l2
-    error = hessian.gradient_error
     known = replace(
         blank,
         grad_error=64 * U * (1.0 + norm + ridge * float(hessian.theta.norm())) if error is None

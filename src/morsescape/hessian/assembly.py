@@ -62,8 +62,8 @@ class Assembly:
         self.chunk, self.budget = chunk_size(net, plan, budget), budget
         self.chunks = self.rounds = 0
 
-    def run(self, progress: StageProgress | None, triangle: bool) -> None:
-        """Fill the matrix (or its upper triangle) and the bound."""
+    def run(self, progress: StageProgress | None) -> None:
+        """Fill the matrix and the bound."""
         done = 0
         for x, y in self.net.chunks(self.chunk):
             self._add_chunk(x, y)
@@ -72,8 +72,7 @@ class Assembly:
                 progress(done, self.net.samples)
         self._contract_gathered()
         self._place_blocks()
-        if not triangle:
-            mirror(self.matrix)
+        mirror(self.matrix)
         self.bound.runs = self._longest_sum()
         positions = max((x.positions for x in self.plan.outputs), default=1)
         self.bound.underflows = 4 * self.net.dim * self.net.samples * positions**2

@@ -37,13 +37,11 @@ def exact_hessian(
     bounded: bool = True,
     budget: int = BUDGET,
     progress: StageProgress | None = None,
-    triangle: bool = False,
 ) -> EnclosedMatrix:
     """Hess L(theta) in the dtype of L, over all samples.
 
     With `bounded` the result's radius is proved by ball arithmetic; an operation that has no
-    error rule makes it an estimate, and the result says so. With `triangle` only the entries
-    (i, j) with i <= j are filled; those below hold workspace.
+    error rule makes it an estimate, and the result says so.
 
     Raises:
         ArgumentError: a model that reads numbers out of tensors, so that no program describes it.
@@ -57,7 +55,7 @@ def exact_hessian(
     """
     theta = theta.detach()
     _check_memory(source)
-    run = _Run(source, theta, budget, progress, triangle)
+    run = _Run(source, theta, budget, progress)
     try:
         found = source.programs.where_it_branches(run.bounded if bounded else run.unbounded)
     except NotTraceable as reason:
@@ -91,7 +89,7 @@ def hessian_on_box(
     Raises:
         NoErrorRule, NotTraceable: nothing can be proved about this L.
     """
-    run = _Run(source, theta.detach(), budget, None, False, width)
+    run = _Run(source, theta.detach(), budget, None, width)
     return _with_doubts(source, source.programs.where_it_branches(run.on_box))
 
 
@@ -125,7 +123,6 @@ class _Run:
     theta: Tensor
     budget: int
     progress: StageProgress | None
-    triangle: bool
     width: float = 0.0
 
     def bounded(self) -> EnclosedMatrix:
@@ -162,7 +159,7 @@ class _Run:
     def _assembled(self, machine: Callable[[], Any]) -> Assembly:
         plan = choose(self.source, linear_layers(self.source, self.theta))
         assembly = Assembly(self.source, self.theta, plan, machine, self.budget, self.width)
-        assembly.run(self.progress, self.triangle)
+        assembly.run(self.progress)
         return assembly
 
 

@@ -6,9 +6,10 @@ eigenvalues are counted against -2λ.
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import numpy as np
 import torch
@@ -23,21 +24,39 @@ from morsescape.hessian.gradient import gradient_error, sharp_gradient
 from morsescape.hessian.second_opinion import Landscape, second_opinion
 from morsescape.hessian.solver import Solver, solver
 from morsescape.progress import StageProgress
-from morsescape.rounding.floats import U
+from morsescape.rounding.floats import U, up
 
 Result = TypeVar("Result")
+More = ParamSpec("More")
+
+
+def once(
+    compute: Callable[Concatenate[Hessian, More], Result],
+) -> Callable[Concatenate[Hessian, More], Result]:
+    """A function of a Hessian whose result is kept with it, whatever else it is called with."""
+
+    @functools.wraps(compute)
+    def kept(hessian: Hessian, *args: More.args, **kwargs: More.kwargs) -> Result:
+        if compute.__qualname__ not in hessian.made:
+            hessian.made[compute.__qualname__] = compute(hessian, *args, **kwargs)
+        found: Result = hessian.made[compute.__qualname__]
+        return found
+
+    return kept
 
 
 class Hessian:
     """Hess f(θ), the ridge 2λI included: made by `f.hessian_at(theta)`.
 
-    Nothing is computed before it is asked for, and nothing twice. What it gives is the caller's
-    own, or never written to.
+    Nothing is computed before it is asked for, and nothing twice. What it gives is not to be
+    written to, but for `dense()`, a copy.
 
     Attributes:
         f: the landscape.
         theta: the point, shape (D,).
         dim: D.
+        bounded: whether the distance from the true one is proved, where it can be.
+        made: what was computed so far, by the name of the function.
 
     Example:
         >>> import torch, morsescape as ms
@@ -53,43 +72,38 @@ class Hessian:
     """
 
     def __init__(self, f: Landscape, theta: Float64[Tensor, "D"], *, bounded: bool = True) -> None:
-        """With `bounded` the distance from the true one is proved, where it can be."""
         self.f, self.theta, self.dim, self.bounded = f, theta, f.dim, bounded
-        self._made: dict[str, Any] = {}
+        self.made: dict[str, Any] = {}
 
     def __repr__(self) -> str:
         return f"Hessian(of {self.f}, at theta=<{self.dim:,} numbers>)"
 
-    def once(self, name: str, make: Callable[[], Result]) -> Result:
-        """What `make` gives, made on the first call under this name and kept with the value."""
-        if name not in self._made:
-            self._made[name] = make()
-        found: Result = self._made[name]
-        return found
-
-    def known(self, name: str) -> Any:
-        """What was made under this name, or None."""
-        return self._made.get(name)
-
     # -- the matrix -----------------------------------------------------------------------------
 
+    @once
     def enclose(self, progress: StageProgress | None = None) -> EnclosedMatrix:
-        """Hess L(θ), without 2λI, with its distance from the true one. Not to be written to.
+        """Hess L(θ), without 2λI, with its distance from the true one.
 
         Args:
             progress: called as progress(samples done, samples) while it is computed.
         """
-        return self.once(
-            "matrix",
-            lambda: exact_hessian(
-                self.f.source, self.theta, bounded=self.bounded, progress=progress
-            ),
-        )
+        return exact_hessian(self.f.source, self.theta, bounded=self.bounded, progress=progress)
+
+    def release(self) -> EnclosedMatrix:
+        """What `enclose` gives, to be written to; asked again, this value computes another."""
+        found = self.enclose()
+        del self.made["Hessian.enclose"]
+        return found
 
     @property
+    @once
     def radius(self) -> float:
         """A bound on ‖dense() - Hess f(θ)‖, the rounding of the ridge included."""
-        return self.once("radius", self._radius)
+        enclosed = self.enclose()
+        if not self.f.l2:
+            return enclosed.radius
+        rounding = U * float((enclosed.matrix.diagonal() + 2 * self.f.l2).abs().max())
+        return up(enclosed.radius + rounding)
 
     @property
     def estimate(self) -> str | None:
@@ -97,12 +111,10 @@ class Hessian:
         return self.enclose().estimate or self.doubt or None
 
     @property
+    @once
     def doubt(self) -> str:
         """What a second opinion has against it, "" if nothing (see `hessian.second_opinion`)."""
-        return self.once(
-            "doubt",
-            lambda: second_opinion(self.f, self.theta, self.enclose()) if self.finite else "",
-        )
+        return second_opinion(self.f, self.theta, self.enclose()) if self.finite else ""
 
     @property
     def kinks(self) -> int:
@@ -110,19 +122,26 @@ class Hessian:
         return self.enclose().kinks
 
     @property
+    @once
     def finite(self) -> bool:
-        """Whether f and all entries are finite."""
-        return self.once("finite", lambda: self.enclose().finite)
+        """Whether all entries are finite."""
+        return self.enclose().finite
 
     @property
+    @once
     def norm(self) -> float:
         """The Frobenius norm."""
-        return self.once("norm", self._norm)
+        matrix, ridge = self.enclose().matrix, 2 * self.f.l2
+        size = float(matrix.norm())
+        if size == 0:
+            return ridge * self.dim**0.5
+        more = ridge * (2 * float(matrix.trace()) + ridge * self.dim)  # to the sum of squares
+        return size * max(0.0, 1 + more / size / size) ** 0.5
 
     @checked(v=a_vector())
     def mv(self, v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """H v."""
-        return self.enclose().matrix @ v + 2 * self.f.l2 * v
+        return self.mm(v[:, None])[:, 0]
 
     def mm(self, vectors: Float64[Tensor, "D k"]) -> Float64[Tensor, "D k"]:
         """H V."""
@@ -133,12 +152,6 @@ class Hessian:
         matrix = self.enclose().matrix.clone()
         matrix.diagonal().add_(2 * self.f.l2)
         return matrix
-
-    def release(self) -> EnclosedMatrix:
-        """What `enclose` gives, to be written to; asked again, this value computes another."""
-        self.enclose()
-        found: EnclosedMatrix = self._made.pop("matrix")
-        return found
 
     def to_scipy(self) -> LinearOperator:
         """As a `LinearOperator`, for `scipy.sparse.linalg`."""
@@ -160,75 +173,15 @@ class Hessian:
         kept = (~enclosed.untouched).nonzero().squeeze(1)
         return enclosed.matrix[kept[:, None], kept], kept
 
+    @once
     def core_eigh(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues, ascending, and eigenvectors of the core."""
-        return self.once("core eigh", lambda: tuple(torch.linalg.eigh(self.core()[0])))
+        values, vectors = torch.linalg.eigh(self.core()[0])
+        return values, vectors
 
+    @once
     def eigh(self) -> tuple[Float64[Tensor, "D"], Float64[Tensor, "D D"]]:
         """Eigenvalues, ascending, and orthonormal eigenvectors as columns, as LAPACK has them."""
-        return self.once("eigh", self._eigh)
-
-    def factor(self) -> Solver | None:
-        """Its symmetric factorisation, for solving with it; None if it is singular."""
-        return self.once("factor", lambda: solver(self.dense()))
-
-    # -- f beside it ----------------------------------------------------------------------------
-
-    @property
-    def value(self) -> float:
-        """f(θ)."""
-        return self._value_and_gradient[0]
-
-    @property
-    def gradient(self) -> Float64[Tensor, "D"]:
-        """∇f(θ), rounded from twice the precision where that is known."""
-        return self._best_gradient[0]
-
-    @property
-    def gradient_error(self) -> float | None:
-        """A bound on the distance of `gradient` from the true one; None if none is proved."""
-        return self._best_gradient[1]
-
-    @property
-    def float64_gradient(self) -> Float64[Tensor, "D"]:
-        """∇f(θ) as `f.gradient` has it."""
-        return self._value_and_gradient[1]
-
-    # -- inside ---------------------------------------------------------------------------------
-
-    @property
-    def _value_and_gradient(self) -> tuple[float, Tensor]:
-        return self.once("value", lambda: self.f.value_and_gradient(self.theta))
-
-    @property
-    def _best_gradient(self) -> tuple[Tensor, float | None]:
-        return self.once("gradient", self._enclosed_gradient)
-
-    def _enclosed_gradient(self) -> tuple[Tensor, float | None]:
-        value, plain = self._value_and_gradient
-        if not math.isfinite(value):
-            return plain, None
-        sharp = sharp_gradient(self.f.source, self.theta, self.f.l2)
-        if sharp is not None:
-            return sharp
-        return plain, gradient_error(self.f.source, self.theta, self.f.l2, plain)
-
-    def _norm(self) -> float:
-        matrix, ridge = self.enclose().matrix, 2 * self.f.l2
-        size = float(matrix.norm())
-        if size == 0:
-            return ridge * self.dim**0.5
-        more = ridge * (2 * float(matrix.trace()) + ridge * self.dim)  # to the sum of squares
-        return size * max(0.0, 1 + more / size / size) ** 0.5
-
-    def _radius(self) -> float:
-        enclosed = self.enclose()
-        if not self.f.l2:
-            return enclosed.radius
-        rounding = U * float((enclosed.matrix.diagonal() + 2 * self.f.l2).abs().max())
-        return math.nextafter(enclosed.radius + rounding, math.inf)
-
-    def _eigh(self) -> tuple[Tensor, Tensor]:
         (values, vectors), (_, kept) = self.core_eigh(), self.core()
         if kept is not None:
             zero = torch.ones(self.dim, dtype=torch.bool)
@@ -240,3 +193,37 @@ class Hessian:
             values, order = values.sort()
             vectors = whole[:, order]
         return values + 2 * self.f.l2, vectors
+
+    @once
+    def factor(self) -> Solver | None:
+        """Its symmetric factorisation, for solving with it; None if it is singular."""
+        return solver(self.dense())
+
+    # -- f beside it ----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> float:
+        """f(θ)."""
+        return self.value_and_gradient()[0]
+
+    @property
+    def gradient(self) -> Float64[Tensor, "D"]:
+        """∇f(θ), as good as it is known."""
+        return self.enclosed_gradient()[0]
+
+    @once
+    def value_and_gradient(self) -> tuple[float, Float64[Tensor, "D"]]:
+        """f(θ) and ∇f(θ) in float64."""
+        return self.f.value_and_gradient(self.theta)
+
+    @once
+    def enclosed_gradient(self) -> tuple[Float64[Tensor, "D"], float | None]:
+        """∇f(θ), rounded from twice the precision where that is known, and what it is off by.
+
+        The second is a bound on the distance from the true one; None if none is proved.
+        """
+        value, plain = self.value_and_gradient()
+        if not math.isfinite(value):
+            return plain, None
+        at = self.f.source, self.theta, self.f.l2
+        return sharp_gradient(*at) or (plain, gradient_error(*at, plain))

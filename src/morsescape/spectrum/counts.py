@@ -139,9 +139,7 @@ def count_by_ldl(
     return replace(counts, shift=max(s.distance for s in sides))
 
 
-def count_by_eigh(
-    matrix: Float64[Tensor, "n n"], radius: float, *, center: float = 0.0, vectors: bool = True
-) -> Counts:
+def count_by_eigh(matrix: Float64[Tensor, "n n"], radius: float, *, center: float = 0.0) -> Counts:
     """Count the signs of H - center I, for all H within `radius`, from all eigenvalues.
 
     Slower than `count_by_ldl` and hungrier for memory (ten matrices), but it returns the
@@ -151,8 +149,6 @@ def count_by_eigh(
         matrix: symmetric; if it is so up to rounding, that is added to the radius.
         radius: bound on ‖H - matrix‖₂, ≥ 0.
         center: eigenvalues are counted against this number.
-        vectors: False takes LAPACK's eigenvalues alone, for drawing: nothing is proved about
-            them, and the counts come from `count_by_ldl` (`method` says so).
 
     Raises:
         ArgumentError: as `count_by_ldl`.
@@ -166,9 +162,6 @@ def count_by_eigh(
         >>> count.negative, count.null, count.positive
         ((1, 1), (0, 0), (1, 1))
     """
-    if not vectors:
-        counts = count_by_ldl(matrix, radius, center=center)
-        return replace(counts, eigenvalues=torch.linalg.eigvalsh(matrix))
     _check_arguments(matrix, radius, center)
     skew = _check_symmetric(matrix, radius)
     upper = matrix.triu() + matrix.triu(1).t() if skew else matrix

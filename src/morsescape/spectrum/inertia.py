@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from enum import Enum
+from functools import partial
 from typing import Any
 
 import torch
@@ -22,21 +24,20 @@ from morsescape.boundary import (
     instance,
 )
 from morsescape.errors import ArgumentError
-from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.regime import regime
 from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective, hessian_of
 from morsescape.progress import Progress, StageProgress, stage
 from morsescape.rounding.floats import U, sum_up
 from morsescape.spectrum.counts import Counts, Interval, count_by_ldl
-from morsescape.spectrum.deflation import reduce
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
-from morsescape.spectrum.null_space import Cause, null_causes
-from morsescape.spectrum.signs import count_core, signs_known
+from morsescape.spectrum.null_space import null_causes
+from morsescape.spectrum.signs import count_core, released_core, signs_known
 from morsescape.store import made_from, read_json, write_json_atomic
 
 METHODS = ("ldl", "eigh")
+Counter = Callable[[float], Counts]
 
 
 class InertiaStatus(Enum):
@@ -274,7 +275,7 @@ def inertia_of(
         not_smooth=structure.not_smooth,
         kinks=enclosed.kinks,
         value=hessian.value,
-        grad_norm=float(hessian.float64_gradient.norm()),
+        grad_norm=float(hessian.value_and_gradient()[1].norm()),
         l2=f.l2,
         raw_negative=None,
         eigenvalues=None,
@@ -291,88 +292,71 @@ def inertia_of(
         null_explained={c.name: c.dimension for c in causes},
         null_residuals={c.name: c.residual for c in causes},
     )
-    if method == "eigh":
-        result = _by_eigenvalues(blank, hessian, causes)
-    elif (known := signs_known(hessian)) is not None:
-        result = _by_known(blank, enclosed.radius, known)
+    exact = sum(c.dimension for c in causes if c.exact)
+    cut = 0 if enclosed.untouched is None else int(enclosed.untouched.sum())
+    del enclosed  # so that the matrix can be released
+    spend = spend and not raw
+    known = None if method == "eigh" else signs_known(hessian)
+    if known is None:
+        count = _counter(hessian, method, spend, stage(progress, "inertia"))
+        result = _counted(blank, count, exact, cut)
     else:
-        spent = spend and not raw
-        del enclosed
-        given = hessian.release() if spent else hessian.enclose()
-        result = _by_ldl(blank, given, causes, spent, stage(progress, "inertia"))
+        result = _counted(blank, lambda _: known, 0, 0)
     result = replace(result, status=_status(result))
     return _with_raw(result, hessian) if raw else result
 
 
-def _by_eigenvalues(blank: Inertia, hessian: Hessian, causes: tuple[Cause, ...]) -> Inertia:
-    """From the eigenvalues of the Hessian without its rows that are exactly zero.
+def _counter(hessian: Hessian, method: str, spend: bool, progress: StageProgress | None) -> Counter:
+    """Counts the signs of Hess L - center I without the rows that are exactly zero in Hess L."""
+    if method == "eigh":
+        return partial(count_core, hessian)
+    radius = hessian.enclose().radius
+    if spend:
+        matrix, own = released_core(hessian), True
+    else:
+        matrix, kept = hessian.core()
+        own = kept is not None
+    return lambda center: count_by_ldl(
+        matrix, radius, overwrite=own, center=center, progress=progress
+    )
 
-    Other null vectors that are known exactly are among the eigenvectors, and lie in the band around
-    the zeros of Hess L. Where the ridge does not lift them out of it, they are positive beside all
+
+def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:
+    """The counts of Hess f from those of Hess L - center I, without `cut` rows that are zero.
+
+    Null vectors that are known exactly, `exact` in all, are eigenvectors of the true Hess L, so of
+    at most D - exact others any sign is to be proved. With a ridge they are positive: those that
+    it lifts out of the band are counted, and where it does not, they are positive beside all
     directions in which Hess L is.
     """
-    counts, ridge = count_core(hessian), 2 * blank.l2
-    cut = blank.dim - len(hessian.core_eigh()[0])
-    exact = sum(c.dimension for c in causes if c.exact)
+    ridge = 2 * blank.l2
+    counts = count(-ridge)
     sure, nulls = counts.positive[0], exact
     if ridge:
-        sure, nulls = max(sure + cut, count_core(hessian, ridge=False).positive[0] + exact), 0
-    values = torch.cat([hessian.core_eigh()[0], torch.zeros(cut, dtype=torch.float64)])
-    values = values.sort().values + ridge
-    moved = U * float(values.abs().max()) if len(values) else 0.0  # by the last addition
-    parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
-    return replace(
-        _counted(blank, counts.negative[0], sure, nulls, counts.negative[1]),
-        radius=sum_up(counts.radius, moved),
-        radius_parts=parts,
-        eigenvalues=tuple(values.tolist()),
-    )
-
-
-def _by_known(blank: Inertia, radius: float, counts: Counts) -> Inertia:
-    """All signs, as decided before."""
-    parts = blank.radius_parts | {"reduction": 0.0, "counting": counts.solver_radius}
-    return replace(
-        _counted(blank, counts.negative[0], counts.positive[0], 0, counts.negative[1]),
-        radius=sum_up(radius, counts.solver_radius),
-        radius_parts=parts,
-    )
-
-
-def _by_ldl(
-    blank: Inertia, enclosed: EnclosedMatrix, causes: tuple[Cause, ...], overwrite: bool,
-    progress: StageProgress | None,
-) -> Inertia:  # fmt: skip
-    """Take the exact null vectors out, count the signs of what is left, put them back."""
-    part = reduce(enclosed.matrix, causes, overwrite=overwrite)
-    counts = count_by_ldl(
-        part.matrix, sum_up(enclosed.radius, part.radius), overwrite=True, center=-2 * blank.l2,
-        progress=progress,
-    )  # fmt: skip
-    # The lifted directions are counted as positive by now; what was cut out is not counted.
-    sure = max(0, counts.positive[0] - part.lifted) + (part.exact_null if blank.l2 > 0 else 0)
-    nulls = part.exact_null if blank.l2 == 0 else 0
-    parts = blank.radius_parts | {"reduction": part.radius, "counting": counts.solver_radius}
-    return replace(
-        _counted(blank, counts.negative[0], sure, nulls, counts.negative[1]),
-        radius=counts.radius,
-        radius_parts=parts,
-    )
-
-
-def _counted(blank: Inertia, low: int, sure: int, nulls: int, most: int) -> Inertia:
-    """At least `low` negative, `sure` positive, `nulls` zero, and at most `most` negative."""
-    high = min(most, blank.dim - sure - nulls, blank.structural_upper_bound)
+        sure, nulls = sure + cut, 0
+        if exact > cut and ridge <= 2 * counts.radius:
+            sure = max(sure, count(0.0).positive[0] + exact)
+    low, high = counts.negative[0], min(blank.dim - sure - nulls, blank.structural_upper_bound)
     if low > high:  # two proofs that contradict each other
         raise RuntimeError(
             f"{low} negative eigenvalues are proved, but the structure allows {high} "
             f"({blank.structural_reason}): this is a defect of morsescape, please report it"
         )
+    found, radius = None, counts.radius
+    if counts.eigenvalues is not None:
+        values = torch.cat([counts.eigenvalues, torch.zeros(cut, dtype=torch.float64)])
+        values = values.sort().values + ridge
+        found = tuple(values.tolist())
+        # By the last addition each may move.
+        radius = sum_up(radius, U * float(values.abs().max()) if len(values) else 0.0)
     return replace(
         blank,
         negative=(low, high),
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
+        radius=radius,
+        radius_parts=blank.radius_parts | {"counting": counts.solver_radius},
+        eigenvalues=found,
     )
 
 

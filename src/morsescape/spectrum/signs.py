@@ -6,50 +6,51 @@ import math
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from morsescape.hessian.regime import regime
 from morsescape.hessian.solver import Solver
-from morsescape.hessian.value import Hessian
-from morsescape.rounding.floats import down
+from morsescape.hessian.value import Hessian, once
+from morsescape.rounding.floats import down, up
 from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues
 from morsescape.spectrum.enclosed_eigenvalues import eigenvalue_error
 
 Apart = tuple[float, Counts | None]
-_APART = "distance from a singular matrix"
 
 
-def count_core(hessian: Hessian, *, ridge: bool = True) -> Counts:
-    """Signs of Hess f(θ) without its rows that are exactly zero in Hess L, from all eigenvalues.
+def count_core(hessian: Hessian, center: float) -> Counts:
+    """Signs of Hess L(θ) - center I, from all eigenvalues.
 
-    Args:
-        hessian: the Hessian; its eigenpairs are those of `Hessian.core_eigh`.
-        ridge: False counts those of Hess L.
+    The rows of Hess L that are exactly zero are left out (`Hessian.core`).
     """
-    error = hessian.once("eigenvalue error", lambda: _eigenvalue_error(hessian))
-    center = -2 * hessian.f.l2 if ridge else 0.0
-    values, _ = hessian.core_eigh()
-    return count_eigenvalues(values, error, hessian.enclose().radius, center)
+    values, radius = hessian.core_eigh()[0], hessian.enclose().radius
+    return count_eigenvalues(values, _core_error(hessian), radius, center)
 
 
+def released_core(hessian: Hessian) -> Tensor:
+    """Its core, in the memory of the Hessian, which is released."""
+    enclosed = hessian.release()
+    matrix, untouched = enclosed.matrix, enclosed.untouched
+    if untouched is None or not bool(untouched.any()):
+        return matrix
+    kept = (~untouched).nonzero().squeeze(1)
+    for row, old in enumerate(kept.tolist()):  # never down, so that none is lost
+        matrix[row, : len(kept)] = matrix[old].index_select(0, kept)
+    return matrix[: len(kept), : len(kept)]
+
+
+@once
+def _core_error(hessian: Hessian) -> float:
+    return eigenvalue_error(hessian.core()[0], *hessian.core_eigh())
+
+
+@once
 def distance_from_singular(hessian: Hessian) -> Apart:
     """A lower bound on min |λ| of every matrix within the radius, and their common inertia.
 
     Up to 1,500 variables from all eigenvalues. Above, two factorisations A ± σI with the same
     signs, σ near the smallest |λ| that inverse iteration finds, prove it.
     """
-    return hessian.once(_APART, lambda: _apart(hessian))
-
-
-def signs_known(hessian: Hessian) -> Counts | None:
-    """The signs, if `distance_from_singular` was asked for before and decided all of them."""
-    return (hessian.known(_APART) or (0.0, None))[1]
-
-
-def _eigenvalue_error(hessian: Hessian) -> float:
-    return eigenvalue_error(hessian.core()[0], *hessian.core_eigh())
-
-
-def _apart(hessian: Hessian) -> Apart:
     radius = hessian.radius
     if not math.isfinite(radius):
         return 0.0, None
@@ -68,8 +69,20 @@ def _apart(hessian: Hessian) -> Apart:
     return 0.0, None
 
 
+def signs_known(hessian: Hessian) -> Counts | None:
+    """The signs, if `distance_from_singular` was asked for before and decided all of them.
+
+    With none undecided, the radius is that of the Hessian and of the factorisation alone.
+    """
+    _, counts = hessian.made.get("distance_from_singular", (0.0, None))
+    if counts is None:
+        return None
+    radius = up(hessian.radius + counts.solver_radius)
+    return replace(counts, radius=radius, eigenvalues=None)
+
+
 def _apart_by_eigenvalues(hessian: Hessian) -> Apart:
-    counts = count_core(hessian)
+    counts = count_core(hessian, -2 * hessian.f.l2)
     zero_rows = hessian.dim - len(hessian.core_eigh()[0])
     ridge = 2 * hessian.f.l2
     if counts.null != (0, 0) or (zero_rows and not ridge):
