@@ -14,10 +14,10 @@ import torch
 from morsescape.rounding import double_machine, enclose  # noqa: F401  register their rules
 from morsescape.rounding.decompositions import decompositions
 from morsescape.rounding.formulas import WRITTEN_OUT
-from morsescape.rounding.operations import BALL, DOUBLE, OPERATIONS, Kind, Operation
+from morsescape.rounding.operations import COLUMNS, OPERATIONS, Kind, Operation
 
 try:
-    from morsescape.rounding import arb
+    from morsescape.rounding import arb  # noqa: F401  as above
 except ImportError as missing:  # python-flint is optional
     raise SystemExit("python-flint is not installed: the column of Arb would be empty") from missing
 
@@ -40,7 +40,7 @@ ORDER = [kind for kind in Kind if kind is not Kind.OTHER] + [Kind.OTHER]
 
 def row(entry: Operation) -> str:
     """One operation."""
-    marks = (entry.kinks, *(entry.name in column for column in (BALL, DOUBLE, arb.ARB)))
+    marks = (entry.kinks, *(entry.name in column for column in COLUMNS.values()))
     return f"| `{entry.name}` | " + " | ".join("yes" if mark else "" for mark in marks) + " |"
 
 

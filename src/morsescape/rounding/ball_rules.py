@@ -118,7 +118,18 @@ def _join(run: Any, operation: Any, parts: list[Any], *args: Any, **kwargs: Any)
     return Ball(out, operation([b.radius() for b in balls], *args, **kwargs))
 
 
-derive(BALL, _move, Kind.MOVES, Kind.CHOOSES)
+@rule("constant_pad_nd")
+def _pad(run: Any, operation: Any, x: Any, pad: list[int], value: Any = 0) -> Any:
+    out = operation(mid_of(x), pad, value)
+    if not is_float(x):
+        return out
+    x, border = as_ball(x), as_ball(value, out.dtype)
+    if x.rad is None and border.rad is None:
+        return Ball(out)
+    return Ball(out, operation(x.radius(), pad, float(border.radius())))
+
+
+derive(BALL, _move, Kind.MOVES, Kind.CHOOSES, values=1)
 
 
 @rule("neg")

@@ -73,17 +73,6 @@ def _check_whole(run: Any, x: Any) -> None:
         raise NoErrorRule("rounding to integers")
 
 
-@rule("constant_pad_nd")
-def _pad(run: Any, operation: Any, x: Any, pad: list[int], value: Any = 0) -> Any:
-    out = operation(mid_of(x), pad, value)
-    if not is_float(x):
-        return out
-    x, border = as_ball(x), as_ball(value, out.dtype)
-    if x.rad is None and border.rad is None:
-        return Ball(out)
-    return Ball(out, operation(x.radius(), pad, float(border.radius())))
-
-
 # -- writing over a part ------------------------------------------------------------------------
 
 

@@ -86,8 +86,9 @@ class Double:
 
     def __mul__(self, other: Double) -> Double:
         hi, lo = _times(self.hi, self.lo, other.hi, other.lo)
-        carried = self.rad * (other.mag + other.rad) + self.mag * other.rad
-        lost = _LOST * ((self.upper != 0) & (other.upper != 0)).double()
+        mag, upper = self.mag, other.upper
+        carried = self.rad * upper + mag * other.rad
+        lost = _LOST * ((mag + self.rad != 0) & (upper != 0)).double()
         return Double(hi, lo, carried + _EPS * hi.abs() + lost)
 
     def __truediv__(self, other: Double) -> Double:

@@ -111,7 +111,7 @@ def _check_type(x: Tensor) -> None:
         if x.dtype != torch.float64:
             raise NoErrorRule("numbers that are not float64")
     elif needs_rounding(x, torch.float64) and bool(((x > _LARGEST) | (x < -_LARGEST)).any()):
-        raise NoErrorRule("integers beyond 2^53")
+        raise NoErrorRule("integers that are not float64 numbers")
 
 
 # -- what rounds nothing ------------------------------------------------------------------------

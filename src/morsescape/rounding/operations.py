@@ -116,10 +116,14 @@ def rule(column: Column, *names: str) -> Callable[[Rule], Rule]:
     return register
 
 
-def derive(column: Column, function: Rule, *kinds: Kind) -> None:
-    """Use the rule for all operations of these kinds that have none of their own."""
+def derive(column: Column, function: Rule, *kinds: Kind, values: int | None = None) -> None:
+    """Use the rule for all operations of these kinds that have none of their own.
+
+    With `values`, only for those whose values are that many arguments.
+    """
     for name in of_kind(*kinds) - column.keys():
-        column[name] = function
+        if values in (None, OPERATIONS[name].values):
+            column[name] = function
 
 
 COSTS = {
@@ -149,12 +153,13 @@ def lacking(names: Iterable[str], system: str = "ball") -> tuple[str, ...]:
 declare(
     """view _unsafe_view _reshape_alias reshape permute transpose t expand slice select squeeze
     unsqueeze alias detach unfold flip diagonal repeat tril triu roll contiguous clone movedim
-    lift_fresh broadcast_in_dim split split_with_sizes unbind cat stack constant_pad_nd
+    lift_fresh broadcast_in_dim split split_with_sizes unbind cat stack
     view_copy expand_copy permute_copy transpose_copy t_copy slice_copy select_copy squeeze_copy
     unsqueeze_copy alias_copy detach_copy unfold_copy diagonal_copy lift_fresh_copy split_copy
     split_with_sizes_copy unbind_copy""",
     Kind.MOVES,
 )
+declare("constant_pad_nd", Kind.MOVES)  # and writes a number, which each system looks at itself
 declare("slice_scatter select_scatter diagonal_scatter copy", Kind.MOVES, values=2)
 declare("gather index _unsafe_index index_select", Kind.CHOOSES)
 declare("where masked_fill", Kind.SELECTS, Reach.ENTRY)

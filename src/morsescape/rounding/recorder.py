@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -41,7 +41,6 @@ class Recorder(TorchDispatchMode):
 
     def __init__(self, inputs: tuple[Any, ...]) -> None:
         super().__init__()
-        self.decompositions = decompositions()
         self.depth = 0  # of decompositions: a number in one may have been rounded by torch
         self.inside: tuple[str, ...] = ()  # the operations that are being written out by others
         self.steps: list[Step] = []
@@ -82,14 +81,17 @@ class Recorder(TorchDispatchMode):
         kwargs = kwargs or {}
         if func is aten._efficientzerotensor.default:
             func = aten.zeros.default  # torch crashes on the former, as for ELU
-        if (taken := self._branch(func, args)) is not None:
-            return taken
-        self._check_fixed(func, args, kwargs)
+        facts = _facts(func)
+        if facts.shapes or facts.numbers:
+            if (taken := self._branch(func, args)) is not None:
+                return taken
+            self._check_fixed(func, facts.shapes, args, kwargs)
         if written := arguments_written(func, args, kwargs):
             return self._write(func, args, kwargs, written)
-        if (simpler := self._decompose(func, args, kwargs)) is not NotImplemented:
+        simpler = self._decompose(func, args, kwargs) if facts.compound else NotImplemented
+        if simpler is not NotImplemented:
             return simpler
-        if torch.Tag.nondeterministic_seeded in func.tags:
+        if facts.draws:
             raise NotTraceable("one that draws random numbers")
         if func is aten.as_strided.default and self.moves(args[0]):
             return self._stride(func, args, kwargs)
@@ -116,19 +118,14 @@ class Recorder(TorchDispatchMode):
 
     def _branch(self, func: Any, args: tuple[Any, ...]) -> bool | None:
         """A branch on a boolean: taken, and from now on assumed."""
-        reads = func in (aten._local_scalar_dense.default, aten.item.default)
-        if not reads or args[0].dtype != torch.bool or not self.depends(args[0]):
+        if func not in _READS or args[0].dtype != torch.bool or not self.depends(args[0]):
             return None
         taken = bool(func(*args))
         self.assumed.append((self.reference(args[0]).number, taken))
         return taken
 
-    def _check_fixed(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def _check_fixed(self, func: Any, shapes: bool, args: Any, kwargs: dict[str, Any]) -> None:
         """Refuse what makes numbers or shapes of values: the program would hold for one input."""
-        tags = func.tags
-        shapes = torch.Tag.dynamic_output_shape in tags
-        if not (shapes or torch.Tag.data_dependent_output in tags):
-            return
         tensors = tensors_in((args, kwargs))
         if not any(map(self.depends, tensors)):
             return
@@ -141,18 +138,15 @@ class Recorder(TorchDispatchMode):
             )
 
     def _decompose(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        known = func in self.decompositions or func in DECOMPOSITIONS
-        if not known and not _is_composite(func):
-            return NotImplemented
         with self:
             depth, inside = self.depth, self.inside
             try:
                 if func in DECOMPOSITIONS:
                     return DECOMPOSITIONS[func](*args, **kwargs)
                 self.depth += 1
-                if func in self.decompositions:
+                if func in decompositions():
                     self.inside = (*inside, func.overloadpacket.__name__)
-                    out = self.decompositions[func](*args, **kwargs)
+                    out = decompositions()[func](*args, **kwargs)
                     if out is not NotImplemented:
                         return out
                     self.inside = inside
@@ -335,9 +329,25 @@ class Recorder(TorchDispatchMode):
         self.fresh[memory].add(id(x))
 
 
+class _Facts(NamedTuple):
+    """Of an operation: whether it makes shapes or numbers of values, or draws, or is compound."""
+
+    shapes: bool
+    numbers: bool
+    draws: bool
+    compound: bool
+
+
 @cache
-def _is_composite(func: Any) -> bool:
-    return bool(func._can_decompose())
+def _facts(func: Any) -> _Facts:
+    tags = torch.Tag
+    known = func in decompositions() or func in DECOMPOSITIONS
+    return _Facts(
+        tags.dynamic_output_shape in func.tags,
+        tags.data_dependent_output in func.tags or func in _READS,
+        tags.nondeterministic_seeded in func.tags,
+        known or bool(func._can_decompose()),
+    )
 
 
 @cache
@@ -371,6 +381,7 @@ def _exact(kind: Kind, name: str, constants: list[Tensor], out: Any) -> bool:
     return len(types) <= 1 and not any(constant_pair(x) for x in constants)
 
 
+_READS = (aten._local_scalar_dense.default, aten.item.default)
 _WITH_ZERO = frozenset("mm bmm mul add".split())
 _ARITHMETIC = frozenset("add sub rsub mul div pow".split())
 _INDEXING = frozenset("index _unsafe_index index_put index_put_ _unsafe_index_put".split())
