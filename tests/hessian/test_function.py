@@ -6,13 +6,8 @@ import mpmath as mp
 import pytest
 import torch
 
+from function_hessian import function_hessian
 from hessian.test_truth import error
-from morsescape.hessian.dense import exact_hessian
-from morsescape.model.function import Function
-
-
-def function_hessian(fn, theta, *, bounded=True):
-    return exact_hessian(Function(fn, len(theta)), theta, bounded=bounded)
 
 
 def rosenbrock(v: torch.Tensor) -> torch.Tensor:

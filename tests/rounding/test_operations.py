@@ -7,9 +7,9 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.nn.functional as F
-from morsescape.hessian.function import function_hessian
 from torch import Tensor
 
+from function_hessian import function_hessian
 from morsescape.rounding.written_out import written_out
 
 Function = Callable[[Tensor], Tensor]

@@ -7,10 +7,10 @@ import contextlib
 import pytest
 import torch
 import torch.nn.functional as F
-from morsescape.hessian.function import function_hessian
 from torch import Tensor
 from torch.func import grad, jacfwd
 
+from function_hessian import function_hessian
 from morsescape.rounding.enclose import Enclosure, Values
 from morsescape.rounding.program import NotTraceable, OtherBranch, record
 
