@@ -140,7 +140,7 @@ def test_a_third_order_point_is_decomposed_once_wherever_it_looks(seen: Seen) ->
 def test_above_all_eigenpairs_the_certificate_counts_for_both(
     seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("morsescape.spectrum.signs.DENSE", 1)
+    monkeypatch.setattr(X, 1)
     monkeypatch.setattr(sys.modules["morsescape.critical.certify"], "DENSE", 1)
     f = network()
     point = ms.find_critical_point(f).theta

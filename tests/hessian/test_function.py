@@ -6,8 +6,8 @@ import mpmath as mp
 import pytest
 import torch
 
+from function_hessian import function_hessian
 from hessian.test_truth import error
-from of_functions import function_hessian
 
 
 def rosenbrock(v: torch.Tensor) -> torch.Tensor:

@@ -7,11 +7,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
+from function_hessian import function_hessian
 from hessian.oracle import network
 from morsescape.hessian.dense import exact_hessian
 from morsescape.nets import build
 from morsescape.objective import Objective
-from of_functions import function_hessian
 
 DATA = torch.tensor([0.0, 1.0, -2.0], dtype=torch.float64)
 ZERO = torch.zeros(3, dtype=torch.float64)

@@ -9,8 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from function_hessian import function_hessian
 from morsescape.rounding.written_out import written_out
-from of_functions import function_hessian
 
 Function = Callable[[Tensor], Tensor]
 

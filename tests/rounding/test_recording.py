@@ -10,9 +10,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.func import grad, jacfwd
 
+from function_hessian import function_hessian
 from morsescape.rounding.enclose import Enclosure, Values
 from morsescape.rounding.program import NotTraceable, OtherBranch, record
-from of_functions import function_hessian
 
 
 def at(*numbers: float) -> Tensor:

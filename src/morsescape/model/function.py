@@ -61,7 +61,7 @@ class Function(Source):
     def in_precision(self, dtype: torch.dtype) -> Source:
         """Refused: numbers inside of fn are float64."""
         raise ArgumentError(
-            "f", expected="an objective made from a network, which can be evaluated in float32",
+            "raw", expected="an objective made from a network, which can be evaluated in float32",
             got="a function", cure="leave raw out",
         )  # fmt: skip
 

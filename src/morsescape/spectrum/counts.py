@@ -70,6 +70,7 @@ class Counts:
         shift: the larger |σ + center| of the two factorisations; 0 for "eigh".
         eigenvalues: of the matrix itself (not minus the center), ascending, by "eigh" only; each
             within `solver_radius`.
+        error: bound on the error of the factorisations alone; by "eigh", `solver_radius`.
         status: whether this is a count, or why not (then every interval is (0, n)).
     """
 
@@ -81,6 +82,7 @@ class Counts:
     method: str
     shift: float
     eigenvalues: Tensor | None
+    error: float
     status: CountStatus
 
 
@@ -136,7 +138,8 @@ def count_by_ldl(
     above, below = sides
     reach = max(up(s.distance + s.error) for s in sides)
     counts = _counts(n, above.signs, below.signs, radius, up(reach - radius), "ldl")
-    return replace(counts, shift=max(s.distance for s in sides))
+    error = max(s.error for s in sides)
+    return replace(counts, shift=max(s.distance for s in sides), error=error)
 
 
 def count_by_eigh(matrix: Float64[Tensor, "n n"], radius: float, *, center: float = 0.0) -> Counts:
@@ -287,6 +290,7 @@ def _counts(
         method=method,
         shift=0.0,
         eigenvalues=None,
+        error=solver_radius,
         status=CountStatus.COUNTED,
     )
 

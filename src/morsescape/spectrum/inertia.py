@@ -252,13 +252,8 @@ def inertia_of(
 ) -> Inertia:  # fmt: skip
     """`inertia` of a Hessian; with `spend`, "ldl" and not `raw`, it takes its place in memory."""
     f = hessian.f
-    if raw and not f.source.of_samples:
-        raise ArgumentError(
-            "raw",
-            expected="an objective made from a network, which can be evaluated in float32",
-            got="a function",
-            cure="leave raw out",
-        )
+    single = f.source.in_precision(torch.float32) if raw else None
+    value, gradient = hessian.value_and_gradient()
     enclosed = hessian.enclose(stage(progress, "Hessian"))
     structure = structure_of(f.source)
     blank = Inertia(
@@ -274,8 +269,8 @@ def inertia_of(
         structural_reason=structure.reason,
         not_smooth=structure.not_smooth,
         kinks=enclosed.kinks,
-        value=hessian.value,
-        grad_norm=float(hessian.value_and_gradient()[1].norm()),
+        value=value,
+        grad_norm=float(gradient.norm()),
         l2=f.l2,
         raw_negative=None,
         eigenvalues=None,
@@ -283,7 +278,7 @@ def inertia_of(
         status=InertiaStatus.NOT_FINITE,
         estimate=enclosed.estimate,
     )
-    if not (math.isfinite(hessian.value) and hessian.finite):
+    if not (math.isfinite(value) and hessian.finite):
         return blank
     causes = null_causes(f.source, hessian.theta, enclosed)
     blank = replace(
@@ -303,7 +298,7 @@ def inertia_of(
     else:
         result = _counted(blank, lambda _: known, 0, 0)
     result = replace(result, status=_status(result))
-    return _with_raw(result, hessian) if raw else result
+    return result if single is None else _with_raw(result, raw_eigenvalues(hessian, single))
 
 
 def _counter(hessian: Hessian, method: str, spend: bool, progress: StageProgress | None) -> Counter:
@@ -370,8 +365,7 @@ def _status(result: Inertia) -> InertiaStatus:
     return InertiaStatus.UNDECIDED
 
 
-def _with_raw(result: Inertia, hessian: Hessian) -> Inertia:
-    raw = raw_eigenvalues(hessian)
+def _with_raw(result: Inertia, raw: dict[str, Tensor]) -> Inertia:
     counts = {dtype: count_negative(values) for dtype, values in raw.items()}
     eigenvalues = result.eigenvalues or tuple(raw["float64"].tolist())
     return replace(result, raw_negative=counts, eigenvalues=eigenvalues)

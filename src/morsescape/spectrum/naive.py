@@ -8,15 +8,17 @@ from torch import Tensor
 
 from morsescape.hessian.dense import exact_hessian
 from morsescape.hessian.value import Hessian
+from morsescape.model.source import Source
 
 
-def raw_eigenvalues(hessian: Hessian) -> dict[str, Tensor]:
+def raw_eigenvalues(hessian: Hessian, single: Source | None = None) -> dict[str, Tensor]:
     """Eigenvalues of Hess f(θ) by LAPACK, assembled and computed in float32 and in float64.
 
     Nothing is known about their signs near zero: that is the point of showing them.
 
     Args:
         hessian: of an objective made from a network.
+        single: its source in float32, if it is there already.
 
     Returns:
         {"float32": (D,), "float64": (D,)}, ascending.
@@ -24,7 +26,7 @@ def raw_eigenvalues(hessian: Hessian) -> dict[str, Tensor]:
     Raises:
         ArgumentError: the Hessian of a function.
     """
-    single = hessian.f.source.in_precision(torch.float32)
+    single = single or hessian.f.source.in_precision(torch.float32)
     matrix = exact_hessian(single, hessian.theta.float(), bounded=False).matrix
     matrix.diagonal().add_(2 * hessian.f.l2)
     return {"float32": _eigenvalues(matrix), "float64": _eigenvalues(hessian.dense())}

@@ -72,13 +72,13 @@ def distance_from_singular(hessian: Hessian) -> Apart:
 def signs_known(hessian: Hessian) -> Counts | None:
     """The signs, if `distance_from_singular` was asked for before and decided all of them.
 
-    With none undecided, the radius is that of the Hessian and of the factorisation alone.
+    With none undecided, no band is: the radius is that of the Hessian and its factorisations.
     """
     _, counts = hessian.made.get("distance_from_singular", (0.0, None))
     if counts is None:
         return None
-    radius = up(hessian.radius + counts.solver_radius)
-    return replace(counts, radius=radius, eigenvalues=None)
+    radius = up(hessian.enclose().radius + counts.error)
+    return replace(counts, radius=radius, solver_radius=counts.error, eigenvalues=None)
 
 
 def _apart_by_eigenvalues(hessian: Hessian) -> Apart:
