@@ -5,7 +5,7 @@ from morsescape.critical.certify import certify
 from morsescape.critical.escape import Escape, EscapeStatus, EscapeStep, escape
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.krawczyk import IntervalProof, ProofStatus, krawczyk
-from morsescape.critical.plan import Plan, plan
+from morsescape.critical.planning import Plan, plan
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.critical.third_order import (
     ThirdOrderPoint,
