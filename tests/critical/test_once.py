@@ -12,6 +12,7 @@ import torch
 
 import morsescape as ms
 from morsescape.critical.find import _Find
+from morsescape.hessian.regime import REGIMES
 from morsescape.nets import build
 from morsescape.rounding import kept
 
@@ -140,8 +141,8 @@ def test_a_third_order_point_is_decomposed_once_wherever_it_looks(seen: Seen) ->
 def test_above_all_eigenpairs_the_certificate_counts_for_both(
     seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(X, 1)
-    monkeypatch.setattr(sys.modules["morsescape.critical.certify"], "DENSE", 1)
+    for where in ("spectrum.signs", "critical.certify"):
+        monkeypatch.setattr(sys.modules[f"morsescape.{where}"], "regime", lambda dim: REGIMES[1])
     f = network()
     point = ms.find_critical_point(f).theta
     usual = ms.inertia(f, point)

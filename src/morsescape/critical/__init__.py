@@ -2,10 +2,10 @@
 
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.certify import certify
-from morsescape.critical.costs import Plan, plan
 from morsescape.critical.escape import Escape, EscapeStatus, EscapeStep, escape
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.krawczyk import IntervalProof, ProofStatus, krawczyk
+from morsescape.critical.planning import Plan, plan
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.critical.third_order import (
     ThirdOrderPoint,

@@ -29,10 +29,12 @@ from morsescape.spectrum.index_bound import structure_of
 _PRODUCT = 512  # size of the matrices whose product tells how fast this machine is
 # What was measured on networks with 10 to 10,000 images, against the time of matrix products.
 _FLOPS_EIGH, _FLOPS_LDL = 16.0, 1.0  # times D³, with proof
-_GRADIENT, _HESSIAN, _BALLS = 8.0, 4.0, 1.3  # times their flops; a Hessian with its bound
+_GRADIENT, _HESSIAN, _BALLS = 3.0, 2.0, 1.3  # times their flops; a Hessian with its bound
+_PATCHES = 8.0  # times both where convolutions are products of patches
 _SHARP = 50  # gradients that one in twice the precision costs
 _OVERHEAD = 0.1, 5e-4  # seconds in Python: of a Hessian, of a gradient
 _GRADIENTS = {"all eigenpairs": 120, "a factor": 400, "products": 2500}  # of ordinary searches
+_PROVABLE = "provable where it is nondegenerate by more than rounding"
 _PAIRS = 100  # vectors that L-BFGS keeps
 
 
@@ -112,7 +114,7 @@ def plan(f: Objective, *, speed: float | None = None) -> Plan:
         1,000 variables: all eigenpairs of the Hessian
         search: L-BFGS, then Newton's steps
         signs: proved, from all eigenvalues
-        critical point: provable
+        critical point: provable where it is nondegenerate by more than rounding
     """
     route, source = regime(f.dim), f.source
     hessian = f.hessian_plan() if source.of_samples else None
@@ -169,7 +171,7 @@ def _point(f: Objective, room: str) -> str:
     if _missing(f, Enclosure(), second=True):
         return "an estimate at best"
     why = _missing(f, DoubleMachine(), second=False)
-    return f"an estimate, perhaps: {why} in twice the precision" if why else "provable"
+    return f"an estimate, perhaps: {why} in twice the precision" if why else _PROVABLE
 
 
 def _missing(f: Objective, machine: Machine, *, second: bool) -> str:
@@ -210,9 +212,10 @@ def _seconds(
     f: Objective, route: Regime, hessian: HessianPlan | None, speed: float
 ) -> tuple[float, float, float]:
     """Of signs at a point, of a search, and of the proof of where it ended."""
-    gradient = _OVERHEAD[1] + _GRADIENT * _gradient_flops(f) / speed
-    flops = f.dim * _gradient_flops(f) if hessian is None else hessian.flops
-    dense = _OVERHEAD[0] + _HESSIAN * flops / speed
+    flops, slower = _gradient_flops(f)
+    gradient = _OVERHEAD[1] + _GRADIENT * slower * flops / speed
+    flops = 4 * f.dim * flops if hessian is None else hessian.flops
+    dense = _OVERHEAD[0] + _HESSIAN * slower * flops / speed
     cube = f.dim**3 / speed
     signs = _BALLS * dense + (_FLOPS_EIGH if route.eigenpairs else _FLOPS_LDL) * cube
     gradients = _GRADIENTS[route.name]
@@ -223,12 +226,14 @@ def _seconds(
     return signs, search, _BALLS * dense + cube + 2 * _SHARP * gradient
 
 
-def _gradient_flops(f: Objective) -> float:
+def _gradient_flops(f: Objective) -> tuple[float, float]:
+    """Of a gradient; and how much slower than plain products they are done."""
     source = f.source
     if not source.of_samples:
-        return 1000.0 * f.dim
+        return 300.0 * f.dim, 1.0
     layers = linear_layers(source, f.theta)
-    return 6.0 * source.samples * max(sum(x.positions * x.n_parameters for x in layers), f.dim)
+    flops = 6.0 * source.samples * max(sum(x.positions * x.n_parameters for x in layers), f.dim)
+    return flops, _PATCHES if any(x.positions > 1 for x in layers) else 1.0
 
 
 def _measured_speed() -> float:
