@@ -8,7 +8,8 @@ from torch import nn
 
 import morsescape as ms
 from morsescape.critical import CertificateStatus, plan
-from morsescape.critical.enclosure import hessian_variation, sharp_gradient
+from morsescape.critical.enclosure import hessian_variation
+from morsescape.hessian.gradient import sharp_gradient
 from morsescape.critical.planning import _about, _measured_speed
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
@@ -52,15 +53,15 @@ def test_proofs_are_promised_where_they_come(name):
         assert provable or "perhaps" in planned.point
     if provable:  # all that a proof is made of is there; how wide it is depends on the point
         hessian = f.enclosed_hessian(found.theta)
-        assert sharp_gradient(f, found.theta) is not None
-        assert hessian_variation(f, found.theta, 1e-15, hessian) is not None
+        assert sharp_gradient(f.source, found.theta, f.l2) is not None
+        assert hessian_variation(f.source, found.theta, 1e-15, hessian) is not None
     assert provable == (name in ("tanh", "layer norm", "polynomial", "exponential"))
 
 
 @pytest.mark.usefixtures("unprobed")
 def test_doubts_about_derivatives_are_not_forgotten():
     f = function(lambda t: t @ t + (t[0].detach() * t[0]) ** 2)
-    f._doubts = ("the model detaches something",)
+    f.source.doubts = ("the model detaches something",)
     assert plan(f, speed=1e10).signs == "an estimate: the model detaches something"
 
 

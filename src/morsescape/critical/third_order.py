@@ -354,7 +354,7 @@ class _ThirdOrder(Search[ThirdOrderStatus, ThirdOrderPoint]):
     def result(self, point: Point, status: ThirdOrderStatus) -> ThirdOrderPoint:
         lowest, nullity, size = math.nan, 0, 0.0
         if status is self.BLOCKED:
-            values, vectors = torch.linalg.eigh(self.problem.hessian(point.theta))
+            values, vectors = self.problem.hessian_at(point.theta).eigh()
             lowest = float(values[0])
             kernel = (values.abs() <= self.curvature_tol).nonzero().squeeze(1)
             nullity = len(kernel)
