@@ -2,10 +2,10 @@
 
     python benchmarks/index_table.py
 
-Takes the tables of docs/results/paper/results.json (paper_page.py writes it) and the files of
-docs/results/*.json. Rewrites what stands between `<!-- table -->` and `<!-- end of table -->`, and
-`<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and draws
-docs/pictures/index.png.
+Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, and the
+files of docs/results/*.json. Rewrites what stands between `<!-- table -->` and
+`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and
+draws docs/pictures/index.png.
 """
 
 import argparse
@@ -88,18 +88,16 @@ def order(result: IndexResult) -> tuple[Any, ...]:
     return point.activation != "relu", NETS.index(point.net), DATA.index(point.data), point.at
 
 
-def protocols(results: dict[str, Any]) -> str:
+def protocols() -> str:
     """What the study of protocols concluded, and how its choice fared on fresh networks."""
-    said = [study["conclusion"] for study in results["protocols"]]
-    check = RESULTS / "paper" / "protocol-check.json"
-    for study in results["protocols"] if check.exists() else ():
-        fresh = {row["name"]: row for tried in read_json(check) for row in tried["protocols"]}
-        row = fresh[study["closest"]]
-        said.append(
-            f"On networks that had no part in the choice it is off by a factor of "
-            f"{row['factor']:.2f}, and within them in {row['within']} of {len(row['counts'])}."
-        )
-    return " ".join(said)
+    study = read_json(RESULTS / "paper" / "protocols.json")
+    tried = read_json(RESULTS / "paper" / "protocol-check.json")
+    fresh = {row["name"]: row for way in tried for row in way["protocols"]}
+    row = fresh[study["closest"]]
+    return (
+        f"{study['conclusion']} On networks that had no part in the choice it is off by a factor "
+        f"of {row['factor']:.2f}, and within them in {row['within']} of {len(row['counts'])}."
+    )
 
 
 def main() -> None:
@@ -111,7 +109,7 @@ def main() -> None:
     results = sorted((result_of(x) for x in (*paper["tables"], *files)), key=order)
     rows = "\n".join(row(result) for result in results)
     rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
-    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(paper), 108)}\n")
+    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(), 108)}\n")
     known = [result for result in results if published(result.settings.point) is not None]
     bars = [line for result in known for line in index_rows(result)]
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")  # low, for the first screen

@@ -15,7 +15,6 @@ from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.experiments.dask_cluster import DaskCluster
 from morsescape.experiments.linear_regression import LinearSettings
 from morsescape.experiments.processes import Processes
-from morsescape.experiments.protocols import ProtocolsSettings
 from morsescape.experiments.scatter import ScatterSettings, run_scatter
 from morsescape.experiments.schedulers import Here
 from morsescape.experiments.sweep import Task, run_tasks
@@ -62,7 +61,7 @@ FIELDS = {
     "seed": SEED, "runs": COUNT, "raw": FLAG, "samples": ("none",), "l2": ("none", *RATE),
     "optimizer": ("none",), "lr": ("none", *RATE), "epochs": ("none",), "device": (),
     "root": ("none", *PATH), "checkpoint": ("none", *PATH), "objective": ("none",),
-    "tol": RATE, "optimizers": (), "protocols": None,
+    "tol": RATE, "optimizers": (),
 }  # fmt: skip
 
 
@@ -182,7 +181,6 @@ CALLS = {
     "SpectrumSettings": all_fields(experiments.SpectrumSettings),
     "ReproduceSettings": all_fields(experiments.ReproduceSettings),
     "ScatterSettings": all_fields(ScatterSettings),
-    "ProtocolsSettings": all_fields(ProtocolsSettings),
     "LinearSettings": all_fields(LinearSettings),
     "published": (experiments.published, {"settings": ()}),
     "index_run": (index_run, {"settings": (), "seed": SEED, "dataset": None}),

@@ -135,8 +135,8 @@ def reproduce(
     """Every experiment of the paper, published beside measured, in one HTML page.
 
     Counts with proof (tables 5.2 and 5.5), spectra with outliers and gaps and the index as a
-    function of λ (figures 5.2), an ensemble in the plane (section 5.3), linear regression (section
-    5.4), and the ways in which the published counts may have been computed.
+    function of λ (figures 5.2), an ensemble in the plane (section 5.3), and linear regression
+    (section 5.4).
     """
     with usage():
         asks = {

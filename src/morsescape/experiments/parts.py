@@ -10,11 +10,6 @@ from typing import TYPE_CHECKING, Any
 from morsescape.experiments.index import IndexResult, IndexSettings, index_run
 from morsescape.experiments.linear_regression import LinearResult, LinearSettings, linear_run
 from morsescape.experiments.point import AT, PointSettings
-from morsescape.experiments.protocols import (
-    ProtocolsSettings,
-    assemble_protocols,
-    protocol_tasks,
-)
 from morsescape.experiments.scatter import ScatterSettings, assemble_scatter, scatter_tasks
 from morsescape.experiments.spectrum import SpectrumResult, SpectrumSettings, spectrum_task
 from morsescape.experiments.task import Task
@@ -107,20 +102,6 @@ def _linear(settings: ReproduceSettings) -> Iterator[Part]:
     yield Part("linear", "linear", own.identity(), tasks, partial(_only, LinearResult, own))
 
 
-def _protocols(settings: ReproduceSettings) -> Iterator[Part]:
-    """What happened to the published counts."""
-    own = ProtocolsSettings(
-        nets=settings.nets, data=settings.data, seed=settings.seed, samples=settings.samples,
-        root=settings.root,
-    )  # fmt: skip
-    tasks = tuple(protocol_tasks(own))
-
-    def collect(pieces: Pieces) -> Any:
-        return assemble_protocols(own, pieces) if pieces else None
-
-    yield Part("protocols", "protocols", own.identity(), tasks, collect)
-
-
 def _points(
     settings: ReproduceSettings, optimizers: tuple[str, ...] = ()
 ) -> Iterator[tuple[str, PointSettings]]:
@@ -139,6 +120,5 @@ _MAKERS: dict[str, Callable[[ReproduceSettings], Iterator[Part]]] = {
     "spectra": _spectra,
     "scatter": _scatter,
     "linear": _linear,
-    "protocols": _protocols,
 }
 PARTS = tuple(_MAKERS)

@@ -10,7 +10,6 @@ from morsescape.experiments.reproduce import ReproduceResult
 from morsescape.report.linear_regression import linear_section
 from morsescape.report.numbers import duration
 from morsescape.report.page import Page, Section
-from morsescape.report.protocols import protocols_section
 from morsescape.report.ridge import ridge_section
 from morsescape.report.scatter import scatter_section
 from morsescape.report.sections import index_section
@@ -83,5 +82,4 @@ _SECTIONS: dict[str, tuple[Callable[[list[Any]], list[Section]], ...]] = {
     "spectra": (_one(spectra_section), _one(ridge_section)),
     "scatter": (_each(scatter_section),),
     "linear": (_each(linear_section),),
-    "protocols": (_each(protocols_section),),
 }

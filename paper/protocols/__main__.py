@@ -1,13 +1,17 @@
-"""The ways to count that came closest to the published numbers, on networks that chose none.
+"""The ways in which the published numbers may have been counted, and the closest on fresh networks.
 
-    python benchmarks/protocol_check.py --root DIR [--runs 3 --out build/protocol-check]
+    python -m paper.protocols --data mnist fashion-mnist --root DIR
+    python -m paper.protocols --fresh 3 --root DIR --out build/fresh
 
-The study of protocols (`morsescape reproduce --parts protocols`) chooses the closest of some thirty
-ways to count on one network a setting, seed 0. A choice among many fits by chance too, so here are
-the seeds that follow, with the choice of docs/results/paper/results.json: on every network the
-closest over all, its runner-up, and the closest with one softmax (rows by double backward apart,
-which give the same counts slowly); and what is closest for one network on that one. What is
-finished in --out is not done again. Rewrites what stands between `<!-- fresh -->` and
+The first counts in every way on one network a setting, seed 0; what is finished in --out is not
+done again, and the pieces of docs/results are there already. It rewrites what stands between
+`<!-- protocols -->` and `<!-- end of protocols -->` in docs/paper.md, and
+docs/results/paper/protocols.json.
+
+A choice among some thirty ways fits by chance too, so the second takes the choice of protocols.json
+to the seeds that follow: on every network the closest over all, its runner-up, and the closest with
+one softmax (rows by double backward apart, which give the same counts slowly); and what is closest
+for one network on that one. It rewrites what stands between `<!-- fresh -->` and
 `<!-- end of fresh -->` in docs/paper.md, and docs/results/paper/protocol-check.json.
 """
 
@@ -16,19 +20,29 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from marked import rewrite
 from rich.console import Console
 
+from benchmarks.marked import rewrite
 from morsescape.experiments import scheduler_from
-from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol
-from morsescape.experiments.protocol_result import ProtocolCounts
-from morsescape.experiments.protocols import ProtocolsResult, ProtocolsSettings, run_protocols
+from morsescape.nets import NAMES as NETS
 from morsescape.report import bars
 from morsescape.report.numbers import spread
 from morsescape.store import RunFolder, read_json, write_json_atomic
+from paper.page import DOCS, RESULTS, markdown
+from paper.protocols.kinds import PROTOCOLS, Protocol
+from paper.protocols.study import ProtocolsResult, ProtocolsSettings, run_protocols
+from paper.protocols.table import ProtocolCounts
+from paper.protocols.words import protocols_section
 
-DOCS = Path(__file__).parents[1] / "docs"
-PAPER = DOCS / "results" / "paper"
+STUDY = RESULTS / "protocols.json"
+
+
+def run(settings: ProtocolsSettings, folder: Path, workers: int | None) -> ProtocolsResult:
+    """Count, with a bar for who watches."""
+    who = scheduler_from(None, workers)
+    kept = RunFolder(folder, settings.identity())
+    with bars(Console(stderr=True)) as progress:
+        return run_protocols(settings, kept, progress, scheduler=who, notice=print)
 
 
 def chosen(study: Mapping[str, Any]) -> dict[str, tuple[tuple[Protocol, ...], tuple[str, ...]]]:
@@ -50,13 +64,10 @@ def tried(study: Mapping[str, Any], options: argparse.Namespace) -> Iterator[Pro
     asked = study["settings"]
     for name, (protocols, nets) in chosen(study).items():
         settings = ProtocolsSettings(
-            nets, tuple(asked["data"]), asked["seed"] + asked["runs"], options.runs,
+            nets, tuple(asked["data"]), asked["seed"] + asked["runs"], options.fresh,
             root=options.root, protocols=protocols,
         )  # fmt: skip
-        folder = RunFolder(options.out / name, settings.identity())
-        who = scheduler_from(None, options.workers)
-        with bars(Console(stderr=True)) as progress:
-            yield run_protocols(settings, folder, progress, scheduler=who, notice=print)
+        yield run(settings, options.out / name, options.workers)
 
 
 def section(results: list[ProtocolsResult]) -> Iterator[str]:
@@ -87,18 +98,27 @@ def table(rows: Sequence[ProtocolCounts]) -> Iterator[str]:
 
 
 def main() -> None:
+    """Count, and write what came of it into the docs."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument("--data", nargs="+", default=["mnist", "fashion-mnist"])
+    parser.add_argument("--net", nargs="+", default=NETS)
     parser.add_argument("--root", help="folder of the data; else as for every command")
-    parser.add_argument("--runs", type=int, default=3, help="fresh networks a setting")
-    parser.add_argument("--out", type=Path, default=Path("build/protocol-check"))
+    parser.add_argument("--fresh", type=int, help="so many fresh networks a setting")
+    parser.add_argument("--out", type=Path, default=RESULTS / "pieces" / "protocols")
     parser.add_argument("--workers", type=int, help="processes; one a core by default")
     options = parser.parse_args()
-    (study,) = read_json(PAPER / "results.json")["protocols"]
-    results = list(tried(study, options))
-    write_json_atomic(PAPER / "protocol-check.json", [result.to_json() for result in results])
-    rewrite(DOCS / "paper.md", "fresh", "\n\n" + "\n\n".join(section(results)) + "\n\n")
+    if options.fresh:
+        results = list(tried(read_json(STUDY), options))
+        write_json_atomic(RESULTS / "protocol-check.json", [r.to_json() for r in results])
+        mark, text = "fresh", section(results)
+    else:
+        settings = ProtocolsSettings(tuple(options.net), tuple(options.data), root=options.root)
+        result = run(settings, options.out, options.workers)
+        write_json_atomic(STUDY, result.to_json())
+        mark, text = "protocols", markdown(protocols_section(result))
+    rewrite(DOCS / "paper.md", mark, "\n\n" + "\n\n".join(text) + "\n\n")
 
 
 if __name__ == "__main__":

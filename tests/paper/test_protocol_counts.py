@@ -9,10 +9,10 @@ from torch.nn.functional import cross_entropy
 
 from morsescape.data import load
 from morsescape.errors import ArgumentError
-from morsescape.experiments import protocol_counts
-from morsescape.experiments.protocol_counts import NotCounted, count_at, naive_hessian
-from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol, Variant
 from morsescape.nets import Recipe, build, train
+from paper.protocols import counts as protocol_counts
+from paper.protocols.counts import NotCounted, count_at, naive_hessian
+from paper.protocols.kinds import PROTOCOLS, Protocol, Variant
 
 DIGITS = load("digits", samples=50)
 VARIANTS = (Variant(), Variant("standardised"), Variant(double_softmax=True))

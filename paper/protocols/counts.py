@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from morsescape.data import Dataset
-from morsescape.experiments.protocol_kinds import Protocol
 from morsescape.hessian.dense import exact_hessian
 from morsescape.network import Network
+from paper.protocols.kinds import Protocol
 
 # LAPACK takes 9 s for 2,500 rows in float32 on one core, and eight times that for twice the rows.
 _LARGEST_UNSYMMETRIC = 2_000

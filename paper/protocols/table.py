@@ -16,8 +16,8 @@ from typing import Any, NamedTuple
 
 from scipy.stats import t as student_t
 
-from morsescape.experiments.protocol_kinds import Protocol
 from morsescape.experiments.published import Published
+from paper.protocols.kinds import Protocol
 
 DISTANCE = (
     "root mean square over the settings of log(mean count / published), a mean below 1/2 taken "

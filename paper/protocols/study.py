@@ -21,15 +21,6 @@ from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import AT, PointSettings
-from morsescape.experiments.protocol_counts import count_at
-from morsescape.experiments.protocol_kinds import PROTOCOLS, Protocol, Variant
-from morsescape.experiments.protocol_result import (
-    DISTANCE,
-    WITHIN,
-    ProtocolCounts,
-    ProtocolTable,
-    Setting,
-)
 from morsescape.experiments.published import published
 from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.experiments.sweep import run_tasks
@@ -40,6 +31,15 @@ from morsescape.network import Network
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.structure import structure_of
 from morsescape.store import Piece, RunFolder
+from paper.protocols.counts import count_at
+from paper.protocols.kinds import PROTOCOLS, Protocol, Variant
+from paper.protocols.table import (
+    DISTANCE,
+    WITHIN,
+    ProtocolCounts,
+    ProtocolTable,
+    Setting,
+)
 
 _SHOWN = ("nets", "data", "seed", "runs", "samples")  # not the root: the same from any folder
 
@@ -124,6 +124,7 @@ class ProtocolsResult:
         accuracy: of the trained networks, mean over the runs, by setting and by what they were
             trained with.
         remarks: a sentence for each training that did not end as it should.
+        made_with: the versions of Python and torch that counted.
 
     Example:
         >>> few = ProtocolsSettings(("cnn",), samples=50, protocols=(Protocol("plain"),))
@@ -141,6 +142,7 @@ class ProtocolsResult:
     complete: bool
     accuracy: Mapping[tuple[Setting, Variant], float]
     remarks: tuple[str, ...]
+    made_with: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The counts, the distances and the conclusion, as JSON values."""
@@ -283,7 +285,9 @@ def assemble_protocols(settings: ProtocolsSettings, pieces: Mapping[str, Piece])
     sizes = {_setting(payload): payload["n_params"] for payload in payloads}
     table = ProtocolTable(rows, own, paper, _bounds(payloads), sizes, settings.runs)
     remarks, complete = tuple(_remarks(payloads)), len(payloads) == len(tasks)
-    return ProtocolsResult(settings, table, complete, _accuracy(payloads), remarks)
+    made = (" ".join(f"{k} {v}" for k, v in p.made_with.items()) for p in pieces.values())
+    versions = tuple(sorted(filter(None, set(made))))
+    return ProtocolsResult(settings, table, complete, _accuracy(payloads), remarks, versions)
 
 
 def _setting(payload: dict[str, Any]) -> Setting:

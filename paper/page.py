@@ -1,6 +1,6 @@
 """The measured part of docs/paper.md, from a folder of `morsescape reproduce`.
 
-    python benchmarks/paper_page.py --folder DIR
+    python -m paper.page --folder DIR
 
 Takes what is finished in DIR and computes nothing. Rewrites what stands between
 `<!-- measured -->` and `<!-- end of measured -->` in docs/paper.md, draws docs/pictures/paper/*.png
@@ -13,8 +13,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from marked import rewrite
-
+from benchmarks.marked import rewrite
 from morsescape.experiments import ReproduceResult, asked, run_reproduce
 from morsescape.experiments.reproduce import ASKED
 from morsescape.report import reproduce_page, save_figure

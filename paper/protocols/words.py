@@ -1,64 +1,29 @@
-"""The counts of all protocols beside the published ones: a table, sentences, a section."""
+"""The counts of all protocols beside the published ones: sentences, and a section."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from rich import box
-from rich.table import Table
-
-from morsescape.experiments.protocol_kinds import Protocol
-from morsescape.experiments.protocol_result import ProtocolCounts, ProtocolTable, Setting
-from morsescape.experiments.protocols import ProtocolsResult
 from morsescape.experiments.published import CITATION
-from morsescape.figures.protocols import ProtocolRow, protocol_dots
 from morsescape.report.numbers import number, spread
 from morsescape.report.page import PageTable, Picture, Section
+from paper.protocols.figure import ProtocolRow, protocol_dots
+from paper.protocols.kinds import Protocol
+from paper.protocols.study import ProtocolsResult
+from paper.protocols.table import ProtocolCounts, ProtocolTable, Setting
 
 _ONCE, _TWICE = "softmax once", "softmax twice (no bound)"
-_CLOSENESS = ("off by\nfactor", "within\n2 sd")
-
-
-def protocols_table(result: ProtocolsResult, data: str | None = None) -> Table:
-    """One row a protocol, the closest first, and one column a setting.
-
-    Args:
-        result: what was counted.
-        data: a data set, whose settings alone are shown; None shows all, which may be wide.
-    """
-    shown = result.table
-    own = [setting for setting in shown.settings if data in (None, setting.data)]
-    table = Table(box=box.SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    table.add_column("protocol")
-    for heading in (*(str(setting).replace(", ", "\n") for setting in own), *_CLOSENESS):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for name, marks in _marks(shown, own):
-        table.add_row(name, *map(_narrow, marks), "", "")
-    for row in shown.ranked:
-        counts = (_narrow(spread(row.spread(setting))) for setting in own)
-        table.add_row(row.protocol.name, *counts, *_closeness(row))
-    return table
-
-
-def _narrow(cell: str) -> str:
-    """The standard deviation on a line of its own."""
-    return cell.replace(" ± ", "\n± ")
-
-
-def protocols_sentences(result: ProtocolsResult) -> list[str]:
-    """What follows from the table, one sentence or two a line."""
-    return [*_lead(result), *_details(result)]
 
 
 def protocols_section(result: ProtocolsResult) -> Section:
     """What happened to the published counts, as a section of the page.
 
     Example:
-        >>> from morsescape.experiments.protocols import ProtocolsSettings, assemble_protocols
+        >>> from paper.protocols.study import ProtocolsSettings, assemble_protocols
         >>> section = protocols_section(assemble_protocols(ProtocolsSettings(), {}))
         >>> section.command
-        'morsescape reproduce --parts protocols --data digits'
+        'python -m paper.protocols --data digits'
     """
     table = result.table
     return Section(
@@ -76,7 +41,7 @@ def protocols_section(result: ProtocolsResult) -> Section:
 
 
 def _counts(table: ProtocolTable) -> PageTable:
-    marks = ((name, "–", "–", *cells) for name, cells in _marks(table, table.settings))
+    marks = ((name, "–", "–", *cells) for name, cells in _marks(table))
     rows = (
         (
             row.protocol.name,
@@ -118,11 +83,11 @@ def _legend(table: ProtocolTable) -> PageTable:
     return PageTable("What each protocol does", ("protocol", "how it counts"), rows)
 
 
-def _marks(table: ProtocolTable, settings: Sequence[Setting]) -> Iterator[tuple[str, list[str]]]:
+def _marks(table: ProtocolTable) -> Iterator[tuple[str, list[str]]]:
     """What the counts are to be compared with: a name, and a cell for each setting."""
     if table.published:
-        yield "published", [str(table.published.get(s, "–")) for s in settings]
-    yield "structural bound", [number(table.bounds.get(s), ",") for s in settings]
+        yield "published", [str(table.published.get(s, "–")) for s in table.settings]
+    yield "structural bound", [number(table.bounds.get(s), ",") for s in table.settings]
 
 
 def _closeness(row: ProtocolCounts) -> tuple[str, str]:
@@ -279,6 +244,8 @@ def _details(result: ProtocolsResult) -> Iterator[str]:
     )
     yield from _missing(table)
     yield from (f"Training: {remark}." for remark in result.remarks)
+    if result.made_with:
+        yield f"Counted by {' and '.join(result.made_with)}: naive counts may differ with these."
 
 
 def _missing(table: ProtocolTable) -> Iterator[str]:
@@ -296,9 +263,7 @@ def _command(result: ProtocolsResult) -> str:
     options: Mapping[str, str] = {
         "--data": " ".join(asked.data),
         "--root": "" if asked.data == ("digits",) else "DIR",
-        "--net": "" if asked.nets == type(asked)().nets else ",".join(asked.nets),
-        "--samples": "" if asked.samples is None else str(asked.samples),
-        "--seed": str(asked.seed or ""),
+        "--net": "" if asked.nets == type(asked)().nets else " ".join(asked.nets),
     }
     words = (f"{option} {value}" for option, value in options.items() if value)
-    return " ".join(["morsescape reproduce --parts protocols", *words])
+    return " ".join(["python -m paper.protocols", *words])

@@ -11,20 +11,20 @@ import torch
 
 from morsescape.data import load
 from morsescape.errors import ArgumentError
-from morsescape.experiments import protocols
 from morsescape.experiments.point import PointSettings, make_point
-from morsescape.experiments.protocol_kinds import Protocol, Variant
-from morsescape.experiments.protocol_result import ProtocolCounts, ProtocolTable, Setting
-from morsescape.experiments.protocols import (
+from morsescape.experiments.published import Published
+from morsescape.nets import Recipe, build, train
+from morsescape.store import Piece, RunFolder
+from paper.protocols import study as protocols
+from paper.protocols.kinds import Protocol, Variant
+from paper.protocols.study import (
     ProtocolsSettings,
     assemble_protocols,
     protocol_run,
     protocol_tasks,
     run_protocols,
 )
-from morsescape.experiments.published import Published
-from morsescape.nets import Recipe, build, train
-from morsescape.store import Piece, RunFolder
+from paper.protocols.table import ProtocolCounts, ProtocolTable, Setting
 
 DIGITS = load("digits", samples=50)
 PLAIN = Protocol("plain")

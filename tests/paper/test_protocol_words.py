@@ -1,16 +1,15 @@
 """What a person reads about the protocols: the same numbers everywhere, and no more is claimed."""
 
 import pytest
-from rich.console import Console
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.protocol_kinds import Protocol, Variant
-from morsescape.experiments.protocol_result import ProtocolCounts, ProtocolTable, Setting
-from morsescape.experiments.protocols import ProtocolsResult, ProtocolsSettings
 from morsescape.experiments.published import Published
-from morsescape.figures.protocols import ProtocolRow, protocol_dots
 from morsescape.report.page import Page, render
-from morsescape.report.protocols import protocols_section, protocols_sentences, protocols_table
+from paper.protocols.figure import ProtocolRow, protocol_dots
+from paper.protocols.kinds import Protocol, Variant
+from paper.protocols.study import ProtocolsResult, ProtocolsSettings
+from paper.protocols.table import ProtocolCounts, ProtocolTable, Setting
+from paper.protocols.words import protocols_section
 
 CNN, MLP = Setting("cnn", "mnist", "trained"), Setting("mlp2", "mnist", "trained")
 PAPER = {CNN: Published(232.9, 2.88), MLP: Published(1980.1, 130.4)}
@@ -37,24 +36,18 @@ def result(paper=PAPER, runs=1, complete=True, remarks=()):
     return ProtocolsResult(settings, table, complete, accuracy, remarks)
 
 
-def printed(table):
-    console = Console(width=130, record=True, file=None)
-    with console.capture() as capture:
-        console.print(table)
-    return capture.get()
+def sentences_of(result):
+    section = protocols_section(result)
+    return [*section.lead, *section.details]
 
 
 def test_the_table_has_the_published_numbers_first_and_then_the_closest():
-    lines = [line.split() for line in printed(protocols_table(result())).splitlines()]
-    known = ("published", "structural", "twice", "once", "eigvals")
-    assert [line[0] for line in lines if line and line[0] in known] == list(known)
-    assert ["twice", "200", "2,001", "1.11", "1", "of", "2"] in lines
-    assert ["eigvals", "3", "–", "–", "0", "of", "2"] in lines
-
-
-def test_a_table_may_be_of_one_data_set():
-    assert "mnist" in printed(protocols_table(result(), "mnist"))
-    assert "mnist" not in printed(protocols_table(result(), "digits"))
+    table = protocols_section(result()).tables[0]
+    rows = {row[0]: row[1:] for row in table.rows}
+    assert list(rows) == ["published", "structural bound", "twice", "once", "eigvals"]
+    assert rows["twice"] == ("1.11", "1 of 2", "200", "2,001")
+    assert rows["eigvals"] == ("–", "0 of 2", "3", "–")
+    assert table.columns[3:] == ("cnn, mnist, trained", "mlp2, mnist, trained")
 
 
 def test_a_spread_is_shown_where_there_is_one():
@@ -62,7 +55,6 @@ def test_a_spread_is_shown_where_there_is_one():
     (twice,) = (row for row in section.tables[0].rows if row[0] == "twice")
     assert twice[3:] == ("215.0 ± 21.2", "2,002.0 ± 1.4")
     assert "mean ± standard deviation over 2 networks" in section.tables[0].note
-    assert "± 21.2" in printed(protocols_table(result(runs=2)))
 
 
 def test_the_section_says_what_follows_and_what_does_not():
@@ -80,13 +72,11 @@ def test_the_section_says_what_follows_and_what_does_not():
     assert above.startswith("2 of 2 published numbers are above this bound")
     lost = "Not counted by “eigvals”: mlp2, mnist, trained: too many rows."
     assert lost in section.details
-    assert section.command == (
-        "morsescape reproduce --parts protocols --data mnist --root DIR --net cnn,mlp2"
-    )
+    assert section.command == ("python -m paper.protocols --data mnist --root DIR --net cnn mlp2")
 
 
 def test_without_published_numbers_nothing_is_compared():
-    sentences = protocols_sentences(result(paper={}))
+    sentences = sentences_of(result(paper={}))
     assert sentences[0].startswith("Nothing is concluded: no number is published")
     assert "3 ways to count give 3 to 200" in sentences[0]
     assert not any("published standard deviations" in sentence for sentence in sentences)
@@ -95,7 +85,7 @@ def test_without_published_numbers_nothing_is_compared():
 
 
 def test_what_is_not_finished_or_went_wrong_is_said():
-    sentences = protocols_sentences(result(complete=False, remarks=("cnn on mnist: died",)))
+    sentences = sentences_of(result(complete=False, remarks=("cnn on mnist: died",)))
     assert sentences[0].startswith("Not finished: some networks are missing. Of 2 ways to count")
     assert "Training: cnn on mnist: died." in sentences
 
