@@ -26,9 +26,9 @@ from typing import Any
 import torch
 
 from morsescape.critical import Escape, escape
-from morsescape.experiments import PointSettings, PolishResult, PolishSettings, run_polish
-from morsescape.experiments.point import make_point
 from morsescape.store import RunFolder, read_json, write_json_atomic
+from morsescape.studies import PointSettings, PolishResult, PolishSettings, run_polish
+from morsescape.studies.point import make_point
 
 
 def row(result: PolishResult) -> dict[str, Any]:

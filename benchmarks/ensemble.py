@@ -27,12 +27,12 @@ from measure import arguments, clock, kept, mnist
 from torch import nn
 
 from morsescape.data import Dataset
-from morsescape.experiments import PointSettings
-from morsescape.experiments.cloud import quantiles
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.scatter import ScatterResult, ScatterSettings, run_scatter
 from morsescape.nets import Recipe, Training, build, train
 from morsescape.nets.ensemble import train_ensemble
+from morsescape.studies import PointSettings
+from morsescape.studies.scatter.cloud import quantiles
+from morsescape.studies.scatter.study import ScatterResult, ScatterSettings, run_scatter
+from morsescape.sweep.processes import Processes
 
 ADAM, BATCH = 3e-3, 64
 AGREE, AGREE_STEPS, AGREE_MEMBERS = 1e-9, 20, 8

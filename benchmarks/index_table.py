@@ -17,11 +17,9 @@ from typing import Any
 from marked import rewrite
 from matplotlib.figure import Figure
 
-from morsescape.experiments import IndexResult, IndexSettings, PointSettings
-from morsescape.experiments.published import published
-from morsescape.figures import index_bars
-from morsescape.report import index_rows, save_figure
+from morsescape.page import save_figure
 from morsescape.store import read_json
+from morsescape.studies import IndexResult, index_bars, index_rows, published
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "docs" / "results"
@@ -29,17 +27,7 @@ HEAD = (
     "| network, data, point | runs | published | naive float32 | naive float64 | **certified** "
     "| one number | at most |\n|---|---:|---|---|---|---|---|---:|"
 )
-SHARED = ("n_params", "n_samples", "l2", "structural_upper_bound", "structural_reason")
 NETS, DATA = ("cnn", "mlp2", "mlp3"), ("mnist", "fashion-mnist", "digits")
-
-
-def result_of(values: dict[str, Any]) -> IndexResult:
-    """What the command had before it wrote the JSON."""
-    settings = dict(values["settings"])
-    point = PointSettings(**settings.pop("point"))
-    shared = {name: values[name] for name in (*SHARED, "not_smooth")}
-    runs = tuple(run | shared for run in values["runs"])
-    return IndexResult(IndexSettings(point=point, **settings), runs)
 
 
 def label(result: IndexResult) -> str:
@@ -53,13 +41,12 @@ def row(result: IndexResult) -> str:
     """Published, naive (mean ± standard deviation) and what is certified over all runs."""
     paper = published(result.settings.point)
     naive = [spread(result.spread("raw_negative", kind)) for kind in ("float32", "float64")]
-    counts = [run["negative"] for run in result.runs]
-    bound = result.runs[0]["structural_upper_bound"]
+    counts = [run.negative for run in result.runs]
     shown = "–" if paper is None else str(paper)
     proved = sum(low == high for low, high in counts)
     cells = (
         label(result), len(counts), shown, *naive, f"**{certified(counts)}**",
-        f"{proved} of {len(counts)}", f"{bound:,}",
+        f"{proved} of {len(counts)}", f"{result.bound:,}",
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -106,7 +93,7 @@ def main() -> None:
     ).parse_args()
     paper = read_json(RESULTS / "paper" / "results.json")
     files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
-    results = sorted((result_of(x) for x in (*paper["tables"], *files)), key=order)
+    results = sorted((IndexResult.from_json(x) for x in (*paper["tables"], *files)), key=order)
     rows = "\n".join(row(result) for result in results)
     rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
     rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(), 108)}\n")

@@ -13,10 +13,10 @@ from typing import Any
 
 from measure import arguments, kept
 
-from morsescape.experiments.point import PointSettings, make_point
 from morsescape.hessian import dense
 from morsescape.hessian.enclose import Enclosure
 from morsescape.hessian.sharp import Sharp
+from morsescape.studies.point import PointSettings, make_point
 
 
 def measure(net: str, options: Any) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from torchmin.function import de_value, sf_value
 from torchmin.optim.minimizer import Minimizer
 
 import morsescape as ms
-from morsescape.experiments.point import PointSettings, make_point
+from morsescape.studies.point import PointSettings, make_point
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from zoo import ZOO  # the landscapes that the tests use

@@ -14,11 +14,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.marked import rewrite
-from morsescape.experiments import ReproduceResult, asked, run_reproduce
-from morsescape.experiments.reproduce import ASKED
-from morsescape.report import reproduce_page, save_figure
-from morsescape.report.page import Page, PageTable, Picture, Section
+from morsescape.page.engine import Page, PageTable, Picture, Section
 from morsescape.store import RunFolder, write_json_atomic
+from morsescape.studies import ReproduceResult, asked, reproduce_page, run_reproduce, save_figure
+from morsescape.studies.reproduce.study import ASKED
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results" / "paper"

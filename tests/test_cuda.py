@@ -7,8 +7,8 @@ import torch
 
 import morsescape as ms
 from morsescape.data import load
-from morsescape.experiments import IndexSettings, PointSettings, run_index
 from morsescape.nets import build, train
+from morsescape.studies import IndexSettings, PointSettings, run_index
 
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 

@@ -23,11 +23,10 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.marked import rewrite
-from morsescape.experiments import scheduler_from
 from morsescape.nets import NAMES as NETS
-from morsescape.report import bars
-from morsescape.report.numbers import spread
+from morsescape.page.numbers import spread
 from morsescape.store import RunFolder, read_json, write_json_atomic
+from morsescape.studies import bars, scheduler_from
 from paper.page import DOCS, RESULTS, markdown
 from paper.protocols.kinds import PROTOCOLS, Protocol
 from paper.protocols.study import ProtocolsResult, ProtocolsSettings, run_protocols

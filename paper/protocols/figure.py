@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.common import BLUE, GREY, ORANGE, VERMILLION
+from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION
 
 # Kind of protocol by kind, in the order in which they are given.
 _STYLES = (("o", GREY, 0.1), ("D", ORANGE, -0.1))

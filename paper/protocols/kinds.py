@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import check_name
+from morsescape.studies.point import check_name
 
 DTYPES = ("float64", "float32")
 ROUTES = ("symmetric", "rows")

@@ -20,17 +20,17 @@ from morsescape.boundary import a_count, a_path, a_seed, checked, choices, named
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import AT, PointSettings
-from morsescape.experiments.published import published
-from morsescape.experiments.schedulers import Here, Scheduler
-from morsescape.experiments.sweep import run_tasks
-from morsescape.experiments.task import Task
 from morsescape.nets import NAMES as NETS
 from morsescape.nets import Training, TrainingStatus, build, train
 from morsescape.network import Network
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.structure import structure_of
 from morsescape.store import Piece, RunFolder
+from morsescape.studies.citation import published
+from morsescape.studies.point import AT, PointSettings
+from morsescape.sweep.run import run_tasks
+from morsescape.sweep.schedulers import Here, Scheduler
+from morsescape.sweep.task import Task
 from paper.protocols.counts import count_at
 from paper.protocols.kinds import PROTOCOLS, Protocol, Variant
 from paper.protocols.table import (

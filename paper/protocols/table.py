@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from scipy.stats import t as student_t
 
-from morsescape.experiments.published import Published
+from morsescape.studies.citation import Published
 from paper.protocols.kinds import Protocol
 
 DISTANCE = (

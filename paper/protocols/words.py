@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from itertools import groupby
 
-from morsescape.experiments.published import CITATION
-from morsescape.report.numbers import number, spread
-from morsescape.report.page import PageTable, Picture, Section
+from morsescape.page.engine import PageTable, Picture, Section
+from morsescape.page.numbers import number, spread
+from morsescape.studies.citation import CITATION
 from paper.protocols.figure import ProtocolRow, protocol_dots
 from paper.protocols.kinds import Protocol
 from paper.protocols.study import ProtocolsResult

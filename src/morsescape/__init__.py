@@ -13,8 +13,7 @@ from morsescape.critical import (
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
-
-__version__ = "0.1.0"
+from morsescape.version import __version__
 
 __all__ = [
     "ArgumentError",
@@ -27,6 +26,7 @@ __all__ = [
     "MorsescapeError",
     "Objective",
     "SearchStatus",
+    "__version__",
     "certify",
     "escape",
     "find_critical_point",

@@ -12,13 +12,13 @@ from torch import nn
 from morsescape import critical, experiments, nets, store
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
-from morsescape.experiments.dask_cluster import DaskCluster
-from morsescape.experiments.linear_regression import LinearSettings
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.scatter import ScatterSettings, run_scatter
-from morsescape.experiments.schedulers import Here
-from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.objective import Objective
+from morsescape.studies.linear.study import LinearSettings
+from morsescape.studies.scatter.study import ScatterSettings, run_scatter
+from morsescape.sweep.dask_cluster import DaskCluster
+from morsescape.sweep.processes import Processes
+from morsescape.sweep.run import Task, run_tasks
+from morsescape.sweep.schedulers import Here
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 

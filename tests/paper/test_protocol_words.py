@@ -3,8 +3,8 @@
 import pytest
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.published import Published
-from morsescape.report.page import Page, render
+from morsescape.page.engine import Page, render
+from morsescape.studies.citation import Published
 from paper.protocols.figure import ProtocolRow, protocol_dots
 from paper.protocols.kinds import Protocol, Variant
 from paper.protocols.study import ProtocolsResult, ProtocolsSettings

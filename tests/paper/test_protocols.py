@@ -11,10 +11,10 @@ import torch
 
 from morsescape.data import load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings, make_point
-from morsescape.experiments.published import Published
 from morsescape.nets import Recipe, build, train
 from morsescape.store import Piece, RunFolder
+from morsescape.studies.citation import Published
+from morsescape.studies.point import PointSettings, make_point
 from paper.protocols import study as protocols
 from paper.protocols.kinds import Protocol, Variant
 from paper.protocols.study import (

@@ -13,26 +13,10 @@ import typer
 
 from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
-from morsescape.experiments import PointSettings
+from morsescape.studies.point import PointSettings
 
 _MODEL, _TRAINING, _OUTPUT = "Model and data", "Training", "Output"
 
-Net = Annotated[
-    str | None,
-    typer.Option(
-        help="Network of the paper, scaled to the images. \\[default: mlp2]",
-        metavar="mlp2|mlp3|cnn",
-        rich_help_panel=_MODEL,
-    ),
-]
-Data = Annotated[
-    str | None,
-    typer.Option(
-        help="Data set; digits needs no file. \\[default: digits]",
-        metavar="digits|mnist|fashion-mnist",
-        rich_help_panel=_MODEL,
-    ),
-]
 Root = Annotated[
     str | None,
     typer.Option(
@@ -50,93 +34,7 @@ Samples = Annotated[
         rich_help_panel=_MODEL,
     ),
 ]
-Activation = Annotated[
-    str | None,
-    typer.Option(
-        help="relu is the paper's; the others are smooth. \\[default: relu]",
-        metavar="relu|tanh|softplus|gelu",
-        rich_help_panel=_MODEL,
-    ),
-]
-Pool = Annotated[
-    str | None,
-    typer.Option(
-        help="Pooling of the cnn. \\[default: max]", metavar="max|avg", rich_help_panel=_MODEL
-    ),
-]
-L2 = Annotated[
-    float | None,
-    typer.Option(
-        "--l2",
-        help="λ of f = L + λ‖θ‖², which has Hessian Hess L + 2λI; it does not enter the "
-        "training. \\[default: 0]",
-        metavar="λ",
-        rich_help_panel=_MODEL,
-    ),
-]
-At = Annotated[
-    str | None,
-    typer.Option(
-        "--at",
-        help="Where: after training, or at the random initialisation. \\[default: trained]",
-        metavar="trained|random",
-        rich_help_panel=_MODEL,
-    ),
-]
-OwnObjective = Annotated[
-    str | None,
-    typer.Option(
-        "--objective",
-        help="Your own model instead of --net and --data: a function that returns an Objective, "
-        "looked at where its parameters are. It is called with seed=S if it has such a parameter.",
-        metavar="FILE.py:FUNCTION",
-        rich_help_panel=_MODEL,
-    ),
-]
-Checkpoint = Annotated[
-    str | None,
-    typer.Option(
-        help="Parameters of --net in a safetensors file, instead of training.",
-        metavar="FILE.safetensors",
-        rich_help_panel=_MODEL,
-    ),
-]
 Seed = Annotated[int, typer.Option(help="Seed of the (first) run.", metavar="S")]
-Epochs = Annotated[
-    int | None,
-    typer.Option(
-        help="Passes over the data; steps of lbfgs. \\[default: 20, cnn 15, more on few images, "
-        "lbfgs 200]",
-        metavar="N",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Rate = Annotated[
-    float | None,
-    typer.Option(
-        "--lr",
-        help="Learning rate. \\[default: 0.1, cnn 0.003, lbfgs 1]",
-        metavar="X",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Optimizer = Annotated[
-    str | None,
-    typer.Option(
-        help="The paper's unless given. \\[default: sgd, cnn adam]",
-        metavar="sgd|adam|lbfgs",
-        rich_help_panel=_TRAINING,
-    ),
-]
-Device = Annotated[
-    str | None,
-    typer.Option(
-        help="Where to train: cpu, cuda, cuda:1 …; the counting is on the CPU, in float64. "
-        "\\[default: cpu]",
-        metavar="DEVICE",
-        rich_help_panel=_TRAINING,
-    ),
-]
 Json = Annotated[
     Path | None,
     typer.Option(
@@ -147,24 +45,76 @@ Json = Annotated[
         rich_help_panel=_OUTPUT,
     ),
 ]
+Out = Annotated[
+    Path | None,
+    typer.Option(
+        help="Keep here what is finished, and figures of it; the same command resumes.",
+        metavar="DIR",
+        rich_help_panel=_OUTPUT,
+    ),
+]
+
+
+def _option(kind: type, name: str, metavar: str, text: str, panel: str = _MODEL) -> Any:
+    """An option that is None unless it is given: the default of `PointSettings` holds then."""
+    option = typer.Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=panel)
+    return Annotated[kind | None, option]
 
 
 _POINT: dict[str, Any] = {  # the option of each setting, in the order of --help
-    "net": Net,
-    "data": Data,
+    "net": _option(
+        str, "net", "mlp2|mlp3|cnn",
+        "Network of the paper, scaled to the images. \\[default: mlp2]",
+    ),
+    "data": _option(
+        str, "data", "digits|mnist|fashion-mnist",
+        "Data set; digits needs no file. \\[default: digits]",
+    ),
     "root": Root,
     "samples": Samples,
-    "activation": Activation,
-    "pool": Pool,
-    "l2": L2,
-    "at": At,
-    "objective": OwnObjective,
-    "checkpoint": Checkpoint,
-    "epochs": Epochs,
-    "lr": Rate,
-    "optimizer": Optimizer,
-    "device": Device,
-}  # without one that is given, the default of PointSettings holds
+    "activation": _option(
+        str, "activation", "relu|tanh|softplus|gelu",
+        "relu is the paper's; the others are smooth. \\[default: relu]",
+    ),
+    "pool": _option(str, "pool", "max|avg", "Pooling of the cnn. \\[default: max]"),
+    "l2": _option(
+        float, "l2", "λ",
+        "λ of f = L + λ‖θ‖², which has Hessian Hess L + 2λI; it does not enter the training. "
+        "\\[default: 0]",
+    ),
+    "at": _option(
+        str, "at", "trained|random",
+        "Where: after training, or at the random initialisation. \\[default: trained]",
+    ),
+    "objective": _option(
+        str, "objective", "FILE.py:FUNCTION",
+        "Your own model instead of --net and --data: a function that returns an Objective, looked "
+        "at where its parameters are. It is called with seed=S if it has such a parameter.",
+    ),
+    "checkpoint": _option(
+        str, "checkpoint", "FILE.safetensors",
+        "Parameters of --net in a safetensors file, instead of training.",
+    ),
+    "epochs": _option(
+        int, "epochs", "N",
+        "Passes over the data; steps of lbfgs. \\[default: 20, cnn 15, more on few images, "
+        "lbfgs 200]",
+        _TRAINING,
+    ),
+    "lr": _option(
+        float, "lr", "X", "Learning rate. \\[default: 0.1, cnn 0.003, lbfgs 1]", _TRAINING
+    ),
+    "optimizer": _option(
+        str, "optimizer", "sgd|adam|lbfgs",
+        "The paper's unless given. \\[default: sgd, cnn adam]", _TRAINING,
+    ),
+    "device": _option(
+        str, "device", "DEVICE",
+        "Where to train: cpu, cuda, cuda:1 …; the counting is on the CPU, in float64. "
+        "\\[default: cpu]",
+        _TRAINING,
+    ),
+}  # fmt: skip
 
 
 _TRAINS = ("epochs", "lr", "optimizer", "device")

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-import os
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any
 
@@ -15,7 +14,6 @@ from torch import Tensor
 from morsescape.boundary import (
     a_boolean,
     a_function,
-    a_path,
     a_vector,
     checked,
     choice,
@@ -32,7 +30,7 @@ from morsescape.spectrum.kernel import Cause, null_causes
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.reduce import reduce
 from morsescape.spectrum.structure import Structure, structure_of
-from morsescape.store import made_from, read_json, write_json_atomic
+from morsescape.store.codec import Saved, html_table
 
 METHODS = ("ldl", "eigh")
 _U = torch.finfo(torch.float64).eps / 2
@@ -52,7 +50,7 @@ class InertiaStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Inertia:
+class Inertia(Saved):
     """Numbers of negative, zero and positive eigenvalues of Hess f(θ), as closed intervals.
 
     For the exact Hessian of f on the stated samples, in real arithmetic, n₋ ∈ `negative`,
@@ -137,36 +135,10 @@ class Inertia:
         """n₋ where the interval is a single number; None where it is not."""
         return self.negative[0] if self.negative[0] == self.negative[1] else None
 
-    @checked(path=a_path())
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as JSON, atomically."""
-        write_json_atomic(path, self.to_json())
-
-    @classmethod
-    @checked(path=a_path())
-    @made_from("Inertia.save")
-    def load(cls, path: str | os.PathLike[str]) -> Inertia:
-        """Read what `save` wrote."""
-        return cls.from_json(read_json(path))
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"status": self.status.name}
-
-    @classmethod
-    @made_from("Inertia.to_json")
-    def from_json(cls, values: dict[str, Any]) -> Inertia:
-        """From JSON values."""
-        lists = ("negative", "null", "positive", "not_smooth", "eigenvalues")
-        tuples = {k: tuple(values[k]) for k in lists if values[k] is not None}
-        return cls(**(values | tuples | {"status": InertiaStatus[values["status"]]}))
-
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{_shown(getattr(self, name))}</td></tr>"
-            for name in ("negative", "null", "positive")
-        )
-        return f"<table>{rows}</table><p>{self.conclusion}</p>"
+        names = ("negative", "null", "positive")
+        rows = [(name, _shown(getattr(self, name))) for name in names]
+        return html_table(rows, below=self.conclusion)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues as a histogram on a symlog axis, the undecided band shaded.

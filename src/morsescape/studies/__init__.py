@@ -1,0 +1,76 @@
+"""The studies of the paper: settings in, results out, nothing printed.
+
+Each has a folder: `study` (settings, result, run), `words` (tables, sentences, its section of the
+page), `figure` (functions of arrays that draw into axes) and `command` (the command line).
+"""
+
+from morsescape.studies.citation import Published, published
+from morsescape.studies.index.figure import CountRow, index_bars
+from morsescape.studies.index.study import (
+    IndexResult,
+    IndexRun,
+    IndexSettings,
+    index_run,
+    run_index,
+)
+from morsescape.studies.index.words import index_rows, index_sentences, index_table
+from morsescape.studies.linear.study import LinearResult, LinearSettings, linear_run
+from morsescape.studies.point import PointSettings
+from morsescape.studies.polish.study import PolishResult, PolishSettings, run_polish
+from morsescape.studies.polish.words import polish_sentences, polish_table
+from morsescape.studies.registry import PARTS, STUDIES
+from morsescape.studies.reproduce.study import (
+    ReproduceResult,
+    ReproduceSettings,
+    asked,
+    run_reproduce,
+)
+from morsescape.studies.reproduce.words import reproduce_page
+from morsescape.studies.ridge.study import RidgeCurve
+from morsescape.studies.ridge.words import ridge_sentences
+from morsescape.studies.scatter.study import ScatterResult, ScatterSettings, run_scatter
+from morsescape.studies.spectrum.figure import spectrum_picture
+from morsescape.studies.spectrum.study import SpectrumResult, SpectrumSettings, run_spectrum
+from morsescape.studies.spectrum.words import spectrum_sentences, spectrum_table
+
+__all__ = [
+    "PARTS",
+    "STUDIES",
+    "CountRow",
+    "IndexResult",
+    "IndexRun",
+    "IndexSettings",
+    "LinearResult",
+    "LinearSettings",
+    "PointSettings",
+    "PolishResult",
+    "PolishSettings",
+    "Published",
+    "ReproduceResult",
+    "ReproduceSettings",
+    "RidgeCurve",
+    "ScatterResult",
+    "ScatterSettings",
+    "SpectrumResult",
+    "SpectrumSettings",
+    "asked",
+    "index_bars",
+    "index_rows",
+    "index_run",
+    "index_sentences",
+    "index_table",
+    "linear_run",
+    "polish_sentences",
+    "polish_table",
+    "published",
+    "reproduce_page",
+    "ridge_sentences",
+    "run_index",
+    "run_polish",
+    "run_reproduce",
+    "run_scatter",
+    "run_spectrum",
+    "spectrum_picture",
+    "spectrum_sentences",
+    "spectrum_table",
+]

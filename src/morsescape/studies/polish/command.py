@@ -1,0 +1,74 @@
+"""`morsescape polish`: from where an optimizer stopped to a certified critical point."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from morsescape.cli import options
+from morsescape.cli.carried_out import Told, carry_out, resumes
+from morsescape.cli.session import usage
+from morsescape.studies.point import PointSettings
+from morsescape.studies.polish.study import PolishSettings, run_polish
+from morsescape.studies.polish.words import polish_sentences, polish_table
+
+EXAMPLES = """\
+Examples:
+
+    morsescape polish --net cnn --activation tanh --pool avg --l2 1e-3 --samples 300
+    morsescape polish --net mlp2 --activation tanh --data mnist --l2 1e-4 --out polished
+    morsescape polish --objective model.py:trained --target nearest --json a.json
+"""
+_PANEL = "Search"
+
+
+@options.takes_point()
+def polish(
+    point: PointSettings,
+    target: Annotated[
+        str,
+        typer.Option(
+            help="A minimum, or the nearest critical point of any index.",
+            metavar="minimum|nearest",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "minimum",
+    method: Annotated[
+        str,
+        typer.Option(
+            help="How to step.",
+            metavar="auto|lbfgs|scaled-lbfgs|trust-region|saddle-free|cubic|levenberg",
+            rich_help_panel=_PANEL,
+        ),
+    ] = "auto",
+    tol: Annotated[
+        float,
+        typer.Option(
+            help="Stop at this norm of the gradient.", metavar="X", rich_help_panel=_PANEL
+        ),
+    ] = 1e-9,
+    max_steps: Annotated[
+        int,
+        typer.Option(help="Accepted steps at most.", metavar="N", rich_help_panel=_PANEL),
+    ] = 20_000,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+    out: options.Out = None,
+) -> None:
+    """From a trained network to a critical point: its index, and a certificate that it is there.
+
+    Counts the signs where the optimizer stopped, lowers the gradient to --tol with full batches in
+    float64, leaves saddles along certified negative curvature, and certifies the point reached by
+    Newton and Kantorovich. With --l2 above zero f has a lower bound that it attains.
+    """
+    with usage():
+        settings = PolishSettings(point, seed, target, method, tol, max_steps)
+    kept = resumes("the search is", out)
+    carry_out(settings, run_polish, _TOLD, json=json, out=out, kept=lambda _: kept)
+
+
+_TOLD = Told(
+    lambda result: f"{result.settings.point}, l2 = {result.start.l2:g}",
+    polish_table, polish_sentences,
+)  # fmt: skip
