@@ -14,9 +14,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.marked import rewrite
-from morsescape.page.engine import Page, PageTable, Picture, Section
+from morsescape.page import Page, PageTable, Picture, Section, save_figure
 from morsescape.store import RunFolder, write_json_atomic
-from morsescape.studies import ReproduceResult, asked, reproduce_page, run_reproduce, save_figure
+from morsescape.studies import ReproduceResult, asked, reproduce_page, run_reproduce
 from morsescape.studies.reproduce.study import ASKED
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -23,10 +23,11 @@ from typing import Any
 from rich.console import Console
 
 from benchmarks.marked import rewrite
+from morsescape.cli.bars import bars
 from morsescape.nets import NAMES as NETS
 from morsescape.page.numbers import spread
 from morsescape.store import RunFolder, read_json, write_json_atomic
-from morsescape.studies import bars, scheduler_from
+from morsescape.sweep import scheduler_from
 from paper.page import DOCS, RESULTS, markdown
 from paper.protocols.kinds import PROTOCOLS, Protocol
 from paper.protocols.study import ProtocolsResult, ProtocolsSettings, run_protocols

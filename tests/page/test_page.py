@@ -11,8 +11,8 @@ import pytest
 
 from faults import fail_at_call
 from morsescape.errors import ArgumentError, DataError
+from morsescape.page import engine as module
 from morsescape.page.engine import Page, PageTable, Picture, Section, render, save_page
-from morsescape.studies import page as module
 from sample_page import figure, sample_page
 
 VOID = {"meta", "link", "img", "br"}

@@ -6,23 +6,28 @@ from statistics import mean, stdev
 import pytest
 
 from morsescape.errors import ArgumentError
-from morsescape.studies import IndexResult, IndexSettings, PointSettings
+from morsescape.nets import Recipe
+from morsescape.spectrum.inertia import InertiaStatus
+from morsescape.studies import IndexResult, IndexRun, IndexSettings, PointSettings
 from morsescape.studies.index.words import index_command, index_section
 
 CNN = PointSettings("cnn", "mnist")
-RECIPE = {"optimizer": "adam", "lr": 0.003, "epochs": 15, "batch_size": 64, "momentum": 0.0}
+RECIPE = Recipe("adam", 0.003, 15)
 
 
 def a_run(seed, negative, null=(50, 50), naive=(36, 24), **other):
-    return {
-        "seed": seed, "n_params": 552, "n_samples": 60_000, "l2": 0.0, "value": 0.2,
-        "grad_norm": 0.25,
-        "negative": list(negative), "null": list(null), "null_explained": {"softmax shift": 50},
-        "structural_upper_bound": 52, "structural_reason": "it is affine", "not_smooth": ["relu"],
-        "status": "PROVED", "conclusion": "it is proved", "training": "all epochs done",
-        "training_done": True, "recipe": RECIPE,
-        "raw_negative": dict(zip(("float32", "float64"), naive, strict=True)),
-    } | other  # fmt: skip
+    usual = {
+        "seed": seed, "n_params": 552, "n_samples": 60_000, "l2": 0.0, "loss": 0.2, "value": 0.2,
+        "accuracy": 0.9, "grad_norm": 0.25, "negative": negative, "null": null,
+        "positive": (0, 552), "radius": 1e-12, "radius_parts": {},
+        "null_explained": {"softmax shift": 50}, "null_residuals": {},
+        "structural_upper_bound": 52, "structural_reason": "it is affine", "not_smooth": ("relu",),
+        "kinks": 0, "status": InertiaStatus.PROVED, "conclusion": "it is proved",
+        "training": "all epochs done", "training_done": True, "recipe": RECIPE, "smallest": -1.0,
+        "largest": 1.0, "raw_negative": dict(zip(("float32", "float64"), naive, strict=True)),
+        "seconds": {},
+    }  # fmt: skip
+    return IndexRun(**(usual | other))
 
 
 RUNS = (
@@ -117,7 +122,7 @@ def test_the_picture_has_a_line_for_each_setting(section):
 
 
 def test_an_estimate_is_called_one():
-    rough = a_run(1, (3, 60), status="ESTIMATE", conclusion="it could not be bounded")
+    rough = a_run(1, (3, 60), status=InertiaStatus.ESTIMATE, conclusion="it could not be bounded")
     section = index_section([result(RUNS[1], rough)])
     assert section.tables[0].rows[0][2] == "[3, 60] (est.)"
     assert section.tables[1].rows[0][5].endswith(" (est.)")
@@ -137,7 +142,7 @@ def test_what_is_missing_is_said():
 
 
 def test_without_naive_counts_and_published_numbers():
-    runs = [a_run(0, (4, 4), naive=(None, None), l2=0.5, not_smooth=[], grad_norm=0.0, recipe=None)]
+    runs = [a_run(0, (4, 4), naive=(None, None), l2=0.5, not_smooth=(), grad_norm=0.0, recipe=None)]
     section = index_section([result(*runs, point=PointSettings("mlp2", l2=0.5))])
     assert section.tables[0].rows == (("mlp2, digits, trained, λ = 0.5", "–", "4", "52"),)
     assert section.tables[1].rows[0][3:5] == ("–", "–")
@@ -151,7 +156,7 @@ def test_without_naive_counts_and_published_numbers():
 
 
 def test_a_published_number_below_the_bound_is_not_called_impossible():
-    runs = [run | {"structural_upper_bound": 300} for run in RUNS]
+    runs = [replace(run, structural_upper_bound=300) for run in RUNS]
     assert index_section([result(*runs)]).lead[0] == (
         "None of the 1 published means here is above the structural bound."
     )

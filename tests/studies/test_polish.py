@@ -8,7 +8,8 @@ import torch
 from morsescape.critical import CertificateStatus
 from morsescape.errors import ArgumentError
 from morsescape.store import RunFolder
-from morsescape.studies import PointSettings, PolishSettings, polish, run_polish
+from morsescape.studies import PointSettings, PolishSettings, run_polish
+from morsescape.studies.polish import study as polish
 
 SMOOTH = PointSettings(
     "cnn", at="random", samples=20, activation="tanh", pool="avg", l2=0.1

@@ -13,8 +13,8 @@ import torch
 from morsescape.errors import ArgumentError, DataError
 from morsescape.store import versions
 from morsescape.studies import ReproduceSettings, asked, render, reproduce_page, run_reproduce
-from morsescape.studies.registry import PARTS, parts_of
-from morsescape.studies.reproduce.study import ordered_tasks
+from morsescape.studies.registry import PARTS
+from morsescape.studies.reproduce.study import ordered_tasks, parts_of
 from morsescape.sweep.schedulers import Here
 
 SMALL = ReproduceSettings(

@@ -14,7 +14,7 @@ import torch
 
 from morsescape.errors import ArgumentError
 from morsescape.store import RunFolder
-from morsescape.studies import dask_cluster, processes
+from morsescape.sweep import dask_cluster, processes
 from morsescape.sweep.dask_cluster import DaskCluster
 from morsescape.sweep.processes import Processes
 from morsescape.sweep.run import Task, TaskError, run_tasks
