@@ -20,7 +20,7 @@ from typing import Any
 
 from marked import rewrite
 
-from morsescape.page.numbers import interval, rounded_down, rounded_up
+from morsescape.page.readable import interval, rounded_down, rounded_up
 from morsescape.store import read_json, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -25,7 +25,7 @@ from rich.console import Console
 from benchmarks.marked import rewrite
 from morsescape.cli.bars import bars
 from morsescape.nets import NAMES as NETS
-from morsescape.page.numbers import spread
+from morsescape.page.readable import spread
 from morsescape.store import RunFolder, read_json, write_json_atomic
 from morsescape.sweep import scheduler_from
 from paper.page import DOCS, RESULTS, markdown

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from itertools import groupby
 
 from morsescape.page.engine import PageTable, Picture, Section
-from morsescape.page.numbers import number, spread
+from morsescape.page.readable import number, spread
 from morsescape.studies.citation import CITATION
 from paper.protocols.figure import ProtocolRow, protocol_dots
 from paper.protocols.kinds import Protocol

@@ -96,7 +96,7 @@ def test_tensors_are_kept_apart_and_come_back(tmp_path):
     assert set(piece.tensors) == {"theta", "shift"}
     file = tmp_path / "two-parts.safetensors"
     file.write_bytes(file.read_bytes()[:-1] + b"x")
-    with pytest.raises(DataError, match=r"a folder that TwoParts.save wrote; got .*expected SHA-256"):
+    with pytest.raises(DataError, match=r"a folder that TwoParts.save wrote; got .*expected SHA"):
         TwoParts.load(tmp_path)
     with pytest.raises(DataError, match="got no such folder"):
         TwoParts.load(tmp_path / "elsewhere")

@@ -11,8 +11,9 @@ import pytest
 import torch
 
 from morsescape.errors import ArgumentError, DataError
+from morsescape.page import render
 from morsescape.store import versions
-from morsescape.studies import ReproduceSettings, asked, render, reproduce_page, run_reproduce
+from morsescape.studies import ReproduceSettings, asked, reproduce_page, run_reproduce
 from morsescape.studies.registry import PARTS
 from morsescape.studies.reproduce.study import ordered_tasks, parts_of
 from morsescape.sweep.schedulers import Here

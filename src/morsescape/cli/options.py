@@ -15,104 +15,105 @@ from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
 from morsescape.studies.point import PointSettings
 
-_MODEL, _TRAINING, _OUTPUT = "Model and data", "Training", "Output"
+_MODEL, TRAINING, OUTPUT = "Model and data", "Training", "Output"
+
+
+def option(metavar: str | None, text: str, panel: str | None = None, name: str = "") -> Any:
+    """An option with its help; `name` where it is not that of the parameter."""
+    names = (f"--{name}",) if name else ()
+    return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel)
+
 
 Root = Annotated[
     str | None,
-    typer.Option(
-        help="Folder that holds MNIST/raw or FashionMNIST/raw; else MORSESCAPE_DATA, else the "
-        "user's cache, which is filled from the public mirrors.",
-        metavar="DIR",
-        rich_help_panel=_MODEL,
+    option(
+        "DIR",
+        "Folder that holds MNIST/raw or FashionMNIST/raw; else MORSESCAPE_DATA, else the user's "
+        "cache, which is filled from the public mirrors.",
+        _MODEL,
     ),
 ]
 Samples = Annotated[
-    int | None,
-    typer.Option(
-        help="Take the first so many images. \\[default: all]",
-        metavar="N",
-        rich_help_panel=_MODEL,
-    ),
+    int | None, option("N", "Take the first so many images. \\[default: all]", _MODEL)
 ]
-Seed = Annotated[int, typer.Option(help="Seed of the (first) run.", metavar="S")]
+Seed = Annotated[int, option("S", "Seed of the (first) run.")]
 Json = Annotated[
     Path | None,
-    typer.Option(
-        "--json",
-        help="Write what is printed as JSON; - is standard output, and the tables go to standard "
-        "error then.",
-        metavar="FILE",
-        rich_help_panel=_OUTPUT,
+    option(
+        "FILE",
+        "Write what is printed as JSON; - is standard output, and the tables go to standard error "
+        "then.",
+        OUTPUT,
+        "json",
     ),
 ]
 Out = Annotated[
     Path | None,
-    typer.Option(
-        help="Keep here what is finished, and figures of it; the same command resumes.",
-        metavar="DIR",
-        rich_help_panel=_OUTPUT,
+    option(
+        "DIR",
+        "Keep here what is finished, and figures of it; the same command resumes.",
+        OUTPUT,
     ),
 ]
 
 
-def _option(kind: type, name: str, metavar: str, text: str, panel: str = _MODEL) -> Any:
+def _given(kind: type, name: str, metavar: str, text: str, panel: str = _MODEL) -> Any:
     """An option that is None unless it is given: the default of `PointSettings` holds then."""
-    option = typer.Option(f"--{name}", metavar=metavar, help=text, rich_help_panel=panel)
-    return Annotated[kind | None, option]
+    return Annotated[kind | None, option(metavar, text, panel, name)]
 
 
 _POINT: dict[str, Any] = {  # the option of each setting, in the order of --help
-    "net": _option(
+    "net": _given(
         str, "net", "mlp2|mlp3|cnn",
         "Network of the paper, scaled to the images. \\[default: mlp2]",
     ),
-    "data": _option(
+    "data": _given(
         str, "data", "digits|mnist|fashion-mnist",
         "Data set; digits needs no file. \\[default: digits]",
     ),
     "root": Root,
     "samples": Samples,
-    "activation": _option(
+    "activation": _given(
         str, "activation", "relu|tanh|softplus|gelu",
         "relu is the paper's; the others are smooth. \\[default: relu]",
     ),
-    "pool": _option(str, "pool", "max|avg", "Pooling of the cnn. \\[default: max]"),
-    "l2": _option(
+    "pool": _given(str, "pool", "max|avg", "Pooling of the cnn. \\[default: max]"),
+    "l2": _given(
         float, "l2", "λ",
         "λ of f = L + λ‖θ‖², which has Hessian Hess L + 2λI; it does not enter the training. "
         "\\[default: 0]",
     ),
-    "at": _option(
+    "at": _given(
         str, "at", "trained|random",
         "Where: after training, or at the random initialisation. \\[default: trained]",
     ),
-    "objective": _option(
+    "objective": _given(
         str, "objective", "FILE.py:FUNCTION",
         "Your own model instead of --net and --data: a function that returns an Objective, looked "
         "at where its parameters are. It is called with seed=S if it has such a parameter.",
     ),
-    "checkpoint": _option(
+    "checkpoint": _given(
         str, "checkpoint", "FILE.safetensors",
         "Parameters of --net in a safetensors file, instead of training.",
     ),
-    "epochs": _option(
+    "epochs": _given(
         int, "epochs", "N",
         "Passes over the data; steps of lbfgs. \\[default: 20, cnn 15, more on few images, "
         "lbfgs 200]",
-        _TRAINING,
+        TRAINING,
     ),
-    "lr": _option(
-        float, "lr", "X", "Learning rate. \\[default: 0.1, cnn 0.003, lbfgs 1]", _TRAINING
+    "lr": _given(
+        float, "lr", "X", "Learning rate. \\[default: 0.1, cnn 0.003, lbfgs 1]", TRAINING
     ),
-    "optimizer": _option(
+    "optimizer": _given(
         str, "optimizer", "sgd|adam|lbfgs",
-        "The paper's unless given. \\[default: sgd, cnn adam]", _TRAINING,
+        "The paper's unless given. \\[default: sgd, cnn adam]", TRAINING,
     ),
-    "device": _option(
+    "device": _given(
         str, "device", "DEVICE",
         "Where to train: cpu, cuda, cuda:1 …; the counting is on the CPU, in float64. "
         "\\[default: cpu]",
-        _TRAINING,
+        TRAINING,
     ),
 }  # fmt: skip
 
@@ -163,10 +164,10 @@ def takes_point(
 
 def _hidden(kind: Any) -> Any:
     """The option, not shown by --help."""
-    of, option = get_args(kind)
-    option = copy.copy(option)
-    option.hidden = True
-    return Annotated[of, option]
+    of, shown = get_args(kind)
+    hidden = copy.copy(shown)
+    hidden.hidden = True
+    return Annotated[of, hidden]
 
 
 def _make_point(options: dict[str, Any]) -> PointSettings:

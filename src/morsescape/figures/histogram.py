@@ -16,7 +16,7 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
-from morsescape.page.numbers import rounded_up
+from morsescape.page.readable import rounded_up
 
 Interval = tuple[int, int]
 Values = Tensor | np.ndarray | Sequence[float]

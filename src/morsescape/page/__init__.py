@@ -1,8 +1,8 @@
 """One document of a result: its tables, its pictures, and numbers as people read them."""
 
 from morsescape.page.engine import Page, PageTable, Picture, Section, render, save_page
-from morsescape.page.numbers import rounded_down, rounded_up
 from morsescape.page.pictures import save_figure
+from morsescape.page.readable import rounded_down, rounded_up
 
 __all__ = [
     "Page",

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from morsescape.boundary import a_path, checked
 from morsescape.errors import DataError, MorsescapeError, shown
-from morsescape.store.files import read_json, write_json_atomic
+from morsescape.store.json_values import read_json, write_json_atomic
 from morsescape.store.run_folder import RunFolder
 from morsescape.version import __version__
 
@@ -63,6 +63,12 @@ class Saved:
     def to_json(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON values."""
         return values_of(self)
+
+    def to_piece(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """The JSON values and the tensors of a piece of a sweep; its folder has the settings."""
+        values = values_of(self)
+        values.pop("settings", None)
+        return values, tensors_of(self)
 
     @classmethod
     def from_json(cls: type[_Own], values: Any, *tensors: Tensor, **known: Any) -> _Own:
@@ -151,17 +157,11 @@ class Settings(Saved):
 class Pieced(Saved):
     """Mixin of a result of `settings` that is kept as one piece of a `RunFolder`."""
 
-    def piece(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """The JSON values and the tensors that are kept: everything but the settings."""
-        values = values_of(self)
-        del values["settings"]
-        return values, tensors_of(self)
-
     @classmethod
     def from_piece(
         cls: type[_Own], settings: Any, payload: Mapping[str, Any], tensors: Mapping[str, Tensor]
     ) -> _Own:
-        """What `piece` gave, or a `RunFolder` kept, as a result again."""
+        """What `to_piece` gave, or a `RunFolder` kept, as a result again."""
         return cls.from_json(payload, settings=settings, **tensors)
 
 

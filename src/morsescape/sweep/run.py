@@ -11,7 +11,7 @@ from morsescape.errors import ArgumentError, MorsescapeError
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, RunFolders, versions
 from morsescape.store.checkpoint import plain
-from morsescape.store.files import from_json, to_json
+from morsescape.store.json_values import from_json, to_json
 from morsescape.sweep.processes import Processes
 from morsescape.sweep.schedulers import SCHEDULERS, Scheduler
 from morsescape.sweep.task import Outcome, Task, TaskError

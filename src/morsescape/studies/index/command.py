@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.output import JsonOutput
@@ -30,21 +28,19 @@ def index(
     point: PointSettings,
     runs: Annotated[
         int | None,
-        typer.Option(
-            help="Number of networks; run k has seed S + k. \\[default: 3, with --objective 1]",
-            metavar="N",
+        options.option(
+            "N", "Number of networks; run k has seed S + k. \\[default: 3, with --objective 1]"
         ),
     ] = None,
     seed: options.Seed = 0,
     method: Annotated[
         str,
-        typer.Option(
-            help="How signs are proved: ldl counts only, eigh is slower and has eigenvalues.",
-            metavar="ldl|eigh",
+        options.option(
+            "ldl|eigh", "How signs are proved: ldl counts only, eigh is slower and has eigenvalues."
         ),
     ] = "ldl",
     raw: Annotated[
-        bool, typer.Option(help="Count signs naively too, in float32 and float64.")
+        bool, options.option(None, "Count signs naively too, in float32 and float64.")
     ] = True,
     json: options.Json = None,
     out: options.Out = None,

@@ -9,9 +9,6 @@ from functools import partial
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import scipy.sparse.linalg
-import torch
 from torch import Tensor
 
 from morsescape.boundary import (
@@ -26,16 +23,14 @@ from morsescape.boundary import (
 )
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
-from morsescape.hessian.dense import Hessian
 from morsescape.nets import Recipe, TrainingStatus
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.counts import Interval
-from morsescape.spectrum.inertia import METHODS, Inertia, InertiaStatus, inertia
-from morsescape.spectrum.naive import count_negative, raw_eigenvalues
+from morsescape.spectrum.inertia import METHODS, InertiaStatus, inertia
 from morsescape.store import RunFolder, Saved, Settings, versions
+from morsescape.studies.index.estimates import computed_ends, naive_counts
 from morsescape.studies.part import Part, Pieces, points_of
 from morsescape.studies.point import (
-    Point,
     PointSettings,
     accuracy,
     load_data,
@@ -47,12 +42,10 @@ from morsescape.sweep import Task
 if TYPE_CHECKING:
     from morsescape.studies.reproduce.study import ReproduceSettings
 
-RAW = ("float32", "float64")
 # What is the same for all runs of a setting.
 SHARED = (
     "n_params", "n_samples", "l2", "structural_upper_bound", "structural_reason", "not_smooth",
 )  # fmt: skip
-Ends = tuple[float | None, float | None]
 _OF_INERTIA = (
     "l2", "value", "grad_norm", "negative", "null", "positive", "radius", "radius_parts",
     "null_explained", "null_residuals", "structural_upper_bound", "structural_reason", "not_smooth",
@@ -287,16 +280,16 @@ def index_run(
     start = time.perf_counter()
     hessian = point.f.enclosed_hessian(point.theta, progress=stage(progress, "Hessian"))
     assembled = time.perf_counter()
-    ends = None if settings.raw else _ends(point, hessian, None)
+    ends = None if settings.raw else computed_ends(point, hessian, None)
     looked = time.perf_counter()
     counted = inertia(
         point.f, point.theta, method=settings.method, hessian=hessian, overwrite=not settings.raw,
         progress=progress,
     )  # fmt: skip
     certified = time.perf_counter()
-    raw, eigenvalues = _naive(point, hessian, counted, settings.raw, progress)
+    raw, eigenvalues = naive_counts(point, hessian, counted, settings.raw, progress)
     done = time.perf_counter()
-    ends = ends or _ends(point, hessian, eigenvalues)
+    ends = ends or computed_ends(point, hessian, eigenvalues)
     seconds = (point.seconds, assembled - start, certified - looked, done - certified)
     f, training = point.f, point.training
     run = IndexRun(
@@ -316,45 +309,6 @@ def index_run(
     )
     tensors = {} if eigenvalues is None else {"eigenvalues": eigenvalues}
     return run.to_json(), {"theta": point.theta} | tensors
-
-
-def _naive(
-    point: Point, hessian: Hessian, counted: Inertia, raw: bool, progress: Progress | None
-) -> tuple[dict[str, int | None], Tensor | None]:
-    """Signs of computed eigenvalues in float32 and float64, and the eigenvalues in float64."""
-    proved = counted.eigenvalues
-    eigenvalues = None if proved is None else torch.tensor(proved, dtype=torch.float64)
-    if not raw or point.f.network is None or not hessian.finite:
-        return dict.fromkeys(RAW), eigenvalues
-    _step(progress, "naive counts", 0, 1)
-    by_type = raw_eigenvalues(point.f, point.theta, hessian.with_ridge(point.f.l2))
-    _step(progress, "naive counts", 1, 1)
-    return {name: count_negative(by_type[name]) for name in RAW}, by_type["float64"]
-
-
-def _ends(point: Point, hessian: Hessian, eigenvalues: Tensor | None) -> Ends:
-    """The smallest and the largest eigenvalue of Hess f, computed, not proved."""
-    if eigenvalues is not None:
-        return float(eigenvalues.min()), float(eigenvalues.max())
-    if not hessian.finite:
-        return None, None
-    matrix, shift = hessian.matrix.numpy(), 2 * point.f.l2
-    if len(matrix) < 20:
-        values = np.linalg.eigvalsh(matrix)
-        return float(values[0]) + shift, float(values[-1]) + shift
-    # A start that is fixed, so that the same run gives the same digits.
-    start = np.random.default_rng(0).standard_normal(len(matrix))
-
-    def end(which: str) -> float | None:
-        try:
-            (value,) = scipy.sparse.linalg.eigsh(
-                matrix, k=1, which=which, v0=start, return_eigenvectors=False
-            )
-        except scipy.sparse.linalg.ArpackError:  # no convergence, or a Hessian that vanishes
-            return None
-        return float(value) + shift
-
-    return end("SA"), end("LA")
 
 
 def _kept(settings: IndexSettings, folder: RunFolder | None) -> dict[int, IndexRun]:

@@ -7,12 +7,13 @@ from itertools import groupby
 
 from rich.table import Table
 
-from morsescape.page.numbers import interval, number, rounded_up, spread, sum_of_causes
+from morsescape.page.readable import interval, number, rounded_up, spread, sum_of_causes
 from morsescape.page.tables import printed_table
 from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.studies.citation import CITATION, published
+from morsescape.studies.index.estimates import RAW
 from morsescape.studies.index.figure import CountRow
-from morsescape.studies.index.study import RAW, IndexResult, IndexRun
+from morsescape.studies.index.study import IndexResult, IndexRun
 
 
 def index_table(result: IndexResult) -> Table:

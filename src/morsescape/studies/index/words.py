@@ -9,11 +9,12 @@ from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
 from morsescape.page import PageTable, Picture, Section
-from morsescape.page.numbers import interval, spread
+from morsescape.page.readable import interval, spread
 from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.studies.citation import CITATION, Published, published
+from morsescape.studies.index.estimates import RAW
 from morsescape.studies.index.figure import index_bars
-from morsescape.studies.index.study import RAW, IndexResult, IndexRun
+from morsescape.studies.index.study import IndexResult, IndexRun
 from morsescape.studies.index.table import index_rows, index_sentences, index_table
 from morsescape.studies.point import point_name, point_options
 

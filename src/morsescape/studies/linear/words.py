@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morsescape.figures.axes import BLUE, VERMILLION
 from morsescape.page import PageTable, Picture, Section
-from morsescape.page.numbers import interval, rounded_up
+from morsescape.page.readable import interval, rounded_up
 from morsescape.studies.linear.figure import descent_curves, separating_line
 from morsescape.studies.linear.study import LinearResult
 

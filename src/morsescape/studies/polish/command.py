@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Annotated
 
-import typer
-
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
@@ -28,29 +26,25 @@ def polish(
     point: PointSettings,
     target: Annotated[
         str,
-        typer.Option(
-            help="A minimum, or the nearest critical point of any index.",
-            metavar="minimum|nearest",
-            rich_help_panel=_PANEL,
+        options.option(
+            "minimum|nearest", "A minimum, or the nearest critical point of any index.", _PANEL
         ),
     ] = "minimum",
     method: Annotated[
         str,
-        typer.Option(
-            help="How to step.",
-            metavar="auto|lbfgs|scaled-lbfgs|trust-region|saddle-free|cubic|levenberg",
-            rich_help_panel=_PANEL,
+        options.option(
+            "auto|lbfgs|scaled-lbfgs|trust-region|saddle-free|cubic|levenberg",
+            "How to step.",
+            _PANEL,
         ),
     ] = "auto",
     tol: Annotated[
         float,
-        typer.Option(
-            help="Stop at this norm of the gradient.", metavar="X", rich_help_panel=_PANEL
-        ),
+        options.option("X", "Stop at this norm of the gradient.", _PANEL),
     ] = 1e-9,
     max_steps: Annotated[
         int,
-        typer.Option(help="Accepted steps at most.", metavar="N", rich_help_panel=_PANEL),
+        options.option("N", "Accepted steps at most.", _PANEL),
     ] = 20_000,
     seed: options.Seed = 0,
     json: options.Json = None,

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from rich.table import Table
 
 from morsescape.critical import CertificateStatus
-from morsescape.page.numbers import interval, number, rounded_up
+from morsescape.page.readable import interval, number, rounded_up
 from morsescape.page.tables import printed_table
 from morsescape.spectrum.inertia import Inertia
 from morsescape.studies.polish.study import PolishResult

@@ -44,94 +44,78 @@ def reproduce(
     ] = None,
     data: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Data sets: digits needs no file; the paper's are mnist fashion-mnist. "
+        options.option(
+            "DATA...",
+            "Data sets: digits needs no file; the paper's are mnist fashion-mnist. "
             "\\[default: digits]",
-            metavar="DATA...",
-            rich_help_panel=_WHAT,
+            _WHAT,
         ),
     ] = None,
     root: options.Root = None,
     samples: options.Samples = None,
     net: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"Networks, separated by commas. \\[default: {','.join(NETS)}]",
-            metavar="NAMES",
-            rich_help_panel=_WHAT,
+        options.option(
+            "NAMES", f"Networks, separated by commas. \\[default: {','.join(NETS)}]", _WHAT
         ),
     ] = None,
     parts: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"Experiments, separated by commas: {', '.join(PARTS)}. \\[default: all]",
-            metavar="NAMES",
-            rich_help_panel=_WHAT,
+        options.option(
+            "NAMES",
+            f"Experiments, separated by commas: {', '.join(PARTS)}. \\[default: all]",
+            _WHAT,
         ),
     ] = None,
     runs: Annotated[
         int | None,
-        typer.Option(
-            help="Networks in each setting of the tables. \\[default: 10]",
-            metavar="N",
-            rich_help_panel=_WHAT,
-        ),
+        options.option("N", "Networks in each setting of the tables. \\[default: 10]", _WHAT),
     ] = None,
     members: Annotated[
         int | None,
-        typer.Option(
-            help="Networks in the ensemble of section 5.3. \\[default: 500]",
-            metavar="N",
-            rich_help_panel=_WHAT,
-        ),
+        options.option("N", "Networks in the ensemble of section 5.3. \\[default: 500]", _WHAT),
     ] = None,
     seed: Annotated[
         int | None,
-        typer.Option(
-            help="Seed of the first run. \\[default: 0]", metavar="S", rich_help_panel=_WHAT
-        ),
+        options.option("S", "Seed of the first run. \\[default: 0]", _WHAT),
     ] = None,
     optimizer: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Further optimizers for the tables, separated by commas: lbfgs gives them the "
+        options.option(
+            "NAMES",
+            "Further optimizers for the tables, separated by commas: lbfgs gives them the "
             "rows that the paper's reviewer asked for.",
-            metavar="NAMES",
-            rich_help_panel=_WHAT,
+            _WHAT,
         ),
     ] = None,
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Processes, one thread each. \\[default: one a core, as memory allows]",
-            metavar="N",
-            rich_help_panel="Sweep",
+        options.option(
+            "N", "Processes, one thread each. \\[default: one a core, as memory allows]", "Sweep"
         ),
     ] = None,
     scheduler: Annotated[
         str | None,
-        typer.Option(
-            help="Address of a Dask scheduler: its workers do the runs.",
-            metavar="ADDRESS",
-            rich_help_panel="Sweep",
-        ),
+        options.option("ADDRESS", "Address of a Dask scheduler: its workers do the runs.", "Sweep"),
     ] = None,
     page_only: Annotated[
         bool,
-        typer.Option(
-            "--page-only",
-            help="Compute nothing: the page of what is finished. Without options what the last "
+        options.option(
+            None,
+            "Compute nothing: the page of what is finished. Without options what the last "
             "command asked for.",
+            None,
+            "page-only",
         ),
     ] = False,
     out: Annotated[
         Path,
-        typer.Option(
-            help="Keep every finished run here, results.json and index.html; the same command "
+        options.option(
+            "DIR",
+            "Keep every finished run here, results.json and index.html; the same command "
             "resumes. Other data sets or parts may be added later; the page shows what the last "
             "command asked for.",
-            metavar="DIR",
-            rich_help_panel="Output",
+            options.OUTPUT,
         ),
     ] = Path("reproduced"),
 ) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from morsescape.page.engine import Page, Section
-from morsescape.page.numbers import duration
+from morsescape.page.readable import duration
 from morsescape.studies.citation import CITATION
 from morsescape.studies.registry import STUDIES
 from morsescape.studies.reproduce.study import ReproduceResult

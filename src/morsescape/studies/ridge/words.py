@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
 from morsescape.page import PageTable, Picture, Section
-from morsescape.page.numbers import interval, rounded_down, rounded_up
+from morsescape.page.readable import interval, rounded_down, rounded_up
 from morsescape.studies.point import point_name, point_options
 from morsescape.studies.ridge.figure import ridge_curve
 from morsescape.studies.ridge.study import RidgeCurve, RidgeGap

@@ -5,8 +5,6 @@ from __future__ import annotations
 from functools import partial
 from typing import Annotated
 
-import typer
-
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
@@ -35,16 +33,16 @@ _MEMORY = 1.5  # GiB of a worker: all of MNIST and the buffers of a piece
 def scatter(
     point: PointSettings,
     members: Annotated[
-        int, typer.Option(help="Number of networks; the k-th has seed S + k.", metavar="N")
+        int, options.option("N", "Number of networks; the k-th has seed S + k.")
     ] = 500,
     seed: options.Seed = 0,
     workers: Annotated[
         int | None,
-        typer.Option(
-            help="Processes, one thread each, for ensembles of several pieces. \\[default: one a "
+        options.option(
+            "N",
+            "Processes, one thread each, for ensembles of several pieces. \\[default: one a "
             "core, as memory allows]",
-            metavar="N",
-            rich_help_panel="Training",
+            options.TRAINING,
         ),
     ] = None,
     json: options.Json = None,

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
 from morsescape.errors import ArgumentError
-from morsescape.nets import Recipe, build
+from morsescape.nets import Recipe, TrainingStatus, build
 from morsescape.nets.ensemble import OPTIMIZERS, STACKS, train_ensemble
 from morsescape.nets.symmetry import Symmetries
 from morsescape.progress import Progress
-from morsescape.store import Piece, RunFolder, Settings
+from morsescape.store import Piece, RunFolder, Saved, Settings
 from morsescape.studies.part import Part
 from morsescape.studies.point import PointSettings, check_name, load_data, recipe_of
 from morsescape.studies.scatter.cloud import Distances, Plane, quantiles
@@ -185,17 +185,34 @@ def scatter_piece(
         activation=point.activation, pool=point.pool, order_seed=settings.seed,
         progress=None if progress is None else lambda k, total: progress("training", k, total),
     )  # fmt: skip
-    payload = {
-        "seeds": list(seeds),
-        "accuracy": result.accuracy.tolist(),
-        "status": [status.name for status in result.statuses],
-        "recipe": asdict(result.recipe),
-        "pixels": math.prod(dataset.image_shape),
-        "classes": dataset.classes,
-        "n_samples": len(dataset),
-        "seconds": result.seconds,
-    }
-    return payload, {"theta": result.theta, "loss": result.loss}
+    return _Trained(
+        seeds=tuple(seeds),
+        accuracy=tuple(result.accuracy.tolist()),
+        status=result.statuses,
+        recipe=result.recipe,
+        pixels=math.prod(dataset.image_shape),
+        classes=dataset.classes,
+        n_samples=len(dataset),
+        seconds=result.seconds,
+        theta=result.theta,
+        loss=result.loss,
+    ).to_piece()
+
+
+@dataclass(frozen=True, eq=False)
+class _Trained(Saved):
+    """One piece of the ensemble: its members, one a row, and what they were trained on."""
+
+    seeds: tuple[int, ...]
+    accuracy: tuple[float, ...]
+    status: tuple[TrainingStatus, ...]
+    recipe: Recipe
+    pixels: int
+    classes: int
+    n_samples: int
+    seconds: float
+    theta: Float64[Tensor, "m D"]
+    loss: Float64[Tensor, "m"]
 
 
 @checked(
@@ -252,17 +269,18 @@ def assemble_scatter(
     settings: ScatterSettings, pieces: Mapping[str, Piece]
 ) -> ScatterResult | None:
     """What the pieces that are there come to; None for fewer than two finite members."""
-    if not pieces:
+    there = [_Trained.from_json(piece.payload, **piece.tensors) for piece in pieces.values()]
+    if not there:
         return None
-    theta, loss = (torch.cat([p.tensors[k] for p in pieces.values()]) for k in ("theta", "loss"))
-    seeds = torch.tensor(_listed(pieces, "seeds"))
+    theta, loss = torch.cat([t.theta for t in there]), torch.cat([t.loss for t in there])
+    seeds = torch.tensor([seed for t in there for seed in t.seeds])
     finite = loss.isfinite() & theta.isfinite().all(1)
     if int(finite.sum()) < 2:
         return None
-    first = next(iter(pieces.values())).payload
-    dead = torch.tensor([name == "CONSTANT" for name in _listed(pieces, "status")])[finite]
-    point, theta = settings.point, theta[finite]
-    f = Symmetries(point.net, first["pixels"], first["classes"], point.activation, point.pool)
+    dead = torch.tensor([s is TrainingStatus.CONSTANT for t in there for s in t.status])[finite]
+    accuracies = torch.tensor([share for t in there for share in t.accuracy], dtype=torch.float64)
+    first, point, theta = there[0], settings.point, theta[finite]
+    f = Symmetries(point.net, first.pixels, first.classes, point.activation, point.pool)
     with one_thread():  # the same digits on any number of cores
         before, after = _distances(theta[~dead], f)
         plane, reduced = Plane.of(theta), Plane.of(f.canonical(theta))
@@ -271,17 +289,17 @@ def assemble_scatter(
         seeds=tuple(seeds[finite].tolist()),
         theta=theta,
         loss=loss[finite],
-        accuracy=torch.tensor(_listed(pieces, "accuracy"), dtype=torch.float64)[finite],
+        accuracy=accuracies[finite],
         dead=dead,
         diverged=tuple(seeds[~finite].tolist()),
-        samples=first["n_samples"],
-        recipe=Recipe(**first["recipe"]),
+        samples=first.n_samples,
+        recipe=first.recipe,
         plane=plane,
         reduced_plane=reduced,
         before=before,
         after=after,
         symmetries=f.names,
-        seconds=sum(piece.payload["seconds"] for piece in pieces.values()),
+        seconds=sum(t.seconds for t in there),
     )
 
 
@@ -295,11 +313,6 @@ def scatter_parts(settings: ReproduceSettings) -> Iterator[Part]:
 
 
 # -- inside ---------------------------------------------------------------------------------------
-
-
-def _listed(pieces: Mapping[str, Piece], name: str) -> list[Any]:
-    """The values of all members, in their order."""
-    return [value for piece in pieces.values() for value in piece.payload[name]]
 
 
 def _distances(points: Tensor, f: Symmetries) -> tuple[Distances | None, Distances | None]:

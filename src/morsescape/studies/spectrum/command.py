@@ -5,8 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out
 from morsescape.cli.session import usage
@@ -34,17 +32,15 @@ def spectrum(
     json: options.Json = None,
     out: Annotated[
         Path,
-        typer.Option(
-            help="Keep the eigenvalues and the figures here; drawn again without computing.",
-            metavar="DIR",
-            rich_help_panel="Output",
+        options.option(
+            "DIR",
+            "Keep the eigenvalues and the figures here; drawn again without computing.",
+            options.OUTPUT,
         ),
     ] = Path("spectrum"),
     formats: Annotated[
         str,
-        typer.Option(
-            "--format", help="Of the figure.", metavar="png,pdf,svg", rich_help_panel="Output"
-        ),
+        options.option("png,pdf,svg", "Of the figure.", options.OUTPUT, "format"),
     ] = "png,pdf",
 ) -> None:
     """The eigenvalue distribution at a point, linear and symlog, the undecided band shaded.

@@ -230,7 +230,7 @@ def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = Non
         classes=_classes(point),
         split=split,
         seconds={"train": point.seconds} | clock.seconds,
-    ).piece()
+    ).to_piece()
 
 
 def spectrum_parts(settings: ReproduceSettings) -> Iterator[Part]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.page import PageTable, Picture, Section
-from morsescape.page.numbers import interval, number, rounded_up, sum_of_causes
+from morsescape.page.readable import interval, number, rounded_up, sum_of_causes
 from morsescape.page.tables import printed_table
 from morsescape.spectrum.gaps import typical_ratio
 from morsescape.spectrum.split import Direction
