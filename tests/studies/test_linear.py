@@ -178,7 +178,7 @@ Y = np.array([1.0, -1.0, -1.0])
 def test_each_class_has_its_points_and_the_line_is_where_it_is_zero():
     theta = np.array([1.0, 2.0, -0.5])
     ax = Figure().subplots()
-    separating_line(ax, X, Y, theta, (), ())
+    separating_line(ax, X, Y, theta, np.empty((0, 3)), np.empty((0, 3)))
     first, second, line = ax.lines
     assert first.get_xydata().tolist() == X[:1].tolist()
     assert second.get_xydata().tolist() == X[1:].tolist()

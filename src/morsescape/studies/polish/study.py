@@ -149,9 +149,11 @@ def run_polish(
     done = None if folder is None else folder.load("found")
     if done is not None:
         _tell(notice, "resumed: the critical point was found already")
-        found = CriticalPoint.from_json(done.payload, done.tensors["theta"])
-        end = accuracy(point.f, found.theta)
-        return PolishResult(settings, counted, found, (accuracies, end), done.payload["total"])
+        values = dict(done.payload)
+        total = values.pop("total")
+        found = CriticalPoint.from_json(values, done.tensors["theta"])
+        ends = (accuracies, accuracy(point.f, found.theta))
+        return PolishResult(settings, counted, found, ends, total)
     theta, spent, place = _so_far(folder, point.theta)
     if spent:
         _tell(notice, f"resumed: the search goes on after {spent:.0f} s")
