@@ -12,6 +12,7 @@ from morsescape.studies.index.figure import index_bars
 from morsescape.studies.index.study import IndexResult, IndexSettings, run_index
 from morsescape.studies.index.table import index_rows, index_sentences, index_table
 from morsescape.studies.point import PointSettings
+from morsescape.studies.point_options import takes_point
 
 EXAMPLES = """\
 Examples:
@@ -23,7 +24,7 @@ Examples:
 """
 
 
-@options.takes_point(without=("checkpoint",))
+@takes_point(without=("checkpoint",))
 def index(
     point: PointSettings,
     runs: Annotated[

@@ -8,6 +8,7 @@ from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
 from morsescape.studies.point import PointSettings
+from morsescape.studies.point_options import takes_point
 from morsescape.studies.polish.study import PolishSettings, run_polish
 from morsescape.studies.polish.words import polish_sentences, polish_table
 
@@ -21,7 +22,7 @@ Examples:
 _PANEL = "Search"
 
 
-@options.takes_point()
+@takes_point()
 def polish(
     point: PointSettings,
     target: Annotated[

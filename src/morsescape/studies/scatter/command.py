@@ -9,6 +9,7 @@ from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
 from morsescape.studies.point import PointSettings
+from morsescape.studies.point_options import takes_point
 from morsescape.studies.scatter.figure import scatter_figure
 from morsescape.studies.scatter.study import (
     ScatterResult,
@@ -29,7 +30,7 @@ Examples:
 _MEMORY = 1.5  # GiB of a worker: all of MNIST and the buffers of a piece
 
 
-@options.takes_point(without=("checkpoint",), refused=("objective", "l2", "device"))
+@takes_point(without=("checkpoint",), refused=("objective", "l2", "device"))
 def scatter(
     point: PointSettings,
     members: Annotated[

@@ -10,6 +10,7 @@ from morsescape.cli.carried_out import Told, carry_out
 from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
 from morsescape.studies.point import PointSettings
+from morsescape.studies.point_options import takes_point
 from morsescape.studies.ridge.words import ridge_sentences
 from morsescape.studies.spectrum.figure import spectrum_picture
 from morsescape.studies.spectrum.study import SpectrumResult, SpectrumSettings, run_spectrum
@@ -25,7 +26,7 @@ Examples:
 _FORMATS = ("png", "pdf", "svg")
 
 
-@options.takes_point()
+@takes_point()
 def spectrum(
     point: PointSettings,
     seed: options.Seed = 0,
