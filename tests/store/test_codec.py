@@ -1,7 +1,7 @@
 """Results that are read back: what is wrong in a file is one error that names it."""
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 import pytest
@@ -82,6 +82,7 @@ class TwoParts(Saved):
     theta: torch.Tensor
     shift: torch.Tensor
     reason: str = ""
+    further: torch.Tensor | None = None
 
 
 def test_tensors_are_kept_apart_and_come_back(tmp_path):
@@ -92,6 +93,11 @@ def test_tensors_are_kept_apart_and_come_back(tmp_path):
     assert (again.word, again.perhaps, again.reason) == (Word.GOOD, nested, "why")
     assert torch.equal(again.theta, there.theta)
     assert torch.equal(again.shift, there.shift)
+    assert again.further is None
+    more = replace(there, further=torch.eye(2))
+    more.save(tmp_path)
+    assert torch.equal(TwoParts.load(tmp_path).further, more.further)
+    there.save(tmp_path)
     piece = RunFolder(tmp_path, {"kind": "two parts"}).load("two-parts")
     assert set(piece.tensors) == {"theta", "shift"}
     file = tmp_path / "two-parts.safetensors"

@@ -93,10 +93,9 @@ class Saved:
         Raises:
             DataError: it cannot be written.
         """
-        tensors = tensors_of(self)
-        if tensors:
+        if _tensor_fields(type(self)):
             kind = _kind(type(self))
-            RunFolder(path, {"kind": kind}).save(_key(kind), self.to_json(), tensors)
+            RunFolder(path, {"kind": kind}).save(_key(kind), self.to_json(), tensors_of(self))
         else:
             write_json_atomic(path, self.to_json())
 
@@ -116,7 +115,8 @@ class Saved:
             folder = RunFolder(path, {"kind": kind}) if there else None
             piece = None if folder is None else folder.load(_key(kind))
             if piece is not None:
-                return cls.from_json(piece.payload, *(piece.tensors[name] for name in names))
+                needed = (name for name, must in names.items() if must or name in piece.tensors)
+                return cls.from_json(piece.payload, **{n: piece.tensors[n] for n in needed})
             damaged = [] if folder is None else folder.damaged
             raise DataError(
                 str(path), expected=f"a folder that {cls.__name__}.save wrote",
@@ -194,8 +194,9 @@ def values_of(result: Any) -> dict[str, Any]:
 
 
 def tensors_of(result: Any) -> dict[str, Tensor]:
-    """The fields of a dataclass that are tensors."""
-    return {name: getattr(result, name) for name in _tensor_fields(type(result))}
+    """The fields of a dataclass that are tensors, without those that are None."""
+    there = {name: getattr(result, name) for name in _tensor_fields(type(result))}
+    return {name: tensor for name, tensor in there.items() if tensor is not None}
 
 
 def encoded(value: Any) -> Any:
@@ -275,10 +276,14 @@ def _names(kind: type) -> tuple[str, ...]:
     return tuple(field.name for field in fields(kind))
 
 
-def _tensor_fields(kind: type) -> tuple[str, ...]:
-    """Those that are declared as a tensor, by torch or by jaxtyping."""
-    hints = _hints(kind)
-    return tuple(n for n in _names(kind) if getattr(hints[n], "array_type", hints[n]) is Tensor)
+def _tensor_fields(kind: type) -> dict[str, bool]:
+    """The fields declared as a tensor, by torch or by jaxtyping, and whether it must be there."""
+    found = {}
+    for name, hint in _hints(kind).items():
+        kinds = get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+        if any(getattr(one, "array_type", one) is Tensor for one in kinds):
+            found[name] = type(None) not in kinds
+    return found
 
 
 # -- words ----------------------------------------------------------------------------------------
