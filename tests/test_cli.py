@@ -251,7 +251,8 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(
     command, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(f"morsescape.studies.{command}.command.run_{command}", None, raising=True)
+    run_name = f"morsescape.studies.{command}.command.run_{command}"
+    monkeypatch.setattr(run_name, lambda *_, **__: pytest.fail("it has begun"))
     (tmp_path / "file").write_text("")
     line = one_line(run(command, "--json", tmp_path / "file" / "a.json"), 1)
     assert "expected a file that can be written; got " in line

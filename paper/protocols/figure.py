@@ -6,11 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION
+from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, count_axis, once_each, own_axes
 
 # Kind of protocol by kind, in the order in which they are given.
 _STYLES = (("o", GREY, 0.1), ("D", ORANGE, -0.1))
@@ -52,9 +50,7 @@ def protocol_dots(rows: Sequence[ProtocolRow], ax: Axes | None = None) -> Axes:
         ['structural bound', 'cross-entropy', 'closest protocol', 'published, ± 2 sd']
     """
     _check(rows)
-    if ax is None:
-        figure = Figure(figsize=(6.4, 1.4 + 0.38 * len(rows)), layout="constrained")
-        ax = figure.subplots()
+    ax = own_axes(ax, 6.4, 1.4 + 0.38 * len(rows))
     kinds = tuple(dict.fromkeys(kind for row in rows for kind in row.counts))
     for place, row in enumerate(rows):
         _draw_row(ax, row, kinds, float(-place))
@@ -100,25 +96,13 @@ def _draw_row(ax: Axes, row: ProtocolRow, kinds: Sequence[str], place: float) ->
 
 def _dress(ax: Axes, rows: Sequence[ProtocolRow]) -> None:
     """Axes, ticks, and one legend entry for each kind of mark."""
-    least, most = _ends(rows)
-    ax.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ax.set_xlim(0.7 * least if least >= 1 else -0.15, 1.6 * most)
-    ax.xaxis.set_major_locator(FixedLocator([0, 1, 10, 100, 1000, 10_000, 100_000]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.set_yticks([-place for place in range(len(rows))], [row.label for row in rows])
-    ax.set_ylim(0.6 - len(rows), 0.6)
+    count_axis(ax, [row.label for row in rows], *_ends(rows))
     ax.set_xlabel("number of negative Hessian eigenvalues, as counted", fontsize=9)
-    ax.tick_params(labelsize=8.5)
-    ax.tick_params(axis="y", length=0)
     ax.grid(axis="both", lw=0.4, color="0.85")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    handles, labels = ax.get_legend_handles_labels()
-    marks = dict(zip(labels, handles, strict=True))
     # Flush right: the names of the settings leave room on the left.
     ax.legend(
-        marks.values(), marks.keys(), loc="lower right", bbox_to_anchor=(1, 1), ncols=3,
-        frameon=False, fontsize=8, columnspacing=1.2, handletextpad=0.4,
+        *once_each(ax), loc="lower right", bbox_to_anchor=(1, 1), ncols=3, frameon=False,
+        fontsize=8, columnspacing=1.2, handletextpad=0.4,
     )  # fmt: skip
 
 

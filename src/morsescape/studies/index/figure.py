@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
-from matplotlib.ticker import FixedLocator, FuncFormatter
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, ORANGE, PINK, VERMILLION
+from morsescape.figures.axes import BLUE, ORANGE, PINK, VERMILLION, count_axis, once_each, own_axes
 
 
 @dataclass(frozen=True)
@@ -51,29 +49,15 @@ def index_bars(rows: Sequence[CountRow], ax: Axes | None = None) -> Axes:
     """
     if not rows:
         raise ArgumentError("rows", expected="at least one", got="none", cure="pass a CountRow")
-    if ax is None:
-        figure = Figure(figsize=(7.2, 1.5 + 0.55 * len(rows)), layout="constrained")
-        ax = figure.subplots()
+    ax = own_axes(ax, 7.2, 1.5 + 0.55 * len(rows))
     for place, row in enumerate(rows):
         _draw_row(ax, row, float(-place))
-    ax.set_xscale("symlog", linthresh=1, linscale=0.4)
-    ax.set_xlim(-0.15, 1.6 * max(_largest(row) for row in rows))
-    ax.xaxis.set_major_locator(FixedLocator([0, 1, 10, 100, 1000, 10_000, 100_000]))
-    ax.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:,.0f}"))
-    ax.set_yticks([-place for place in range(len(rows))], [row.label for row in rows])
-    ax.set_ylim(0.6 - len(rows), 0.6)
+    count_axis(ax, [row.label for row in rows], 0, max(_largest(row) for row in rows))
     ax.set_xlabel("number of negative Hessian eigenvalues", fontsize=9)
-    ax.tick_params(labelsize=8.5)
     ax.grid(axis="x", lw=0.4, color="0.85")
-    ax.set_axisbelow(True)
-    ax.spines[["top", "right", "left"]].set_visible(False)
-    ax.tick_params(axis="y", length=0)
-    handles, labels = ax.get_legend_handles_labels()
-    by_label = dict(zip(labels, handles, strict=True))
     ax.legend(
-        by_label.values(), by_label.keys(), loc="lower left", bbox_to_anchor=(0, 1), ncols=3,
-        frameon=False, fontsize=8,
-    )  # fmt: skip
+        *once_each(ax), loc="lower left", bbox_to_anchor=(0, 1), ncols=3, frameon=False, fontsize=8
+    )
     return ax
 
 

@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
+from morsescape.figures.axes import once_each
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, spread
 from morsescape.spectrum.inertia import InertiaStatus
@@ -195,15 +196,10 @@ def _picture(results: Sequence[IndexResult]) -> Picture:
     rows = [replace(row, label=_label(result)) for result in results for row in index_rows(result)]
     figure = Figure(figsize=(5.6, 1.2 + 0.42 * len(rows)), layout="constrained")
     ax = index_bars(rows, figure.subplots())
-    handles, labels = ax.get_legend_handles_labels()
-    by_label = dict(zip(labels, handles, strict=True))
     if (narrow := ax.get_legend()) is not None:
         narrow.remove()
     # Above everything, where it may be wider than the axes.
-    figure.legend(
-        by_label.values(), by_label.keys(), loc="outside upper left", ncols=2, frameon=False,
-        fontsize=8,
-    )  # fmt: skip
+    figure.legend(*once_each(ax), loc="outside upper left", ncols=2, frameon=False, fontsize=8)
     return Picture(
         figure,
         "For each setting, on one logarithmic axis: the certified interval, the structural bound "

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from morsescape.critical import CertificateStatus
 from morsescape.figures.axes import BLUE, VERMILLION
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, rounded_up
@@ -59,7 +60,7 @@ def _lead(result: LinearResult) -> Iterator[str]:
         f"{', and still approaching' if last < earlier else ''}. {result.accuracy:.0%} of the "
         "points are on their side of the line."
     )
-    if certificate.status.name == "PROVED":
+    if certificate.status is CertificateStatus.PROVED:
         yield (
             f"Proved: an exact critical point of index {interval(certificate.index)} lies within "
             f"{rounded_up(certificate.distance)} of the computed solution."

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from morsescape.errors import ArgumentError
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, rounded_down, rounded_up
+from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.studies.point import point_name, point_options
 from morsescape.studies.ridge.figure import ridge_curve
 from morsescape.studies.ridge.study import RidgeCurve, RidgeGap
@@ -165,7 +166,7 @@ def _row(result: SpectrumResult, curve: RidgeCurve) -> Iterator[str]:
 
 
 def _is_estimate(result: SpectrumResult) -> bool:
-    return result.inertia.status.name == "ESTIMATE"
+    return result.inertia.status is InertiaStatus.ESTIMATE
 
 
 def _by_radius(gap: RidgeGap, curve: RidgeCurve) -> bool:

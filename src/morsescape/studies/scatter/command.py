@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
@@ -57,7 +56,11 @@ def scatter(
     """
     with usage():
         settings = ScatterSettings(point, seed, members)
-        run = partial(run_scatter, scheduler=_scheduler(settings, workers))
+        who = _scheduler(settings, workers)
+
+    def run(*given: Any, **named: Any) -> ScatterResult:
+        return run_scatter(*given, scheduler=who, **named)
+
     kept = resumes("finished pieces are", out)
     carry_out(settings, run, _TOLD, json=json, out=out, kept=lambda _: kept)
 

@@ -12,6 +12,7 @@ from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, number, rounded_up, sum_of_causes
 from morsescape.page.tables import printed_table
 from morsescape.spectrum.gaps import typical_ratio
+from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.spectrum.split import Direction
 from morsescape.studies.point import point_name, point_options
 from morsescape.studies.spectrum.figure import spectrum_picture
@@ -46,7 +47,7 @@ def spectrum_sentences(result: SpectrumResult) -> list[str]:
     return [
         f"Loss {result.loss:.4f}{share}, |grad f| = {counted.grad_norm:.2g}; every eigenvalue is "
         f"within {rounded_up(counted.radius)} of the true one"
-        f"{' (estimate)' if counted.status.name == 'ESTIMATE' else ''}.",
+        f"{' (estimate)' if counted.status is InertiaStatus.ESTIMATE else ''}.",
         f"Structural bound on the index: {counted.structural_upper_bound:,}; "
         f"{counted.structural_reason}.",
         f"Null space explained: {sum_of_causes(counted.null_explained)}.",
@@ -225,7 +226,7 @@ def _gap_table(results: Sequence[SpectrumResult]) -> PageTable:
 
 
 def _gap_row(result: SpectrumResult) -> Iterator[str]:
-    estimate = " (est.)" if result.inertia.status.name == "ESTIMATE" else ""
+    estimate = " (est.)" if result.inertia.status is InertiaStatus.ESTIMATE else ""
     yield _label(result)
     yield interval(result.inertia.negative) + estimate
     yield interval(result.inertia.null) + estimate
