@@ -52,7 +52,7 @@ def index_bars(rows: Sequence[CountRow], ax: Axes | None = None) -> Axes:
     ax = own_axes(ax, 7.2, 1.5 + 0.55 * len(rows))
     for place, row in enumerate(rows):
         _draw_row(ax, row, float(-place))
-    count_axis(ax, [row.label for row in rows], 0, max(_largest(row) for row in rows))
+    count_axis(ax, [row.label for row in rows], 0.0, max(_largest(row) for row in rows))
     ax.set_xlabel("number of negative Hessian eigenvalues", fontsize=9)
     ax.grid(axis="x", lw=0.4, color="0.85")
     ax.legend(
