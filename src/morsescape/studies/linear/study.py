@@ -142,7 +142,7 @@ def linear_run(settings: LinearSettings) -> Outcome:
     smallest, _, largest = counted.eigenvalues or ()
     first = best + _SPREAD * rng.standard_normal((settings.starts, 3))
 
-    def all_points(theta: np.ndarray, step: int) -> np.ndarray:
+    def all_points(theta: np.ndarray, done: int) -> np.ndarray:
         return theta - (1 / largest) * 2 * (theta @ design.T - y) @ design / len(y)
 
     last, steps, distances = _descend(all_points, first, best, settings.steps // 100, 1)
@@ -196,19 +196,17 @@ def _least_squares(design: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _descend(
-    move: Callable[[np.ndarray, int], np.ndarray], first: np.ndarray, best: np.ndarray,
+    epoch: Callable[[np.ndarray, int], np.ndarray], first: np.ndarray, best: np.ndarray,
     times: int, length: int,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:  # fmt: skip
     """`times` epochs of `length` steps from all starts; distances at epochs of equal ratios."""
     theta, kept = first, {round(n) for n in np.geomspace(1, times, _SHOWN)}
-    steps, distances = [0], [np.linalg.norm(theta - best, axis=1)]
-    for step in range(times * length):
-        theta = move(theta, step)
-        done = step + 1
-        if done % length == 0 and done // length in kept:
-            steps.append(done)
+    distances = [np.linalg.norm(theta - best, axis=1)]
+    for done in range(times):
+        theta = epoch(theta, done)
+        if done + 1 in kept:
             distances.append(np.linalg.norm(theta - best, axis=1))
-    return theta, np.array(steps), np.stack(distances, 1)
+    return theta, length * np.array([0, *sorted(kept)]), np.stack(distances, 1)
 
 
 def _stochastic(
@@ -220,14 +218,13 @@ def _stochastic(
     eigenvalue; it starts at half of what is stable for every point.
     """
     late = 4 / smallest * float(np.square(design).sum(1).max())
-    orders = np.zeros((starts, len(y)), int)
 
-    def move(theta: np.ndarray, step: int) -> np.ndarray:
-        place = step % len(y)
-        if place == 0:
-            orders[:] = [rng.permutation(len(y)) for _ in range(starts)]
-        x, target = design[orders[:, place]], y[orders[:, place]]
-        errors = np.einsum("ij,ij->i", x, theta) - target
-        return theta - 2 / (smallest * (step + late)) * 2 * errors[:, None] * x
+    def epoch(theta: np.ndarray, done: int) -> np.ndarray:
+        orders = np.stack([rng.permutation(len(y)) for _ in range(starts)])
+        for step, places in enumerate(orders.T, done * len(y)):
+            x = design[places]
+            errors = np.einsum("ij,ij->i", x, theta) - y[places]
+            theta = theta - 2 / (smallest * (step + late)) * 2 * errors[:, None] * x
+        return theta
 
-    return move
+    return epoch
