@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter
@@ -42,7 +42,7 @@ def count_axis(ax: Axes, labels: Sequence[str], least: float, most: float) -> No
     ax.spines[["top", "right", "left"]].set_visible(False)
 
 
-def once_each(ax: Axes) -> tuple[list[Artist], list[str]]:
+def once_each(ax: Axes) -> tuple[list[Any], list[str]]:
     """The entries of a legend, each label once, however often it was drawn."""
     handles, labels = ax.get_legend_handles_labels()
     by_label = dict(zip(labels, handles, strict=True))
