@@ -20,8 +20,7 @@ from typing import Any
 
 from marked import rewrite
 
-from morsescape.figures import rounded_down, rounded_up
-from morsescape.report.numbers import interval
+from morsescape.page.readable import interval, rounded_down, rounded_up
 from morsescape.store import read_json, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"

@@ -28,9 +28,9 @@ from torch import nn
 
 from morsescape.data import Dataset
 from morsescape.experiments import PointSettings
-from morsescape.experiments.cloud import quantiles
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.scatter import ScatterResult, ScatterSettings, run_scatter
+from morsescape.experiments.scatter.cloud import quantiles
+from morsescape.experiments.scatter.study import ScatterResult, ScatterSettings, run_scatter
+from morsescape.experiments.sweep.processes import Processes
 from morsescape.nets import Recipe, Training, build, train
 from morsescape.nets.ensemble import train_ensemble
 

@@ -2,10 +2,10 @@
 
     python benchmarks/index_table.py
 
-Takes the tables of docs/results/paper/results.json (paper_page.py writes it) and the files of
-docs/results/*.json. Rewrites what stands between `<!-- table -->` and `<!-- end of table -->`, and
-`<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and draws
-docs/pictures/index.png.
+Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, and the
+files of docs/results/*.json. Rewrites what stands between `<!-- table -->` and
+`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and
+draws docs/pictures/index.png.
 """
 
 import argparse
@@ -17,10 +17,8 @@ from typing import Any
 from marked import rewrite
 from matplotlib.figure import Figure
 
-from morsescape.experiments import IndexResult, IndexSettings, PointSettings
-from morsescape.experiments.published import published
-from morsescape.figures import index_bars
-from morsescape.report import index_rows, save_figure
+from morsescape.experiments import IndexResult, index_bars, index_rows, published
+from morsescape.page import save_figure
 from morsescape.store import read_json
 
 ROOT = Path(__file__).parents[1]
@@ -29,17 +27,7 @@ HEAD = (
     "| network, data, point | runs | published | naive float32 | naive float64 | **certified** "
     "| one number | at most |\n|---|---:|---|---|---|---|---|---:|"
 )
-SHARED = ("n_params", "n_samples", "l2", "structural_upper_bound", "structural_reason")
 NETS, DATA = ("cnn", "mlp2", "mlp3"), ("mnist", "fashion-mnist", "digits")
-
-
-def result_of(values: dict[str, Any]) -> IndexResult:
-    """What the command had before it wrote the JSON."""
-    settings = dict(values["settings"])
-    point = PointSettings(**settings.pop("point"))
-    shared = {name: values[name] for name in (*SHARED, "not_smooth")}
-    runs = tuple(run | shared for run in values["runs"])
-    return IndexResult(IndexSettings(point=point, **settings), runs)
 
 
 def label(result: IndexResult) -> str:
@@ -53,13 +41,12 @@ def row(result: IndexResult) -> str:
     """Published, naive (mean ± standard deviation) and what is certified over all runs."""
     paper = published(result.settings.point)
     naive = [spread(result.spread("raw_negative", kind)) for kind in ("float32", "float64")]
-    counts = [run["negative"] for run in result.runs]
-    bound = result.runs[0]["structural_upper_bound"]
+    counts = [run.negative for run in result.runs]
     shown = "–" if paper is None else str(paper)
     proved = sum(low == high for low, high in counts)
     cells = (
         label(result), len(counts), shown, *naive, f"**{certified(counts)}**",
-        f"{proved} of {len(counts)}", f"{bound:,}",
+        f"{proved} of {len(counts)}", f"{result.bound:,}",
     )  # fmt: skip
     return f"| {' | '.join(map(str, cells))} |"
 
@@ -88,18 +75,16 @@ def order(result: IndexResult) -> tuple[Any, ...]:
     return point.activation != "relu", NETS.index(point.net), DATA.index(point.data), point.at
 
 
-def protocols(results: dict[str, Any]) -> str:
+def protocols() -> str:
     """What the study of protocols concluded, and how its choice fared on fresh networks."""
-    said = [study["conclusion"] for study in results["protocols"]]
-    check = RESULTS / "paper" / "protocol-check.json"
-    for study in results["protocols"] if check.exists() else ():
-        fresh = {row["name"]: row for tried in read_json(check) for row in tried["protocols"]}
-        row = fresh[study["closest"]]
-        said.append(
-            f"On networks that had no part in the choice it is off by a factor of "
-            f"{row['factor']:.2f}, and within them in {row['within']} of {len(row['counts'])}."
-        )
-    return " ".join(said)
+    study = read_json(RESULTS / "paper" / "protocols.json")
+    tried = read_json(RESULTS / "paper" / "protocol-check.json")
+    fresh = {row["name"]: row for way in tried for row in way["protocols"]}
+    row = fresh[study["closest"]]
+    return (
+        f"{study['conclusion']} On networks that had no part in the choice it is off by a factor "
+        f"of {row['factor']:.2f}, and within them in {row['within']} of {len(row['counts'])}."
+    )
 
 
 def main() -> None:
@@ -108,10 +93,10 @@ def main() -> None:
     ).parse_args()
     paper = read_json(RESULTS / "paper" / "results.json")
     files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
-    results = sorted((result_of(x) for x in (*paper["tables"], *files)), key=order)
+    results = sorted((IndexResult.from_json(x) for x in (*paper["tables"], *files)), key=order)
     rows = "\n".join(row(result) for result in results)
     rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
-    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(paper), 108)}\n")
+    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(), 108)}\n")
     known = [result for result in results if published(result.settings.point) is not None]
     bars = [line for result in known for line in index_rows(result)]
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")  # low, for the first screen

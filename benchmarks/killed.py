@@ -22,10 +22,10 @@ from typing import Any
 
 from measure import arguments, kept
 
-from morsescape.experiments.reproduce import ASKED
+from morsescape.experiments.reproduce.study import ASKED
 from morsescape.store import read_json
 
-COMMAND = "from morsescape.cli import main; main()"
+COMMAND = "from morsescape.cli.app import main; main()"
 OPTIONS = "reproduce --data digits --samples 300 --runs 3 --members 12 --workers 2".split()
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 from matplotlib.figure import Figure
 
-from morsescape.report.page import Page, PageTable, Picture, Section
+from morsescape.page.engine import Page, PageTable, Picture, Section
 
 NETS = ("cnn", "mlp2", "mlp3")
 WORD = "a" * 120  # breaks what does not know how to wrap

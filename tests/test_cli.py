@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import idx_files
 import own_model
 from faults import fail_at_call, names
-from morsescape.cli import app
+from morsescape.cli.app import app
 from morsescape.data import files
 from morsescape.nets import build
 from morsescape.store import read_json, save_checkpoint
@@ -251,7 +251,8 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(
     command, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(f"morsescape.cli.command_{command}.run_{command}", None, raising=True)
+    run_name = f"morsescape.experiments.{command}.command.run_{command}"
+    monkeypatch.setattr(run_name, lambda *_, **__: pytest.fail("it has begun"))
     (tmp_path / "file").write_text("")
     line = one_line(run(command, "--json", tmp_path / "file" / "a.json"), 1)
     assert "expected a file that can be written; got " in line
@@ -278,7 +279,7 @@ def test_too_little_memory(own, monkeypatch):
     def greedy(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 2 TB\nmore")
 
-    monkeypatch.setattr("morsescape.cli.command_index.run_index", greedy)
+    monkeypatch.setattr("morsescape.experiments.index.command.run_index", greedy)
     line = one_line(run("index"), 1)
     assert line.startswith("morsescape: not enough memory (DefaultCPUAllocator")
 
@@ -287,7 +288,7 @@ def test_an_interrupt_is_one_line(monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("morsescape.cli.command_index.run_index", interrupted)
+    monkeypatch.setattr("morsescape.experiments.index.command.run_index", interrupted)
     out = tmp_path / "out"
     line = one_line(run("index", "--out", out), 130)
     assert line == f"morsescape: interrupted; finished runs are in {out}, the same command resumes"
@@ -305,7 +306,7 @@ def delayed(seed):
 
 
 def command(*arguments):
-    code = "from morsescape.cli import main; main()"
+    code = "from morsescape.cli.app import main; main()"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

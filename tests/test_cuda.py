@@ -43,5 +43,5 @@ def test_training_on_a_gpu_ends_near_the_training_on_the_cpu():
 def test_index_counts_on_the_cpu_what_was_trained_on_a_gpu():
     settings = IndexSettings(PointSettings("mlp2", samples=100, device="cuda"), runs=1)
     (run,) = run_index(settings).runs
-    low, high = run["negative"]
-    assert 0 <= low <= high <= run["structural_upper_bound"]
+    low, high = run.negative
+    assert 0 <= low <= high <= run.structural_upper_bound

@@ -10,14 +10,13 @@ import torch
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
+from morsescape.experiments import CountRow, index_bars
 from morsescape.figures import (
-    CountRow,
-    index_bars,
-    rounded_up,
     spectrum_figure,
     spectrum_histogram,
     spectrum_linear,
 )
+from morsescape.page import rounded_up
 
 VALUES = [-3.0, -1e-3, 0.0, 1e-12, -1e-12, 2e-4, 5e-3, 0.7, 20.0, 40.0]
 RADIUS = 1e-9

@@ -15,8 +15,7 @@ from morsescape.critical import (
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
-
-__version__ = "0.1.0"
+from morsescape.version import __version__
 
 __all__ = [
     "ArgumentError",
@@ -30,6 +29,7 @@ __all__ = [
     "Objective",
     "Plan",
     "SearchStatus",
+    "__version__",
     "certify",
     "escape",
     "find_critical_point",

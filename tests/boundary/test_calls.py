@@ -9,16 +9,15 @@ import pytest
 import torch
 from torch import nn
 
-from morsescape import critical, experiments, nets, store
+from morsescape import critical, nets, store, studies
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
-from morsescape.experiments.dask_cluster import DaskCluster
-from morsescape.experiments.linear_regression import LinearSettings
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.protocols import ProtocolsSettings
-from morsescape.experiments.scatter import ScatterSettings, run_scatter
-from morsescape.experiments.schedulers import Here
-from morsescape.experiments.sweep import Task, run_tasks
+from morsescape.experiments.linear.study import LinearSettings
+from morsescape.experiments.scatter.study import ScatterSettings, run_scatter
+from morsescape.experiments.schedulers import Here, scheduler_from
+from morsescape.experiments.sweep.dask_cluster import DaskCluster
+from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.run import Task, run_tasks
 from morsescape.objective import Objective
 
 pytestmark = pytest.mark.usefixtures("unchecked")
@@ -54,7 +53,7 @@ BAD = {
 DIGITS = load("digits", samples=12)
 F = Objective.from_function(lambda t: t @ t, 2)
 THETA = torch.ones(2).double()
-POINT = experiments.PointSettings(net="cnn", samples=20, at="random")
+POINT = studies.PointSettings(net="cnn", samples=20, at="random")
 # What some of the bad values are good for.
 SEED, COUNT, FLAG, RATE, TEXT = (), (), ("bool",), ("fraction",), ("name", "long", "zero byte")
 PATH, CALLED = ("name", "long"), ("class", "module")
@@ -62,7 +61,7 @@ FIELDS = {
     "seed": SEED, "runs": COUNT, "raw": FLAG, "samples": ("none",), "l2": ("none", *RATE),
     "optimizer": ("none",), "lr": ("none", *RATE), "epochs": ("none",), "device": (),
     "root": ("none", *PATH), "checkpoint": ("none", *PATH), "objective": ("none",),
-    "tol": RATE, "optimizers": (), "protocols": None,
+    "tol": RATE, "optimizers": (),
 }  # fmt: skip
 
 
@@ -124,7 +123,7 @@ def tasks(**changed):
 
 
 def index_run(**changed):
-    experiments.index_run(**({"settings": experiments.IndexSettings(POINT), "seed": 0} | changed))
+    studies.index_run(**({"settings": studies.IndexSettings(POINT), "seed": 0} | changed))
 
 
 CALLS = {
@@ -176,24 +175,23 @@ CALLS = {
             "progress": ("none", *CALLED),
         },
     ),
-    "PointSettings": all_fields(experiments.PointSettings),
-    "IndexSettings": all_fields(experiments.IndexSettings),
-    "PolishSettings": all_fields(experiments.PolishSettings),
-    "SpectrumSettings": all_fields(experiments.SpectrumSettings),
-    "ReproduceSettings": all_fields(experiments.ReproduceSettings),
+    "PointSettings": all_fields(studies.PointSettings),
+    "IndexSettings": all_fields(studies.IndexSettings),
+    "PolishSettings": all_fields(studies.PolishSettings),
+    "SpectrumSettings": all_fields(studies.SpectrumSettings),
+    "ReproduceSettings": all_fields(studies.ReproduceSettings),
     "ScatterSettings": all_fields(ScatterSettings),
-    "ProtocolsSettings": all_fields(ProtocolsSettings),
     "LinearSettings": all_fields(LinearSettings),
-    "published": (experiments.published, {"settings": ()}),
+    "published": (studies.published, {"settings": ()}),
     "index_run": (index_run, {"settings": (), "seed": SEED, "dataset": None}),
-    "run_index": (experiments.run_index, {"settings": ()}),
-    "run_polish": (experiments.run_polish, {"settings": ()}),
-    "run_spectrum": (experiments.run_spectrum, {"settings": ()}),
+    "run_index": (studies.run_index, {"settings": ()}),
+    "run_polish": (studies.run_polish, {"settings": ()}),
+    "run_spectrum": (studies.run_spectrum, {"settings": ()}),
     "run_scatter": (run_scatter, {"settings": ()}),
-    "run_reproduce": (lambda **x: experiments.run_reproduce(path="a", **x), {"settings": ()}),
-    "asked": (experiments.asked, {"path": ()}),
+    "run_reproduce": (lambda **x: studies.run_reproduce(path="a", **x), {"settings": ()}),
+    "asked": (studies.asked, {"path": ()}),
     "scheduler_from": (
-        lambda **x: experiments.scheduler_from(**({"address": None, "workers": None} | x)),
+        lambda **x: scheduler_from(**({"address": None, "workers": None} | x)),
         {"address": ("none", *TEXT), "workers": ("none",)},
     ),
     "DaskCluster": (lambda **x: DaskCluster(**({"address": "a"} | x)), {"timeout": RATE}),
@@ -276,8 +274,8 @@ def test_what_was_taken_before_is_taken_still(tmp_path):
     DIGITS.first(np.int64(3))
     load("digits", samples=np.int64(3), root=tmp_path)
     store.write_json_atomic(tmp_path / "a", 10**3000)
-    experiments.PointSettings(l2=0, device=torch.device("cpu"), root=Path("a"))
-    experiments.ReproduceSettings(data=["digits"], optimizers=[])
+    studies.PointSettings(l2=0, device=torch.device("cpu"), root=Path("a"))
+    studies.ReproduceSettings(data=["digits"], optimizers=[])
 
 
 def test_a_task_that_returns_no_outcome_is_named(tmp_path):

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import own_model
-from morsescape.cli import app
+from morsescape.cli.app import app
 from morsescape.store import read_json
 
 INDEX = ["index", "--net", "cnn", "--samples", "20", "--at", "random", "--runs", "1", "--no-raw"]
@@ -24,7 +24,7 @@ def run(*arguments):
 
 def process(*arguments, **given):
     """A process of its own, whose standard output is a file or a pipe."""
-    code = "from morsescape.cli import main; main()"
+    code = "from morsescape.cli.app import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], check=False, timeout=300, **given
     )
@@ -64,7 +64,8 @@ def test_a_reader_that_goes_is_no_traceback(tmp_path):
 @posix
 @pytest.mark.parametrize("command", ["index", "spectrum", "polish", "scatter"])
 def test_a_json_file_whose_name_is_too_long_is_found_before_the_work(command, monkeypatch):
-    monkeypatch.setattr(f"morsescape.cli.command_{command}.run_{command}", None)
+    run_name = f"morsescape.experiments.{command}.command.run_{command}"
+    monkeypatch.setattr(run_name, lambda *_, **__: pytest.fail("it has begun"))
     result = run(command, "--json", "a" * 300)
     assert result.exit_code == 1
     assert "got File name too long" in result.stderr

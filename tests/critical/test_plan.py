@@ -9,9 +9,9 @@ from torch import nn
 import morsescape as ms
 from morsescape.critical import CertificateStatus, plan
 from morsescape.critical.enclosure import hessian_variation
-from morsescape.hessian.gradient import sharp_gradient
 from morsescape.critical.planning import _about, _measured_speed
 from morsescape.errors import ArgumentError
+from morsescape.hessian.gradient import sharp_gradient
 from morsescape.hessian.regime import regime
 from morsescape.spectrum.inertia import InertiaStatus
 

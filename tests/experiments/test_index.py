@@ -12,7 +12,7 @@ from faults import fail_at_call, names
 from morsescape.data import load
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import IndexSettings, PointSettings, index_run, run_index
-from morsescape.experiments import index as module
+from morsescape.experiments.index import study as module
 from morsescape.nets import Recipe, build, train
 from morsescape.store import RunFolder
 
@@ -74,12 +74,12 @@ def oracle():
 
 def test_a_run_says_of_its_network_what_pytorch_says(result, oracle):
     run, (loss, right, norm, eigenvalues) = result.runs[0], oracle
-    assert run["seed"] == 5
-    assert run["loss"] == pytest.approx(loss, rel=1e-12)
-    assert run["accuracy"] == right
-    assert run["grad_norm"] == pytest.approx(norm, rel=1e-10)
-    assert run["smallest"] == pytest.approx(float(eigenvalues[0]), rel=1e-9)
-    assert run["largest"] == pytest.approx(float(eigenvalues[-1]), rel=1e-12)
+    assert run.seed == 5
+    assert run.loss == pytest.approx(loss, rel=1e-12)
+    assert run.accuracy == right
+    assert run.grad_norm == pytest.approx(norm, rel=1e-10)
+    assert run.smallest == pytest.approx(float(eigenvalues[0]), rel=1e-9)
+    assert run.largest == pytest.approx(float(eigenvalues[-1]), rel=1e-12)
 
 
 def test_the_intervals_hold_what_an_independent_hessian_has(result, oracle):
@@ -91,10 +91,10 @@ def test_the_intervals_hold_what_an_independent_hessian_has(result, oracle):
         ("null", eigenvalues.abs() < 1e-13),
         ("positive", eigenvalues > 1e-13),
     ):
-        low, high = run[name]
+        low, high = getattr(run, name)
         assert low <= int(there.sum()) <= high
-    assert run["negative"][0] > 0
-    assert run["negative"][1] - run["negative"][0] <= 10
+    assert run.negative[0] > 0
+    assert run.negative[1] - run.negative[0] <= 10
 
 
 def test_the_json_has_the_names_of_the_schema(result):
@@ -116,7 +116,7 @@ def test_the_json_has_the_names_of_the_schema(result):
 
 
 def test_naive_counts_are_those_of_the_computed_eigenvalues(result, oracle):
-    naive, eigenvalues = result.runs[0]["raw_negative"], oracle[3]
+    naive, eigenvalues = result.runs[0].raw_negative, oracle[3]
     unsure = int((eigenvalues.abs() < 1e-5).sum())
     least = int((eigenvalues < -1e-5).sum())
     assert least <= naive["float32"] <= least + unsure
@@ -126,20 +126,20 @@ def test_naive_counts_are_those_of_the_computed_eigenvalues(result, oracle):
 
 
 def test_the_spread_is_that_of_the_ends(small, whole):
-    ends = [run["positive"][1] for run in whole.runs]
+    ends = [run.positive[1] for run in whole.runs]
     mean, sd = whole.spread("positive", 1)
     assert mean == pytest.approx(sum(ends) / 3)
     assert sd == pytest.approx(torch.tensor(ends).double().std().item())
     one = module.IndexResult(small, whole.runs[:1])
     assert one.spread("positive", 1) == (ends[0], None)
     assert not one.complete
-    naive = [run | {"raw_negative": {"float32": None, "float64": None}} for run in whole.runs]
+    naive = [replace(run, raw_negative={"float32": None, "float64": None}) for run in whole.runs]
     assert module.IndexResult(small, tuple(naive)).spread("raw_negative", "float32") is None
 
 
 def test_a_run_depends_on_its_seed_alone(small, whole):
     payload, tensors = index_run(small, 2)
-    assert payload | {"seconds": 0} == whole.runs[2] | {"seconds": 0}
+    assert payload | {"seconds": 0} == whole.runs[2].to_json() | {"seconds": 0}
     assert set(tensors) == {"theta", "eigenvalues"}
     assert tensors["theta"].shape == tensors["eigenvalues"].shape == (6,)
 
@@ -149,7 +149,7 @@ def test_the_ends_of_the_spectrum_without_naive_counts(method, small, whole):
     payload, _ = index_run(replace(small, raw=False, method=method), 1)
     assert payload["raw_negative"] == {"float32": None, "float64": None}
     for name in ("smallest", "largest"):
-        assert payload[name] == pytest.approx(whole.runs[1][name], rel=1e-9)
+        assert payload[name] == pytest.approx(getattr(whole.runs[1], name), rel=1e-9)
 
 
 def test_l2_shifts_the_spectrum_and_not_the_point(small):
@@ -160,7 +160,12 @@ def test_l2_shifts_the_spectrum_and_not_the_point(small):
     assert shifted["value"] > plain["value"]
     assert shifted["smallest"] == pytest.approx(plain["smallest"] + 1, abs=1e-12)
     assert plain["null"][1] >= 2
-    assert shifted["null"] == [0, 0]
+    assert shifted["null"] == (0, 0)
+
+
+def test_what_was_written_is_read_back(result):
+    written = json.loads(json.dumps(result.to_json()))
+    assert module.IndexResult.from_json(written) == result
 
 
 # --- sweeps

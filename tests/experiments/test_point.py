@@ -124,9 +124,9 @@ def test_the_function_gets_the_seed_and_keeps_its_l2(own):
 def test_the_index_of_a_known_saddle(own):
     result = run_index(IndexSettings(PointSettings(objective=f"{own}:saddle"), runs=1))
     (run,) = result.runs
-    assert (run["negative"], run["null"], run["positive"]) == ([1, 1], [0, 0], [2, 2])
-    assert run["raw_negative"] == {"float32": None, "float64": None}
-    assert (run["smallest"], run["largest"]) == (-2.0, 2.0)
+    assert (run.negative, run.null, run.positive) == ((1, 1), (0, 0), (2, 2))
+    assert run.raw_negative == {"float32": None, "float64": None}
+    assert (run.smallest, run.largest) == (-2.0, 2.0)
 
 
 @pytest.mark.parametrize(

@@ -11,11 +11,11 @@ import pytest
 import torch
 
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments import ReproduceSettings, asked, run_reproduce
-from morsescape.experiments.parts import PARTS, parts_of
-from morsescape.experiments.reproduce import ordered_tasks
+from morsescape.experiments import ReproduceSettings, asked, reproduce_page, run_reproduce
+from morsescape.experiments.registry import PARTS
+from morsescape.experiments.reproduce.study import ordered_tasks, parts_of
 from morsescape.experiments.schedulers import Here
-from morsescape.report import render, reproduce_page
+from morsescape.page import render
 from morsescape.store import versions
 
 SMALL = ReproduceSettings(

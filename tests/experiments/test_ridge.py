@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.ridge import RidgeCurve
+from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.spectrum.inertia import inertia
 from networks import classifier, double_backward
 

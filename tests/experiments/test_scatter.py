@@ -10,9 +10,9 @@ from torch import nn
 
 from morsescape.data import load
 from morsescape.errors import ArgumentError
-from morsescape.experiments.cloud import SAME, Distances, Plane
 from morsescape.experiments.point import PointSettings
-from morsescape.experiments.scatter import (
+from morsescape.experiments.scatter.cloud import SAME, Distances, Plane
+from morsescape.experiments.scatter.study import (
     ScatterSettings,
     assemble_scatter,
     run_scatter,
@@ -158,7 +158,7 @@ def test_a_finished_ensemble_needs_no_data(tmp_path, monkeypatch):
     settings = ScatterSettings(PointSettings("cnn", samples=20, at="random"), members=3)
     folder = RunFolder(tmp_path, settings.identity())
     first = run_scatter(settings, folder)
-    monkeypatch.setattr("morsescape.experiments.scatter.load_data", None)
+    monkeypatch.setattr("morsescape.experiments.scatter.study.load_data", None)
     assert run_scatter(settings, folder).to_json() == first.to_json()
 
 

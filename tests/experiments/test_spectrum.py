@@ -10,7 +10,7 @@ import own_model
 from morsescape.errors import ArgumentError
 from morsescape.experiments import PointSettings, SpectrumSettings, run_spectrum
 from morsescape.experiments.point import make_point
-from morsescape.experiments.spectrum import SpectrumResult, spectrum_task
+from morsescape.experiments.spectrum.study import SpectrumResult, spectrum_task
 from morsescape.spectrum.inertia import inertia
 from morsescape.spectrum.split import SplitStatus
 from morsescape.store import RunFolder
@@ -40,7 +40,7 @@ def test_the_eigenvalues_are_within_the_radius_of_the_true_ones(settings):
 def test_what_is_in_the_folder_is_not_computed_again(settings, tmp_path, monkeypatch):
     folder = tmp_path / "out"
     first = run_spectrum(settings, RunFolder(folder, settings.identity()))
-    monkeypatch.setattr("morsescape.experiments.spectrum.make_point", None)
+    monkeypatch.setattr("morsescape.experiments.spectrum.study.make_point", None)
     said = []
     again = run_spectrum(settings, RunFolder(folder, settings.identity()), notice=said.append)
     assert again.to_json() == first.to_json()

@@ -13,7 +13,7 @@ import torch
 from faults import fail_at_call, names
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments.schedulers import Here
-from morsescape.experiments.sweep import Task, TaskError, run_tasks
+from morsescape.experiments.sweep.run import Task, TaskError, run_tasks
 from morsescape.store import RunFolder
 from sweep_tasks import (
     LONG,
@@ -189,8 +189,8 @@ def test_interrupted_while_a_piece_is_saved_that_piece_is_kept(
 
 SWEEP = """
 import sys
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.sweep import Task, run_tasks
+from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.run import Task, run_tasks
 from morsescape.store import RunFolder
 from sweep_tasks import slow, stuck
 log, out, first, *keys = sys.argv[1:]

@@ -15,7 +15,7 @@ from rich.console import Console
 from morsescape.cli.session import stderr, stdout
 from morsescape.errors import DataError
 from morsescape.store import is_stream, write_json_atomic
-from morsescape.store.files import pretty, to_json
+from morsescape.store.json_values import pretty, to_json
 
 _STANDARD = Path("-")
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 from morsescape.spectrum.counts import Interval
-from morsescape.store import made_from
+from morsescape.store.codec import Saved
 
 
 class CertificateStatus(Enum):
@@ -28,7 +27,7 @@ class CertificateStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Certificate:
+class Certificate(Saved):
     """The Newton–Kantorovich quantities at θ and what follows from them.
 
     Numbers that bound something are rounded to the safe side, after their last operation too. With
@@ -103,14 +102,3 @@ class Certificate:
         because = f" ({self.reason})" if self.reason else ""
         near = f"; within {self.distance:.2g}" if self.holds else ""
         return f"{self.status.value}{because}: {numbers} ({kind}), h {self.h:.2g}{near}"
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"status": self.status.name}
-
-    @classmethod
-    @made_from("Certificate.to_json")
-    def from_json(cls, values: dict[str, Any]) -> Certificate:
-        """From JSON values."""
-        changed = {"status": CertificateStatus[values["status"]], "index": tuple(values["index"])}
-        return cls(**(values | changed))

@@ -3,29 +3,27 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_function, a_path, a_seed, a_vector, checked, instance
+from morsescape.boundary import a_count, a_function, a_seed, a_vector, checked, instance
 from morsescape.critical.evaluations import Evaluations
 from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import leave, negative_directions
 from morsescape.critical.search import Search
 from morsescape.critical.steppers import descent, stepper
-from morsescape.errors import ArgumentError, DataError
+from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
-from morsescape.store import RunFolder, made_from
+from morsescape.store.codec import Saved, html_table
 
 _STEPS_BETWEEN = 10  # of trust-region between two counts; those of L-BFGS the regime knows
 
@@ -63,7 +61,7 @@ class EscapeStep:
 
 
 @dataclass(frozen=True, eq=False)
-class Escape:
+class Escape(Saved):
     """What an escape came to; f falls along `trajectory` at every step.
 
     Attributes:
@@ -113,13 +111,10 @@ class Escape:
 
     def _repr_html_(self) -> str:
         counted = [s for s in self.trajectory if s.negative is not None]
-        rows = "".join(
-            f"<tr><td>{s.value:.8g}</td><td>{_shown(s.negative)}</td><td>{s.grad_norm:.2g}</td>"
-            f"<td>{s.move}</td></tr>"
-            for s in counted
-        )
-        head = "<tr><th>f</th><th>negative</th><th>|grad f|</th><th>after</th></tr>"
-        return f"<table>{head}{rows}</table><p>{self.verdict}</p>"
+        rows = [
+            (f"{s.value:.8g}", _shown(s.negative), f"{s.grad_norm:.2g}", s.move) for s in counted
+        ]
+        return html_table(rows, ("f", "negative", "|grad f|", "after"), self.verdict)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw f along the way, and the counted intervals on a second axis."""
@@ -136,51 +131,6 @@ class Escape:
         how = "not known" if self.inertia is None else _certainty(self.inertia)
         other.set_ylabel(f"negative eigenvalues ({how})")
         return ax
-
-    @checked(path=a_path())
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save to a folder, with checksums."""
-        payload = {
-            "trajectory": [asdict(s) for s in self.trajectory],
-            "inertia": None if self.inertia is None else self.inertia.to_json(),
-            "status": self.status.name,
-            "evaluations": asdict(self.evaluations),
-            "seconds": self.seconds,
-            "seed": self.seed,
-            "reason": self.reason,
-        }
-        RunFolder(path, {"kind": "escape"}).save("escape", payload, {"theta": self.theta})
-
-    @classmethod
-    @checked(path=a_path())
-    @made_from("Escape.save")
-    def load(cls, path: str | os.PathLike[str]) -> Escape:
-        """Read what `save` wrote.
-
-        Raises:
-            DataError: it is missing or damaged.
-        """
-        there = Path(path).is_dir()  # a RunFolder would make it
-        piece = RunFolder(path, {"kind": "escape"}).load("escape") if there else None
-        if piece is None:
-            raise DataError(
-                str(path), expected="what Escape.save wrote", got="none", cure="escape again"
-            )
-        saved = piece.payload
-        steps = tuple(
-            EscapeStep(**(s | {"negative": s["negative"] and tuple(s["negative"])}))
-            for s in saved["trajectory"]
-        )
-        return cls(
-            theta=piece.tensors["theta"],
-            trajectory=steps,
-            inertia=None if saved["inertia"] is None else Inertia.from_json(saved["inertia"]),
-            status=EscapeStatus[saved["status"]],
-            evaluations=Evaluations(**saved["evaluations"]),
-            seconds=saved["seconds"],
-            seed=saved["seed"],
-            reason=saved.get("reason", ""),
-        )
 
 
 @checked(

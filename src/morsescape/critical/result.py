@@ -2,20 +2,17 @@
 
 from __future__ import annotations
 
-import os
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
-from morsescape.boundary import a_path, checked
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.evaluations import Evaluations
-from morsescape.errors import ArgumentError, DataError
+from morsescape.errors import ArgumentError
 from morsescape.spectrum.inertia import Inertia
-from morsescape.store import RunFolder, made_from
+from morsescape.store.codec import Saved
 
 
 class SearchStatus(Enum):
@@ -49,7 +46,7 @@ class SearchStatus(Enum):
 
 
 @dataclass(frozen=True, eq=False)
-class CriticalPoint:
+class CriticalPoint(Saved):
     """What a search for a critical point came to.
 
     Attributes:
@@ -125,8 +122,8 @@ class CriticalPoint:
             f"theta=<{len(self.theta):,} numbers>, steps={self.steps})"
         )
 
-    def _repr_html_(self) -> str:
-        rows = {
+    def _shown(self) -> dict[str, object]:
+        return {
             "f": f"{self.value:.12g}",
             "|grad f|": f"{self.grad_norm:.3g}",
             "index": "unknown" if self.index is None else str(self.index),
@@ -134,64 +131,6 @@ class CriticalPoint:
             "certificate": str(self.certificate),
             "cost": f"{self.evaluations}; {self.seconds:.1f} s",
         }
-        cells = "".join(f"<tr><th>{k}</th><td>{v}</td></tr>" for k, v in rows.items())
-        return f"<table>{cells}</table>"
-
-    @checked(path=a_path())
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Save to a folder: numbers as JSON, θ as safetensors, with checksums.
-
-        Raises:
-            DataError: the folder cannot be written.
-        """
-        RunFolder(path, _SETTINGS).save("critical-point", self.to_json(), {"theta": self.theta})
-
-    @classmethod
-    @checked(path=a_path())
-    @made_from("CriticalPoint.save")
-    def load(cls, path: str | os.PathLike[str]) -> CriticalPoint:
-        """Read what `save` wrote.
-
-        Raises:
-            DataError: it is missing or damaged.
-        """
-        there = Path(path).is_dir()  # a RunFolder would make it
-        folder = RunFolder(path, _SETTINGS) if there else None
-        piece = None if folder is None else folder.load("critical-point")
-        if piece is None:
-            damaged = [] if folder is None else folder.damaged
-            raise DataError(
-                str(path),
-                expected="a folder that CriticalPoint.save wrote",
-                got=damaged[-1] if damaged else "none in it" if there else "no such folder",
-                cure="search again; a damaged piece is kept as *.damaged",
-            )
-        return cls.from_json(piece.payload, piece.tensors["theta"])
-
-    def to_json(self) -> dict[str, Any]:
-        """Everything but θ, as JSON values."""
-        return {name: getattr(self, name) for name in _PLAIN} | {
-            "inertia": None if self.inertia is None else self.inertia.to_json(),
-            "certificate": self.certificate.to_json(),
-            "status": self.status.name,
-            "reason": self.reason,
-            "evaluations": asdict(self.evaluations),
-        }
-
-    @classmethod
-    @made_from("CriticalPoint.to_json")
-    def from_json(cls, values: dict[str, Any], theta: Tensor) -> CriticalPoint:
-        """From what `to_json` gave, and θ."""
-        signs, reason = values["inertia"], values.get("reason", "")
-        return cls(
-            theta=theta,
-            inertia=None if signs is None else Inertia.from_json(signs),
-            certificate=Certificate.from_json(values["certificate"]),
-            status=SearchStatus[values["status"]],
-            evaluations=Evaluations(**values["evaluations"]),
-            reason=reason,
-            **{name: values[name] for name in _PLAIN},
-        )
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues as `Inertia.plot` does; they must have been kept."""
@@ -203,7 +142,3 @@ class CriticalPoint:
                 cure="look at `status`: there is nothing to draw here",
             )
         return self.inertia.plot(ax)
-
-
-_PLAIN = ("value", "grad_norm", "steps", "seconds", "method", "target", "seed")
-_SETTINGS = {"kind": "critical point"}

@@ -6,7 +6,7 @@ import hashlib
 import time
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -40,9 +40,10 @@ from morsescape.nets import NAMES as NETS
 from morsescape.nets.training import OPTIMIZERS
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
-from morsescape.store import load_checkpoint
+from morsescape.store import Saved, load_checkpoint
 
 AT = ("trained", "random")
+_TRAINED = ("at", "optimizer", "lr", "epochs", "device")  # unused beside a checkpoint
 
 
 @checked(
@@ -53,7 +54,7 @@ AT = ("trained", "random")
     root=a_path(), checkpoint=a_path(), objective=a_text("FILE.py:FUNCTION"),
 )  # fmt: skip
 @dataclass(frozen=True)
-class PointSettings:
+class PointSettings(Saved):
     """Which network, on which data, at which point.
 
     Attributes:
@@ -89,6 +90,7 @@ class PointSettings:
     root: str | None = None
     checkpoint: str | None = None
     objective: str | None = None
+    UNSAVED: ClassVar[tuple[str, ...]] = ("root",)  # the results do not depend on it
 
     def __post_init__(self) -> None:
         if self.objective is not None:
@@ -118,17 +120,25 @@ class PointSettings:
         return f"{self.net} ({self.activation}{pool}) on {self.data}, {where}"
 
     def to_json(self) -> dict[str, Any]:
-        """What was used, as JSON values; without the root, for the results do not depend on it."""
+        """What was used, as JSON values."""
+        values = super().to_json()
         if self.objective is not None:
-            return {"objective": self.objective, "l2": self.l2}
-        unused = {"root"}
-        if self.checkpoint is not None:
-            unused |= {"at", "optimizer", "lr", "epochs", "device"}
-        return {f.name: getattr(self, f.name) for f in fields(self) if f.name not in unused}
+            return {name: values[name] for name in ("objective", "l2")}
+        unused = _TRAINED if self.checkpoint is not None else ()
+        return {name: value for name, value in values.items() if name not in unused}
+
+    def named(self) -> dict[str, str | None]:
+        """The network, the data and the point, as every JSON begins."""
+        own = self.objective is not None
+        return {
+            "net": None if own else self.net,
+            "data": None if own else self.data,
+            "at": "given" if own or self.checkpoint else self.at,
+        }
 
     def identity(self) -> dict[str, Any]:
         """What the results depend on, as JSON values: files by their content, no folders."""
-        values = {f.name: getattr(self, f.name) for f in fields(self) if f.name != "root"}
+        values = super().to_json()
         if self.objective is not None:
             file, function = split_address(self.objective)
             # Net and data do not matter then.
@@ -256,3 +266,39 @@ def _sha256(file: Path) -> str:
         raise DataError(
             str(file), expected="a readable file", got=error.strerror or str(error), cure="check it"
         ) from error
+
+
+# -- in words --------------------------------------------------------------------------------------
+
+
+def point_name(point: PointSettings) -> str:
+    """The setting, and what of it is not the paper's.
+
+    Example:
+        >>> point_name(PointSettings("cnn", "mnist", activation="tanh", pool="avg"))
+        'cnn, mnist, trained, tanh, avg pooling'
+    """
+    if point.objective is not None:
+        return point.objective
+    pool = f"{point.pool} pooling" if point.net == "cnn" and point.pool != "max" else ""
+    activation = "" if point.activation == "relu" else point.activation
+    shift = f"λ = {point.l2:g}" if point.l2 else ""
+    other = (point.checkpoint, point.optimizer, activation, pool, shift)
+    return ", ".join([point.net, point.data, point.at, *filter(None, other)])
+
+
+def point_options(point: PointSettings, seed: int = 0) -> str:
+    """The options that name this point to a command, with a space before each.
+
+    Example:
+        >>> "morsescape spectrum" + point_options(PointSettings("cnn", "mnist"), seed=5)
+        'morsescape spectrum --net cnn --data mnist --root DIR --seed 5'
+    """
+    usual, words = PointSettings(), []
+    for name in (f.name for f in fields(PointSettings) if f.name not in PointSettings.UNSAVED):
+        value = getattr(point, name)
+        if value != getattr(usual, name):
+            words.append(f" --{name} {value}")
+        if name == "data" and value != usual.data:
+            words.append(" --root DIR")
+    return "".join(words) + (f" --seed {seed}" if seed else "")

@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 from typing import Protocol, runtime_checkable
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.dask_cluster import DaskCluster
-from morsescape.experiments.processes import Processes
-from morsescape.experiments.task import Results, Task, attempt
+from morsescape.experiments.sweep.dask_cluster import DaskCluster
+from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.task import Results, Task, attempt
 from morsescape.progress import Progress
 
 SCHEDULERS = "pass Here(), Processes(...) or DaskCluster(...), or leave it out"

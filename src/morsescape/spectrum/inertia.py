@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
 from typing import Any
@@ -17,7 +16,6 @@ from torch import Tensor
 from morsescape.boundary import (
     a_boolean,
     a_function,
-    a_path,
     a_vector,
     checked,
     choice,
@@ -34,7 +32,7 @@ from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.null_space import null_causes
 from morsescape.spectrum.signs import count_core, released_core, signs_known
-from morsescape.store import made_from, read_json, write_json_atomic
+from morsescape.store.codec import Saved, html_table
 
 METHODS = ("ldl", "eigh")
 Counter = Callable[[float], Counts]
@@ -54,7 +52,7 @@ class InertiaStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Inertia:
+class Inertia(Saved):
     """Numbers of negative, zero and positive eigenvalues of Hess f(θ), as closed intervals.
 
     For the exact Hessian of f on the stated samples, in real arithmetic, n₋ ∈ `negative`,
@@ -139,36 +137,10 @@ class Inertia:
         """n₋ where the interval is a single number; None where it is not."""
         return self.negative[0] if self.negative[0] == self.negative[1] else None
 
-    @checked(path=a_path())
-    def save(self, path: str | os.PathLike[str]) -> None:
-        """Write as JSON, atomically."""
-        write_json_atomic(path, self.to_json())
-
-    @classmethod
-    @checked(path=a_path())
-    @made_from("Inertia.save")
-    def load(cls, path: str | os.PathLike[str]) -> Inertia:
-        """Read what `save` wrote."""
-        return cls.from_json(read_json(path))
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"status": self.status.name}
-
-    @classmethod
-    @made_from("Inertia.to_json")
-    def from_json(cls, values: dict[str, Any]) -> Inertia:
-        """From JSON values."""
-        lists = ("negative", "null", "positive", "not_smooth", "eigenvalues")
-        tuples = {k: tuple(values[k]) for k in lists if values[k] is not None}
-        return cls(**(values | tuples | {"status": InertiaStatus[values["status"]]}))
-
     def _repr_html_(self) -> str:
-        rows = "".join(
-            f"<tr><th>{name}</th><td>{_shown(getattr(self, name))}</td></tr>"
-            for name in ("negative", "null", "positive")
-        )
-        return f"<table>{rows}</table><p>{self.conclusion}</p>"
+        names = ("negative", "null", "positive")
+        rows = [(name, _shown(getattr(self, name))) for name in names]
+        return html_table(rows, below=self.conclusion)
 
     def plot(self, ax: Any = None) -> Any:
         """Draw the eigenvalues as a histogram on a symlog axis, the undecided band shaded.

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import Enum
-from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -19,6 +18,7 @@ from morsescape.hessian.gauss_newton import (
 from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 from morsescape.spectrum.extreme import extreme_eigenvectors
+from morsescape.store.codec import Saved
 
 DIRECTIONS = 15  # at each end
 _ACCURATE = 1e-3  # of |λ|: a residual below it is small enough for a picture
@@ -54,7 +54,7 @@ class Direction:
 
 
 @dataclass(frozen=True)
-class Split:
+class Split(Saved):
     """Hess L = G + R at both ends of its spectrum.
 
     Attributes:
@@ -73,21 +73,6 @@ class Split:
     own: tuple[tuple[float, float], ...]
     semidefinite: bool
     status: SplitStatus
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self) | {"status": self.status.name}
-
-    @classmethod
-    def from_json(cls, values: dict[str, Any]) -> Split:
-        """From JSON values."""
-        return cls(
-            tuple(Direction(**one) for one in values["top"]),
-            tuple(Direction(**one) for one in values["bottom"]),
-            tuple((value, residual) for value, residual in values["own"]),
-            values["semidefinite"],
-            SplitStatus[values["status"]],
-        )
 
 
 def split_ends(

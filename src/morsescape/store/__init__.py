@@ -1,4 +1,4 @@
-"""What must outlive the process: atomic files, checkpoints, and the pieces of a sweep.
+"""What must outlive the process: atomic files, checkpoints, results, and the pieces of a sweep.
 
 A file written here appears under its name only when it is whole and on the disk: an interrupt, a
 crash or a full disk leaves the old file, or none. Checkpoints and pieces carry a SHA-256, so that
@@ -6,21 +6,25 @@ damage is found when they are read.
 """
 
 from morsescape.store.checkpoint import load_checkpoint, save_checkpoint
+from morsescape.store.codec import Pieced, Saved, Settings, html_table, reading
 from morsescape.store.disk import is_stream, read_bytes, write_bytes_atomic
-from morsescape.store.files import read_json, write_json_atomic
-from morsescape.store.results import made_from
+from morsescape.store.json_values import read_json, write_json_atomic
 from morsescape.store.run_folder import Piece, RunFolder, versions
 from morsescape.store.run_folders import RunFolders
 
 __all__ = [
     "Piece",
+    "Pieced",
     "RunFolder",
     "RunFolders",
+    "Saved",
+    "Settings",
+    "html_table",
     "is_stream",
     "load_checkpoint",
-    "made_from",
     "read_bytes",
     "read_json",
+    "reading",
     "save_checkpoint",
     "versions",
     "write_bytes_atomic",

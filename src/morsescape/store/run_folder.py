@@ -21,7 +21,7 @@ from morsescape.boundary import a_function, a_path, checked, instance
 from morsescape.errors import ArgumentError, DataError, shown
 from morsescape.store.checkpoint import packed, plain
 from morsescape.store.disk import read_bytes, write_bytes_atomic
-from morsescape.store.files import digest, from_json, pretty, read_json, to_json
+from morsescape.store.json_values import digest, from_json, pretty, read_json, to_json
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VALUES = instance(Mapping, "pass a dictionary of JSON values")

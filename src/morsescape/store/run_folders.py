@@ -12,7 +12,7 @@ from torch import Tensor
 
 from morsescape.boundary import a_function, a_path, checked, instance
 from morsescape.errors import ArgumentError, shown
-from morsescape.store.files import to_json
+from morsescape.store.json_values import to_json
 from morsescape.store.run_folder import Piece, RunFolder
 
 BETWEEN = ":"  # of a folder's name and a key in it

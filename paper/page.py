@@ -1,0 +1,89 @@
+"""The measured part of docs/paper.md, from a folder of `morsescape reproduce`.
+
+    python -m paper.page --folder DIR
+
+Takes what is finished in DIR and computes nothing. Rewrites what stands between
+`<!-- measured -->` and `<!-- end of measured -->` in docs/paper.md, draws docs/pictures/paper/*.png
+and writes docs/results/paper/: results.json, and in pieces/ the finished pieces. A copy of pieces/
+is a folder from which `morsescape reproduce --out COPY` goes on; --page-only makes its page. The
+tensors of most pieces, which no page shows, are left out.
+"""
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from benchmarks.marked import rewrite
+from morsescape.experiments import ReproduceResult, asked, reproduce_page, run_reproduce
+from morsescape.experiments.reproduce.study import ASKED
+from morsescape.page import Page, PageTable, Picture, Section, save_figure
+from morsescape.store import RunFolder, write_json_atomic
+
+DOCS = Path(__file__).parents[1] / "docs"
+RESULTS = DOCS / "results" / "paper"
+DOTS = 90  # per inch; small files
+WITH_TENSORS = ("spectra", "scatter", "linear")  # parts whose figures are of their tensors
+
+
+def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
+    """The page in Markdown."""
+    made = (line for line in page.footer if not line.startswith(("Settings", "Source")))
+    yield " ".join([page.subtitle, *made])
+    yield "\n".join(f"- {finding}" for finding in page.findings)
+    for section in page.sections:
+        yield from markdown(section)
+
+
+def markdown(section: Section) -> Iterator[str]:
+    yield f"## {section.title}"
+    yield from section.lead
+    for number, picture in enumerate(section.pictures):
+        yield drawn(picture, f"{section.anchor}-{number}")
+    for table in section.tables:
+        yield from tabled(table)
+    yield from section.details
+    if section.command:
+        yield f"Made by\n\n```\n{section.command}\n```"
+
+
+def tabled(table: PageTable) -> Iterator[str]:
+    yield f"**{table.caption}**"
+    rule = "|".join("---:" if numeric else "---" for numeric in table.numeric)
+    rows = [table.columns, *table.rows]
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in rows]
+    yield "\n".join([lines[0], f"|{rule}|", *lines[1:]])
+    if table.note:
+        yield table.note
+
+
+def drawn(picture: Picture, stem: str) -> str:
+    save_figure(picture.figure, DOCS / "pictures" / "paper" / stem, ("png",), dots=DOTS)
+    return f"![{picture.alt}](pictures/paper/{stem}.png)\n\n*{picture.caption}*"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, required=True, help="--out of morsescape reproduce")
+    folder = parser.parse_args().folder
+    result = run_reproduce(asked(folder), folder, compute=False)
+    text = "\n\n".join(measured(reproduce_page(result), result))
+    rewrite(DOCS / "paper.md", "measured", f"\n\n{text}\n\n")
+    write_json_atomic(RESULTS / "results.json", result.to_json())
+    keep(result)
+
+
+def keep(result: ReproduceResult) -> None:
+    """The pieces of `result` in docs/results/paper/pieces."""
+    write_json_atomic(RESULTS / "pieces" / ASKED, result.settings.to_json())
+    for part in result.parts:
+        folder = RunFolder(RESULTS / "pieces" / part.folder, part.identity)
+        for key, piece in part.own(result.pieces).items():
+            if folder.load(key) is None:
+                shown = piece.tensors if part.kind in WITH_TENSORS else None
+                folder.save(key, piece.payload, shown, made_with=piece.made_with)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""How many Hessian eigenvalues are negative: tables 5.2 and 5.5."""

@@ -1,0 +1,1 @@
+"""From where an optimizer stopped to a critical point."""

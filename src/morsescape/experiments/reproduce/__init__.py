@@ -1,0 +1,1 @@
+"""All studies of the paper in one sweep, on one page."""

@@ -1,0 +1,1 @@
+"""The index of L + λ‖θ‖² over λ."""

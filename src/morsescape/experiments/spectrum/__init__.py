@@ -1,0 +1,1 @@
+"""All eigenvalues of one Hessian: figures 5.2."""

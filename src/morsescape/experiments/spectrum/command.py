@@ -1,0 +1,77 @@
+"""`morsescape spectrum`: all eigenvalues of a Hessian, drawn, with the undecided band."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from morsescape.cli import options
+from morsescape.cli.carried_out import Told, carry_out
+from morsescape.cli.session import usage
+from morsescape.errors import ArgumentError
+from morsescape.experiments.point import PointSettings
+from morsescape.experiments.point_options import takes_point
+from morsescape.experiments.ridge.words import ridge_sentences
+from morsescape.experiments.spectrum.figure import spectrum_picture
+from morsescape.experiments.spectrum.study import SpectrumResult, SpectrumSettings, run_spectrum
+from morsescape.experiments.spectrum.words import spectrum_sentences, spectrum_table
+
+EXAMPLES = """\
+Examples:
+
+    morsescape spectrum --net mlp2 --out figure
+    morsescape spectrum --net cnn --data mnist --checkpoint cnn.safetensors
+    morsescape spectrum --objective model.py:trained --format svg --json a.json
+"""
+_FORMATS = ("png", "pdf", "svg")
+
+
+@takes_point()
+def spectrum(
+    point: PointSettings,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+    out: Annotated[
+        Path,
+        options.option(
+            "DIR",
+            "Keep the eigenvalues and the figures here; drawn again without computing.",
+            options.OUTPUT,
+        ),
+    ] = Path("spectrum"),
+    formats: Annotated[
+        str,
+        options.option("png,pdf,svg", "Of the figure.", options.OUTPUT, "format"),
+    ] = "png,pdf",
+) -> None:
+    """The eigenvalue distribution at a point, linear and symlog, the undecided band shaded.
+
+    Takes a network trained from --seed, a checkpoint, or your own objective, and computes all
+    eigenvalues of the exact Hessian of f, each with a proved radius. Outliers are marked.
+    """
+    with usage():
+        settings, kinds = SpectrumSettings(point, seed), _checked_formats(formats)
+    kept = f"nothing is lost but this point; eigenvalues are kept in {out} once they are"
+    carry_out(settings, run_spectrum, _TOLD, json=json, out=out, kept=lambda _: kept, formats=kinds)
+
+
+def _checked_formats(formats: str) -> tuple[str, ...]:
+    kinds = tuple(kind.strip() for kind in formats.split(","))
+    for kind in kinds:
+        if kind not in _FORMATS:
+            raise ArgumentError(
+                "--format", expected=", ".join(_FORMATS), got=repr(kind), cure="choose from these"
+            )
+    return kinds
+
+
+def _head(result: SpectrumResult) -> str:
+    return f"{result.settings.point}: {result.inertia.dim:,} parameters"
+
+
+def _sentences(result: SpectrumResult) -> list[str]:
+    ridge = [] if result.ridge is None else ridge_sentences(result.ridge)
+    return [*spectrum_sentences(result), *ridge]
+
+
+_TOLD = Told(_head, spectrum_table, _sentences, spectrum_picture)

@@ -1,0 +1,17 @@
+"""One document of a result: its tables, its pictures, and numbers as people read them."""
+
+from morsescape.page.engine import Page, PageTable, Picture, Section, render, save_page
+from morsescape.page.pictures import save_figure
+from morsescape.page.readable import rounded_down, rounded_up
+
+__all__ = [
+    "Page",
+    "PageTable",
+    "Picture",
+    "Section",
+    "render",
+    "rounded_down",
+    "rounded_up",
+    "save_figure",
+    "save_page",
+]

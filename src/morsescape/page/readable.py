@@ -1,0 +1,87 @@
+"""Numbers as people read them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+
+
+def interval(ends: Sequence[int]) -> str:
+    """An interval of integers, or the one number that it holds.
+
+    Example:
+        >>> interval((79, 1083)), interval([4, 4])
+        ('[79, 1,083]', '4')
+    """
+    low, high = ends
+    return f"{low:,}" if low == high else f"[{low:,}, {high:,}]"
+
+
+def number(value: float | int | None, form: str) -> str:
+    """The number in this format, a dash for None."""
+    return "–" if value is None else format(value, form)
+
+
+def spread(value: tuple[float, float | None] | None) -> str:
+    """Mean ± standard deviation; the mean alone of a single run.
+
+    Example:
+        >>> spread((232.9, 2.88)), spread((4.0, None))
+        ('232.9 ± 2.9', '4')
+    """
+    if value is None:
+        return "–"
+    average, sd = value
+    return f"{average:,.6g}" if sd is None else f"{average:,.1f} ± {sd:,.1f}"
+
+
+def sum_of_causes(causes: Mapping[str, int]) -> str:
+    """The causes of null directions as a sum.
+
+    Example:
+        >>> sum_of_causes({"dead inputs": 670, "softmax shift": 11})
+        '670 dead inputs + 11 softmax shift'
+    """
+    return " + ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing"
+
+
+def duration(seconds: float) -> str:
+    """A time in the unit that a person would use.
+
+    Example:
+        >>> duration(41.7), duration(750.0), duration(9000.0)
+        ('42 s', '12.5 min', '2.5 h')
+    """
+    for unit, size in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= 2 * size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} s"
+
+
+def rounded_up(bound: float) -> str:
+    """A bound with two digits, never below the bound itself.
+
+    Example:
+        >>> rounded_up(1.01e-11), rounded_up(0.0), rounded_up(9.99)
+        ('1.1e-11', '0', '1.0e+01')
+    """
+    return _rounded(bound, 1)
+
+
+def rounded_down(bound: float) -> str:
+    """A lower bound with two digits, never above the bound itself.
+
+    Example:
+        >>> rounded_down(1.09e-11), rounded_down(0.0), rounded_down(1.0)
+        ('1.0e-11', '0', '1.0e+00')
+    """
+    return _rounded(bound, -1)
+
+
+def _rounded(bound: float, way: int) -> str:
+    """With two digits, never less (`way` 1) or never more (-1) than the bound."""
+    if bound == 0 or not math.isfinite(bound):
+        return f"{bound:g}"
+    text = f"{bound:.1e}"
+    half = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) / 2  # of a unit of the second digit
+    return text if way * (float(text) - bound) >= 0 else f"{bound + way * half:.1e}"
