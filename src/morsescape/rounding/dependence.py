@@ -14,9 +14,10 @@ from typing import Any, ClassVar, no_type_check
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from morsescape.rounding.ball_rules import on_any_layout
+from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import Kind, Operation, Reach, operation
 from morsescape.rounding.program import Program
 
@@ -326,12 +327,12 @@ def _product_structure(shadows: list[Shadow], over: Shadow | None) -> tuple[Shad
 
 
 def _shadows(part: Any) -> list[Shadow]:
-    return [leaf for leaf in tree_leaves(part) if isinstance(leaf, Shadow)]
+    return [leaf for leaf in leaves_of(part) if isinstance(leaf, Shadow)]
 
 
 @no_type_check
 def _plain(part: Any) -> Any:
-    return tree_map(lambda a: a.value if isinstance(a, Shadow) else a, part)
+    return mapped(lambda a: a.value if isinstance(a, Shadow) else a, part)
 
 
 def _tainted(args: Any) -> Any:
