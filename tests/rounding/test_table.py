@@ -138,6 +138,7 @@ def test_the_index_bound_of_pieces_written_out_holds() -> None:
     "mixed",
     [
         lambda x: x.topk(3, 0)[0],
+        lambda x: x.kthvalue(1, 0, keepdim=True)[0].expand(3, 3),
         lambda x: torch.sort(x, dim=0, stable=True)[0],
         lambda x: x.softmax(0),
         lambda x: torch.clamp(x, min=x.flip(0)),

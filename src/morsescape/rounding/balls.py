@@ -194,14 +194,13 @@ def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     Raises:
         NoErrorRule: it may be rounded; or it is random, or what the memory held.
     """
-    if not isinstance(result, Tensor):  # a ball, or a number
+    if isinstance(result, Ball):
         return result
     entry = operation(target.overloadpacket.__name__)
     if entry.kind is Kind.UNSET or torch.Tag.nondeterministic_seeded in target.tags:
         raise NoErrorRule(entry.name)
-    if not result.is_floating_point() or has_float(args):
-        return result
-    if not any(isinstance(a, Tensor) for a in args):
+    floating = isinstance(result, Tensor) and result.is_floating_point()
+    if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
         return result
     if entry.kind not in _EXACT and entry.name not in ("constant_pad_nd", "scatter"):
         raise NoErrorRule(f"{entry.name} of integers")

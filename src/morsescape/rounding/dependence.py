@@ -141,7 +141,7 @@ class Dependence:
         if (entry.kind is not Kind.OTHER and entry.reach is Reach.ENTRY) or pointwise:
             return self._broadcast(args, out)
         if entry.reach is Reach.ALONG:
-            place = 2 if entry.name == "topk" else 1
+            place = 2 if entry.name in ("topk", "kthvalue") else 1
             return self._along(args, kwargs.get("dim", args[place] if args[place:] else -1), out)
         way = self._WAYS.get(entry.reach)
         if way is not None:
