@@ -10,7 +10,9 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from morsescape.critical import CertificateStatus, find_critical_point
 from morsescape.model.network import Network
+from morsescape.objective import Objective
 from morsescape.rounding import double_machine, enclose
 from morsescape.rounding.affine import Flow, Shape, flows_of
 from morsescape.rounding.balls import Ball, NoErrorRule
@@ -68,6 +70,15 @@ def test_the_page_of_rules_is_that_of_the_table() -> None:
     finally:
         sys.path.pop(0)
     assert PAGE.read_text() == page()
+
+
+def test_an_entry_of_a_function_suffices_for_a_proved_critical_point() -> None:
+    """erfcx is known by its line in `functions` alone; log_ndtr is written out with it."""
+    for fn in (torch.special.erfcx, lambda t: -torch.special.log_ndtr(t)):
+        f = Objective.from_function(lambda t, fn=fn: (fn(t) + t**2).sum(), 2)
+        found = find_critical_point(f, torch.zeros(2).double())
+        assert found.certificate.status is CertificateStatus.PROVED
+        assert found.index == 0
 
 
 # -- affine, piecewise affine, and kinks --------------------------------------------------------
@@ -138,6 +149,7 @@ def test_the_index_bound_of_pieces_written_out_holds() -> None:
     "mixed",
     [
         lambda x: x.topk(3, 0)[0],
+        lambda x: x.kthvalue(1, 0, keepdim=True)[0].expand(3, 3),
         lambda x: torch.sort(x, dim=0, stable=True)[0],
         lambda x: x.softmax(0),
         lambda x: torch.clamp(x, min=x.flip(0)),

@@ -15,8 +15,9 @@ from typing import Any
 
 import torch
 
+from morsescape.rounding.nests import leaves_of
 from morsescape.rounding.operations import Kind, Operation, operation
-from morsescape.rounding.steps import Program, Step, leaves_of, read
+from morsescape.rounding.steps import Program, Step, read
 
 
 class Shape(IntEnum):

@@ -24,6 +24,7 @@ from morsescape.rounding.ball_rules import on_any_layout
 from morsescape.rounding.balls import SPREAD, Ball, NoErrorRule, Rounded, as_ball, of_integers
 from morsescape.rounding.enclose import carry_out
 from morsescape.rounding.floats import holds
+from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import ARB, OPERATIONS, Kind, derive
 
 __all__ = ["ArbMachine", "balls", "functions"]  # functions: their rules are registered
@@ -59,7 +60,7 @@ class ArbMachine:
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, an array of arb wherever real numbers are in play."""
-        if not _any_reals((args, tuple(kwargs.values()))):  # integers, shapes: torch's are exact
+        if not _any_reals((args, kwargs)):  # integers, shapes: torch's are exact
             return of_integers(target, target(*args, **kwargs), args)
         return carry_out(ARB, self, target, args, kwargs)
 
@@ -75,11 +76,11 @@ class ArbMachine:
 
 def _any_reals(part: Any) -> bool:
     """Whether there is a ball, or a constant tensor of the function, which becomes one."""
-    if isinstance(part, list | tuple):
-        return any(_any_reals(p) for p in part)
-    if isinstance(part, Tensor):
-        return part.is_floating_point() or part.is_complex()
-    return isinstance(part, Ball | np.ndarray)
+    return any(
+        isinstance(x, Ball | np.ndarray)
+        or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()))
+        for x in leaves_of(part)
+    )
 
 
 def _operand(x: Any) -> Any:
@@ -131,20 +132,18 @@ def _move(run: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
     pool: list[Array] = [balls(torch.zeros(1))]
     count = 1
 
-    def positions(part: Any) -> Any:
+    def positions(part: Any) -> Tensor:
         nonlocal count
-        if isinstance(part, list | tuple):
-            return type(part)(positions(p) for p in part)
         entries = balls(part)
         numbers = torch.arange(count, count + entries.size).reshape(entries.shape)
         pool.append(entries.reshape(-1))
         count += entries.size
         return numbers
 
-    shapes = _stand_ins(args[:values])
-    if not any(isinstance(a, np.ndarray) for a in _leaves(args[:values])):  # constants: as torch
+    shapes = mapped(_shown, args[:values])
+    if not any(isinstance(a, np.ndarray) for a in leaves_of(args[:values])):  # constants: as torch
         return _constants(target(*shapes, *args[values:], **kwargs))
-    moved = target(*positions(args[:values]), *args[values:], **kwargs)
+    moved = target(*mapped(positions, args[:values]), *args[values:], **kwargs)
     entries = np.concatenate(pool)
     if isinstance(moved, list | tuple):
         return [_array(entries[m.numpy()]) for m in moved]
@@ -154,22 +153,14 @@ def _move(run: Any, target: Any, *args: Any, **kwargs: Any) -> Any:
 derive(ARB, _move, Kind.MOVES, Kind.CHOOSES)
 
 
-def _leaves(part: Any) -> list[Any]:
-    return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]
-
-
-def _stand_ins(part: Any) -> Any:
-    if isinstance(part, list | tuple):
-        return type(part)(_stand_ins(p) for p in part)
+def _shown(part: Any) -> Any:
     if isinstance(part, Ball) and part.rad is not None:
         raise NoErrorRule("moves of a constant that is rounded")
     return _stand_in(part)
 
 
 def _constants(out: Any) -> Any:
-    if isinstance(out, list | tuple):
-        return [_constants(x) for x in out]
-    return Ball(out) if out.is_floating_point() else out
+    return mapped(lambda x: Ball(x) if x.is_floating_point() else x, out)
 
 
 @rule("constant_pad_nd")

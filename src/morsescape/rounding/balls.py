@@ -31,6 +31,7 @@ import torch
 from torch import Tensor
 
 from morsescape.rounding.floats import holds, holds_all, needs_rounding, tiny, unit_roundoff
+from morsescape.rounding.nests import leaves_of
 from morsescape.rounding.operations import Kind, operation
 
 
@@ -177,11 +178,10 @@ def _number(value: float | int, dtype: torch.dtype) -> Ball:
 @no_type_check
 def has_float(part: Any) -> bool:
     """Whether there is a ball or a floating-point tensor in an operation's arguments."""
-    if isinstance(part, Ball):
-        return True
-    if isinstance(part, Tensor):
-        return part.is_floating_point() or part.is_complex()
-    return isinstance(part, list | tuple) and any(has_float(p) for p in part)
+    return any(
+        isinstance(x, Ball) or (isinstance(x, Tensor) and (x.is_floating_point() or x.is_complex()))
+        for x in leaves_of(part)
+    )
 
 
 @no_type_check
@@ -194,18 +194,17 @@ def of_integers(target: Any, result: Any, args: tuple[Any, ...]) -> Any:
     Raises:
         NoErrorRule: it may be rounded; or it is random, or what the memory held.
     """
-    if not isinstance(result, Tensor):  # a ball, or a number
+    if isinstance(result, Ball):
         return result
     entry = operation(target.overloadpacket.__name__)
     if entry.kind is Kind.UNSET or torch.Tag.nondeterministic_seeded in target.tags:
         raise NoErrorRule(entry.name)
-    if not result.is_floating_point() or has_float(args):
-        return result
-    if not any(isinstance(a, Tensor) for a in args):
+    floating = isinstance(result, Tensor) and result.is_floating_point()
+    if not floating or has_float(args) or not any(isinstance(a, Tensor) for a in args):
         return result
     if entry.kind not in _EXACT and entry.name not in ("constant_pad_nd", "scatter"):
         raise NoErrorRule(f"{entry.name} of integers")
-    if not all(_held(a, result.dtype) for a in _leaves(args)):
+    if not all(_held(a, result.dtype) for a in leaves_of(args)):
         raise NoErrorRule(f"{entry.name} of numbers beyond what {result.dtype} can hold")
     return result
 
@@ -218,8 +217,3 @@ def _held(value: Any, dtype: torch.dtype) -> bool:
     if isinstance(value, Tensor):
         return value.is_floating_point() or as_ball(value, dtype).rad is None
     return not isinstance(value, int | float) or holds(dtype, value)
-
-
-@no_type_check
-def _leaves(part: Any) -> list[Any]:
-    return [x for p in part for x in _leaves(p)] if isinstance(part, list | tuple) else [part]

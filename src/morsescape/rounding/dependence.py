@@ -14,9 +14,10 @@ from typing import Any, ClassVar, no_type_check
 
 import torch
 from torch import Tensor
-from torch.utils._pytree import tree_leaves, tree_map
+from torch.utils._pytree import tree_map
 
 from morsescape.rounding.ball_rules import on_any_layout
+from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import Kind, Operation, Reach, operation
 from morsescape.rounding.program import Program
 
@@ -140,7 +141,7 @@ class Dependence:
         if (entry.kind is not Kind.OTHER and entry.reach is Reach.ENTRY) or pointwise:
             return self._broadcast(args, out)
         if entry.reach is Reach.ALONG:
-            place = 2 if entry.name == "topk" else 1
+            place = 2 if entry.name in ("topk", "kthvalue") else 1
             return self._along(args, kwargs.get("dim", args[place] if args[place:] else -1), out)
         way = self._WAYS.get(entry.reach)
         if way is not None:
@@ -326,12 +327,12 @@ def _product_structure(shadows: list[Shadow], over: Shadow | None) -> tuple[Shad
 
 
 def _shadows(part: Any) -> list[Shadow]:
-    return [leaf for leaf in tree_leaves(part) if isinstance(leaf, Shadow)]
+    return [leaf for leaf in leaves_of(part) if isinstance(leaf, Shadow)]
 
 
 @no_type_check
 def _plain(part: Any) -> Any:
-    return tree_map(lambda a: a.value if isinstance(a, Shadow) else a, part)
+    return mapped(lambda a: a.value if isinstance(a, Shadow) else a, part)
 
 
 def _tainted(args: Any) -> Any:

@@ -20,7 +20,6 @@ The bound costs one direction instead of all; it is larger by what max_t loses.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, no_type_check  # what runs for every argument is not checked
 
@@ -31,6 +30,7 @@ from morsescape.errors import is_out_of_memory
 from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.common_values import Shared
 from morsescape.rounding.enclose import Enclosure, Values, carry_out
+from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import BALL, Kind, operation
 from morsescape.rounding.sums import product, total
 
@@ -72,10 +72,10 @@ class Families:
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation for all directions."""
-        if not (_holds_family(args) or (kwargs and _holds_family(tuple(kwargs.values())))):
+        if not _holds_family((args, kwargs)):
             self.machine.moving = self.moving
             return self.machine(target, args, kwargs)
-        mid = _batched(target, _each(_middle, args), kwargs, _each(_is_family, args))
+        mid = _batched(target, mapped(_middle, args), kwargs, mapped(_is_family, args))
         bound = self._bound(target, args, kwargs) if self.bounded else None
         if isinstance(mid, list | tuple):
             bounds = bound or [None] * len(mid)
@@ -86,14 +86,15 @@ class Families:
         name = target.overloadpacket.__name__
         if operation(name).kind not in _LINEAR:
             raise NoErrorRule(name)
-        _check_linear(name, args)
+        if name == "div" and isinstance(args[1], Family):  # not linear in the tangent
+            raise NoErrorRule("division by a tangent")
         if name == "neg":
             return args[0].ball()
         if name == "sub":
             name, target = "add", aten.add.Tensor
         raw = 1 if name == "max_pool2d_with_indices_backward" else None  # where the maxima were
         size = _size if name in _VALUES else _absolute  # elsewhere integers are shapes and places
-        balls = [_as_is(a) if k == raw else _each(size, a) for k, a in enumerate(args)]
+        balls = [_as_is(a) if k == raw else mapped(size, a) for k, a in enumerate(args)]
         kwargs = {k: abs(v) if k == "alpha" else v for k, v in kwargs.items()}
         return carry_out(BALL, self.majorants, target, balls, kwargs)
 
@@ -106,24 +107,9 @@ _CANCEL = {"mm", "bmm", "sum"}
 _VALUES = {"mul", "div", "add", "sub", "where", "masked_fill"}  # all their arguments are values
 
 
-def _check_linear(name: str, args: tuple[Any, ...]) -> None:
-    """Refuse what is not linear in the tangent, where magnitudes alone would not do."""
-    if name == "div" and isinstance(args[1], Family):
-        raise NoErrorRule("division by a tangent")
-
-
 @no_type_check
 def _holds_family(part: Any) -> bool:
-    if isinstance(part, list | tuple):
-        return any(map(_holds_family, part))
-    return isinstance(part, Family)
-
-
-@no_type_check
-def _each(function: Callable[[Any], Any], part: Any) -> Any:
-    if isinstance(part, list | tuple):
-        return type(part)([_each(function, p) for p in part])
-    return function(part)
+    return any(isinstance(x, Family) for x in leaves_of(part))
 
 
 @no_type_check

@@ -27,6 +27,7 @@ from morsescape.rounding.double import (
 )  # fmt: skip
 from morsescape.rounding.enclose import carry_out, refuse_complex
 from morsescape.rounding.floats import holds, needs_rounding
+from morsescape.rounding.nests import leaves_of
 from morsescape.rounding.operations import DOUBLE, OPERATIONS, Kind, derive, operation
 
 __all__ = ["DoubleMachine", "functions"]  # functions: their rules are registered
@@ -46,7 +47,7 @@ class DoubleMachine:
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation's result, a `Double` wherever something may be rounded."""
-        if not (_floats(args) or _fills(target) or (kwargs and _floats(tuple(kwargs.values())))):
+        if not (_floats((args, kwargs)) or _fills(target)):
             return of_integers(target, refuse_complex(target(*args, **kwargs), args), args)
         return carry_out(DOUBLE, self, target, args, kwargs)
 
@@ -58,9 +59,10 @@ class DoubleMachine:
 
 @no_type_check
 def _floats(part: Any) -> bool:
-    if isinstance(part, list | tuple):
-        return any(map(_floats, part))
-    return isinstance(part, Double) or (isinstance(part, Tensor) and part.is_floating_point())
+    return any(
+        isinstance(x, Double) or (isinstance(x, Tensor) and x.is_floating_point())
+        for x in leaves_of(part)
+    )
 
 
 @no_type_check
@@ -71,9 +73,7 @@ def _fills(target: Any) -> bool:
 
 @no_type_check
 def _has_double(part: Any) -> bool:
-    if isinstance(part, list | tuple):
-        return any(map(_has_double, part))
-    return isinstance(part, Double)
+    return any(isinstance(x, Double) for x in leaves_of(part))
 
 
 @no_type_check

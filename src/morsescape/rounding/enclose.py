@@ -58,7 +58,7 @@ class Enclosure:
         name = target.overloadpacket.__name__
         if name in BALL:
             return of_integers(target, carry_out(BALL, self, target, args, kwargs), args)
-        if has_float(args) or has_float(list(kwargs.values())):
+        if has_float((args, kwargs)):
             raise NoErrorRule(name)
         return of_integers(target, refuse_complex(target(*args, **kwargs), args), args)
 

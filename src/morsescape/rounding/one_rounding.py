@@ -18,6 +18,7 @@ from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.double import Double
 from morsescape.rounding.double_machine import DoubleMachine
 from morsescape.rounding.enclose import Enclosure
+from morsescape.rounding.nests import leaves_of, mapped
 
 _DIGITS = 66  # of products of matrices: more than the 53 that are kept
 _UP = 1 + 1e-15  # of the sum of two radii
@@ -48,7 +49,7 @@ class Sharp(Enclosure):
             return super().__call__(target, args, kwargs)
         if name in _DECISIONS:
             self.kinks += self._ties(target, args, pairs)
-        return _balls(result)
+        return mapped(_ball, result)
 
     def _ties(self, target: Any, args: Any, pairs: Any) -> int:
         """Decisions between equals; the machine refuses comparisons that rounding could turn."""
@@ -79,9 +80,8 @@ def _double(x: Any) -> Double:
 
 
 def _bounded(result: Any) -> bool:
-    if isinstance(result, list | tuple):
-        return all(map(_bounded, result))
-    return not isinstance(result, Double) or bool((result.lo.abs() + result.rad).sum().isfinite())
+    doubles = (x for x in leaves_of(result) if isinstance(x, Double))
+    return all(bool((x.lo.abs() + x.rad).sum().isfinite()) for x in doubles)
 
 
 @no_type_check
@@ -97,9 +97,7 @@ def _pairs(part: Any) -> Any:
 
 
 @no_type_check
-def _balls(result: Any) -> Any:
-    if isinstance(result, list | tuple):
-        return type(result)([_balls(r) for r in result])
+def _ball(result: Any) -> Any:
     if isinstance(result, Double):
         ball = Ball(result.hi, (result.lo.abs() + result.rad) * _UP)
         ball.__dict__["pair"] = result

@@ -201,7 +201,7 @@ declare("argmax argmin", Kind.STEP, Reach.REDUCED, kinks=True)
 declare("argsort", Kind.STEP, Reach.ALONG, kinks=True)
 declare("amax amin max min median", Kind.PIECES, Reach.REDUCED, kinks=True)
 declare("sort topk kthvalue cummax cummin", Kind.PIECES, Reach.ALONG, kinks=True)
-declare("nanmedian quantile nanquantile", Kind.PIECES, kinks=True)
+declare("nanmedian", Kind.PIECES, kinks=True)
 declare(
     """max_pool2d_with_indices max_pool3d_with_indices adaptive_max_pool2d adaptive_max_pool3d
     fractional_max_pool2d fractional_max_pool3d""",
@@ -213,8 +213,8 @@ declare(
 declare("norm linalg_vector_norm", Kind.OTHER, kinks=True)  # at 0
 declare("grid_sampler_2d grid_sampler_3d", Kind.OTHER, Reach.ITEM, kinks=True)
 declare(
-    """_cdist_forward _pdist_forward scatter_reduce index_reduce multi_margin_loss
-    multilabel_margin_loss_forward""",
+    """quantile nanquantile _cdist_forward _pdist_forward scatter_reduce index_reduce
+    multi_margin_loss multilabel_margin_loss_forward""",
     Kind.OTHER, kinks=True,
 )  # fmt: skip
 declare(

@@ -18,8 +18,9 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from morsescape.rounding.balls import once
 from morsescape.rounding.constants import DECOMPOSITIONS, constant_pair, rounded
 from morsescape.rounding.decompositions import decompositions
+from morsescape.rounding.nests import mapped, tensors_in
 from morsescape.rounding.operations import Kind, operation
-from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step, replaced, tensors_in
+from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step
 from morsescape.rounding.storages import (
     arguments_written,
     geometry_of,
@@ -196,7 +197,7 @@ class Recorder(TorchDispatchMode):
         many, name = isinstance(out, list | tuple), func.overloadpacket.__name__
         if name in _ARITHMETIC and (self.depth or "Scalar" in func._overloadname):
             args = tuple(map(rounded, args))  # as torch's own formulas call it
-        args, kwargs = replaced(self.reference, (tuple(args), dict(kwargs)))
+        args, kwargs = mapped(self.reference, (tuple(args), dict(kwargs)))
         outs = out if many else (out,)
         results = tuple(range(self.numbers, self.numbers + len(outs)))
         self.numbers += len(outs)
@@ -267,10 +268,12 @@ class Recorder(TorchDispatchMode):
             constant.tensor = constant.tensor.clone()
         if not self.wholes.pop(memory, None):
             return
+
+        def kept(x: Any) -> Any:
+            return x.clone() if isinstance(x, Tensor) and memory_of(x) == memory else x
+
         for k, step in enumerate(self.steps):
-            args, kwargs = replaced(
-                lambda x: x.clone() if memory_of(x) == memory else x, (step.args, step.kwargs)
-            )
+            args, kwargs = mapped(kept, (step.args, step.kwargs))
             self.steps[k] = replace(step, args=args, kwargs=kwargs)
 
     def _with_part(self, memory: int, part: Tensor, new: Tensor, others: list[Tensor]) -> Tensor:

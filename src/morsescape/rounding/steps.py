@@ -15,6 +15,7 @@ from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
 from morsescape.rounding.balls import Ball
 from morsescape.rounding.constants import constant_ball
+from morsescape.rounding.nests import leaves_of
 
 
 @runtime_checkable
@@ -164,45 +165,6 @@ def read(part: Any, values: dict[int, Any], bounded: bool = False) -> Any:
         return type(part)([read(p, values, bounded) for p in part])
     if isinstance(part, dict):
         return {k: read(p, values, bounded) for k, p in part.items()}
-    return part
-
-
-@no_type_check
-def leaves_of(part: Any) -> list[Any]:
-    """What is in a nest of lists, tuples and dictionaries."""
-    found: list[Any] = []
-    _gather(part, found)
-    return found
-
-
-@no_type_check
-def _gather(part: Any, found: list[Any]) -> None:
-    kind = type(part)
-    if kind is tuple or kind is list or isinstance(part, list | tuple):
-        for p in part:
-            _gather(p, found)
-    elif kind is dict:
-        for p in part.values():
-            _gather(p, found)
-    else:
-        found.append(part)
-
-
-@no_type_check
-def tensors_in(part: Any) -> list[Tensor]:
-    """All tensors in a nest of lists, tuples and dictionaries."""
-    return [leaf for leaf in leaves_of(part) if isinstance(leaf, Tensor)]
-
-
-@no_type_check
-def replaced(by: Any, part: Any) -> Any:
-    """The nest with by(x) in place of every tensor x."""
-    if isinstance(part, Tensor):
-        return by(part)
-    if isinstance(part, list | tuple):
-        return type(part)([replaced(by, p) for p in part])
-    if isinstance(part, dict):
-        return {k: replaced(by, p) for k, p in part.items()}
     return part
 
 
