@@ -13,6 +13,7 @@ from morsescape.critical import (
     third_order_minimum,
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
+from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
 from morsescape.version import __version__
@@ -23,6 +24,7 @@ __all__ = [
     "DataError",
     "Escape",
     "EscapeStatus",
+    "Hessian",
     "Inertia",
     "InertiaStatus",
     "MorsescapeError",

@@ -238,6 +238,24 @@ def test_a_program_of_one_chunk_is_kept_for_its_numbers(seen: Seen) -> None:
     assert float(torch.linalg.matrix_norm(hessian.matrix - true, 2)) <= hessian.radius + 1e-14
 
 
+def test_a_function_that_has_changed_is_recorded_again() -> None:
+    """It reads a number that is nobody's but the caller's."""
+    held = {"scale": 1.0}
+    f = ms.Objective.from_function(lambda t: held["scale"] * (t.square() + t**4).sum(), 2)
+    theta = torch.tensor([0.5, -0.3]).double()
+    for scale in (1.0, -2.0, 3.0):
+        held["scale"] = scale
+        hessian = f.hessian_at(theta)
+        gradient = hessian.gradient  # before the matrix, and after it
+        true = torch.diag(scale * (2 + 12 * theta**2))
+        torch.testing.assert_close(gradient, scale * (2 * theta + 4 * theta**3))
+        torch.testing.assert_close(hessian.dense(), true)
+        assert hessian.estimate is None
+        again = f.hessian_at(theta)
+        torch.testing.assert_close(again.dense(), true)
+        torch.testing.assert_close(again.gradient, gradient)
+
+
 def test_what_was_used_longest_ago_is_forgotten() -> None:
     programs, made = kept.Kept(), []
 

@@ -110,7 +110,7 @@ def krawczyk(
     before = flint.ctx.prec
     flint.ctx.prec = bits
     try:
-        return f.source.programs.where_it_branches(lambda: _Box(f, theta).prove(radius))
+        return _Box(f, theta).prove(radius)
     except (NoErrorRule, NotTraceable) as missing:
         return IntervalProof(ProofStatus.NO_RULE, math.inf, math.inf, None, str(missing))
     finally:
@@ -127,14 +127,10 @@ class _Box:
         self.machine = arb.ArbMachine()
         # The value is followed too: its operations must be known, or what has no derivative in
         # torch would pass for a constant.
-        programs, fn = f.source.programs, _function(f)
+        fn = _function(f)
         try:
-            self.slope = programs.get(
-                "krawczyk", "slope", lambda: record(lambda v: (grad(fn)(v), fn(v)), theta)
-            )
-            self.curvature = programs.get(
-                "krawczyk", "curvature", lambda: record(jacfwd(grad(fn)), theta)
-            )
+            self.slope = record(lambda v: (grad(fn)(v), fn(v)), theta)
+            self.curvature = record(jacfwd(grad(fn)), theta)
         except RuntimeError as error:  # what torch.func cannot differentiate
             raise NotTraceable(str(error).strip().split("\n")[0][:120]) from error
         self.centre = arb.balls(theta)

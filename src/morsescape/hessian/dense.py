@@ -55,9 +55,9 @@ def exact_hessian(
     """
     theta = theta.detach()
     _check_memory(source)
-    run = _Run(source, theta, budget, progress)
+    route = _route(source, theta, budget, progress)
     try:
-        found = source.programs.where_it_branches(run.bounded if bounded else run.unbounded)
+        found = source.programs.where_it_branches(lambda: _computed(route, bounded))
     except NotTraceable as reason:
         # f may be another function on every chunk of several.
         if reason.reads_numbers and not source.loss.at_once:
@@ -89,8 +89,8 @@ def hessian_on_box(
     Raises:
         NoErrorRule, NotTraceable: nothing can be proved about this L.
     """
-    run = _Run(source, theta.detach(), budget, None, width)
-    return _with_doubts(source, source.programs.where_it_branches(run.on_box))
+    route = _route(source, theta.detach(), budget, None, width)
+    return _with_doubts(source, source.programs.where_it_branches(route.on_box))
 
 
 def _check_memory(source: Source) -> None:
@@ -115,9 +115,24 @@ def _with_doubts(source: Source, found: EnclosedMatrix) -> EnclosedMatrix:
     return replace(found, radius=radius).doubted(source.doubts)
 
 
+def _route(source: Source, *how: Any) -> _ByEntries:
+    return (_ByChunks if source.of_samples else _ByEntries)(source, *how)
+
+
+def _computed(route: _ByEntries, bounded: bool) -> EnclosedMatrix:
+    """With a bound, where every operation has a rule, or with an estimate."""
+    why = "rounding was not followed"
+    if bounded:
+        try:
+            return route.proved()
+        except NoErrorRule as missing:
+            why = missing.sentence
+    return route.estimated(why)
+
+
 @dataclass(frozen=True)
-class _Run:
-    """One Hessian, by the route that its source takes."""
+class _ByEntries:
+    """One program of all second derivatives."""
 
     source: Source
     theta: Tensor
@@ -125,21 +140,24 @@ class _Run:
     progress: StageProgress | None
     width: float = 0.0
 
-    def bounded(self) -> EnclosedMatrix:
-        """With a bound, where every operation has a rule."""
-        try:
-            if not self.source.of_samples:
-                return entrywise_hessian(self.source, self.theta)
-            machine = Sharp if self.theta.dtype == torch.float64 else Enclosure
-            return _enclosed(self._assembled(machine), untouched=True)
-        except NoErrorRule as missing:
-            why = missing.sentence
-        return self.unbounded(why)
+    def proved(self) -> EnclosedMatrix:
+        return entrywise_hessian(self.source, self.theta)
 
-    def unbounded(self, why: str = "rounding was not followed") -> EnclosedMatrix:
-        """With an estimate."""
-        if not self.source.of_samples:
-            return _by_rows(self.source, self.theta, why)
+    def estimated(self, why: str) -> EnclosedMatrix:
+        return _by_rows(self.source, self.theta, why)
+
+    def on_box(self) -> EnclosedMatrix:
+        return entrywise_hessian(self.source, self.theta, self.width)
+
+
+class _ByChunks(_ByEntries):
+    """Tangents of the outputs of layers, chunk by chunk."""
+
+    def proved(self) -> EnclosedMatrix:
+        machine = Sharp if self.theta.dtype == torch.float64 else Enclosure
+        return _enclosed(self._assembled(machine), untouched=True)
+
+    def estimated(self, why: str) -> EnclosedMatrix:
         try:
             assembly = self._assembled(Values)
         except RuntimeError as error:
@@ -151,9 +169,6 @@ class _Run:
         return EnclosedMatrix(assembly.matrix, sum(parts.values()), parts, why)
 
     def on_box(self) -> EnclosedMatrix:
-        """With a bound for all points of a box."""
-        if not self.source.of_samples:
-            return entrywise_hessian(self.source, self.theta, self.width)
         return _enclosed(self._assembled(partial(Enclosure, ties=True)), untouched=False)
 
     def _assembled(self, machine: Callable[[], Any]) -> Assembly:

@@ -14,7 +14,9 @@ from morsescape.model.source import Source
 from morsescape.rounding.balls import Ball, as_ball
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.floats import INFLATION, unit_roundoff
-from morsescape.rounding.program import record
+from morsescape.rounding.program import OtherBranch, record
+
+_SAME = 1e-9  # of the value: more is not the rounding of the same operations
 
 
 def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> EnclosedMatrix:
@@ -24,6 +26,7 @@ def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> Encl
 
     Raises:
         NoErrorRule, NotTraceable: nothing can be proved about this function.
+        OtherBranch: the program that was kept is that of another function.
     """
     # The value is followed too: its operations must be known, or what has no derivative in torch
     # would pass for a constant.
@@ -34,7 +37,10 @@ def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> Encl
     )
     machine = Enclosure(ties=width > 0)
     point = Ball(theta, torch.full_like(theta, width)) if width else theta
-    ball = as_ball(program.run(machine, point)[1])
+    value, ball = map(as_ball, program.run(machine, point))
+    off = (fn(theta).detach() - value.mid).abs()
+    if bool(off > value.radius() + _SAME * value.mag):  # what fn reads beside θ has changed
+        raise OtherBranch()
     matrix = symmetric_part(ball.mid, ball.radius(), source.what)
     averaging = 2 * unit_roundoff(matrix.dtype) * float(matrix.norm())
     lost = LOST * len(matrix)  # squares that underflow within the norms

@@ -225,5 +225,6 @@ class Hessian:
         value, plain = self.value_and_gradient()
         if not math.isfinite(value):
             return plain, None
+        self.enclose()  # sees to it that the programs that are kept are still those of f
         at = self.f.source, self.theta, self.f.l2
         return sharp_gradient(*at) or (plain, gradient_error(*at, plain))

@@ -188,7 +188,8 @@ def inertia(
     Args:
         f: the landscape, or its Hessian at the point, `f.hessian_at(theta)`.
         theta: the point; None takes the model's own parameters.
-        method: "ldl" counts signs only; "eigh", slower, computes all eigenvalues too.
+        method: "ldl" counts signs only; "eigh", slower, computes all eigenvalues too. Signs that a
+            certificate of the same Hessian has decided are taken as they are by "ldl".
         raw: also count signs naively, in float32 and float64 (networks only).
         progress: called as progress(stage, done, total).
 
@@ -291,10 +292,9 @@ def _counter(hessian: Hessian, method: str, spend: bool, progress: StageProgress
 def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:
     """The counts of Hess f from those of Hess L - center I, without `cut` rows that are zero.
 
-    Null vectors that are known exactly, `exact` in all, are eigenvectors of the true Hess L, so of
-    at most D - exact others any sign is to be proved. With a ridge they are positive: those that
-    it lifts out of the band are counted, and where it does not, they are positive beside all
-    directions in which Hess L is.
+    Of the true Hess L, `exact` eigenvectors are known, with eigenvalue 0; its signs that are proved
+    are those of others. With a ridge they are positive: if it lifts them out of the band, that is
+    found by the count; if not, they are so beside all directions in which Hess L is positive.
     """
     ridge = 2 * blank.l2
     counts = count(-ridge)
@@ -321,6 +321,7 @@ def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:
         negative=(low, high),
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
+        method=counts.method,
         radius=radius,
         radius_parts=blank.radius_parts | {"counting": counts.solver_radius},
         eigenvalues=found,
