@@ -33,6 +33,7 @@ _CHUNK = 512  # samples in one run of a network's gradient on balls
 # The same in twice the precision, in numbers of the widest inputs or outputs: in larger runs
 # the cache rules, in smaller ones Python does.
 _SHARP_NUMBERS = 2**20
+_DIGITS = 104  # of products in twice the precision; fewer show in the bound, more cost as much
 _UP = INFLATION * (1 + 1e-9)
 
 
@@ -58,7 +59,7 @@ def sharp_gradient(f: Objective, theta: Tensor) -> tuple[Tensor, float] | None:
     None where the gradient has an operation that is not known in that precision.
     """
     try:
-        parts = list(_loss_gradients(f, theta, DoubleMachine(), _sharp_chunk))
+        parts = list(_loss_gradients(f, theta, DoubleMachine(_DIGITS), _sharp_chunk))
     except (NoErrorRule, NotTraceable, ValueError):
         return None
     gradient = Double.exact(torch.tensor(2 * f.l2, dtype=torch.float64)) * Double.exact(theta)
