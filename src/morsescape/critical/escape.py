@@ -18,7 +18,6 @@ from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import leave, negative_directions
 from morsescape.critical.search import Search
 from morsescape.critical.steppers import descent, stepper
-from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
 from morsescape.progress import Progress
@@ -182,7 +181,7 @@ def escape(
         ((1, 1), (0, 0), 'INDEX_ZERO')
     """
     start = f.theta if theta is None else theta
-    _check(f, start, max_rounds)
+    f.check(start, finite=True)
     return _Escape(f, seed, progress, callback, max_rounds).run(start.detach().clone())
 
 
@@ -285,14 +284,6 @@ def _certainty(signs: Inertia) -> str:
     if signs.kinks:
         return "of one smooth piece of f: a branch is within rounding of its threshold"
     return "proved"
-
-
-def _check(f: Objective, theta: Tensor, max_rounds: int) -> None:
-    f.check(theta, finite=True)
-    if max_rounds < 1:
-        raise ArgumentError(
-            "max_rounds", expected="1 or more", got=max_rounds, cure="leave it at its default"
-        )
 
 
 def _shown(interval: tuple[int, int] | None) -> str:

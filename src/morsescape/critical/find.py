@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Integral
-from typing import Any
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -127,7 +125,8 @@ def find_critical_point(
         (0, 1, 'PROVED')
     """
     start = f.theta if theta is None else theta
-    _check(f, start, target, method, tol, max_steps)
+    check_method(target, method)
+    f.check(start, finite=True)
     search = _Find(f, seed, progress, callback, target, method, tol, max_steps)
     return search.run(start.detach().clone())
 
@@ -287,45 +286,15 @@ def _vanishes(problem: Counted, point: Point) -> bool:
 
 
 def check_method(target: str, method: str) -> None:
-    """Refuse names that are unknown or do not go together.
+    """Refuse a target and a method that do not go together.
 
     Raises:
         ArgumentError: as it says.
     """
-    for what, got, known in (("target", target, TARGETS), ("method", method, METHODS)):
-        if got not in known:
-            raise ArgumentError(
-                what, expected=" | ".join(known), got=repr(got), cure="choose one of these"
-            )
     if (target == "nearest") != (method == "levenberg") and method != "auto":
         raise ArgumentError(
             "method",
             expected="levenberg for target 'nearest', another one for 'minimum'",
             got=f"{method!r} for {target!r}",
             cure="leave the method at 'auto'",
-        )
-
-
-def _check(
-    f: Objective, theta: Tensor, target: str, method: str, tol: float, max_steps: int
-) -> None:
-    check_method(target, method)
-    f.check(theta, finite=True)
-    for name, number in (("tol", tol), ("max_steps", max_steps)):
-        if not 0 < number < math.inf:
-            raise ArgumentError(
-                name, expected="a positive number", got=number, cure="leave it at its default"
-            )
-    check_whole("max_steps", max_steps)
-
-
-def check_whole(name: str, number: Any) -> None:
-    """Refuse a number of steps that is not one.
-
-    Raises:
-        ArgumentError: it is no integer.
-    """
-    if not isinstance(number, Integral):
-        raise ArgumentError(
-            name, expected="a whole number", got=repr(number), cure="leave it at its default"
         )

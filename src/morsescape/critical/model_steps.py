@@ -66,10 +66,11 @@ class ModelSteps:
         return max(self.rule.first(model, farthest), 1e-130)
 
     def _adapted(self, scale: float, ratio: float, length: float, refused: int) -> float:
+        within = self.rule.radius  # where the scale is a radius, the step may be shorter
         if ratio < _POOR:
-            # Refused again and again, the scale is decades too long: shrink it ever faster.
-            from_ = length if self.rule.radius else scale
-            scale = max(0.25 ** max(1, refused) * from_, 0.0 if self.rule.radius else 1e-130)
-        elif ratio > _GOOD and (not self.rule.radius or length > 0.8 * scale):
-            scale = min(3 * scale, 1e130)
+            # Refused again and again, it is decades too long: shrink it ever faster.
+            shrink = 0.25 ** max(1, refused)
+            return shrink * length if within else max(shrink * scale, 1e-130)
+        if ratio > _GOOD and not (within and length <= 0.8 * scale):
+            return min(3 * scale, 1e130)
         return scale

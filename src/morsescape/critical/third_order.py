@@ -188,15 +188,13 @@ def third_order_minimum(
         >>> low.status.name, round(low.value, 6), low.steps[0].kind
         ('THIRD_ORDER', -0.105469, 'third order')
     """
-    _check(f, theta, lipschitz)
-    for name, number in (
-        ("tol", tol), ("curvature_tol", curvature_tol), ("tensor_tol", tensor_tol),
-        ("max_rounds", max_rounds),
-    ):  # fmt: skip
-        if not 0 < number < math.inf:
-            raise ArgumentError(
-                name, expected="a positive number", got=number, cure="leave it at its default"
-            )
+    if not regime(f.dim).eigenpairs:
+        raise ArgumentError(
+            "f",
+            expected=f"at most {DENSE:,} variables, for all eigenvectors of the Hessian",
+            got=f"{f.dim:,}",
+            cure="use find_critical_point, whose conditions are of second order",
+        )
     limits = (tol, curvature_tol, tensor_tol)
     return _ThirdOrder(f, lipschitz, limits, seed, max_rounds).run(theta.detach().clone())
 
@@ -380,19 +378,4 @@ class _ThirdOrder(Search[ThirdOrderStatus, ThirdOrderPoint]):
             seconds=self.seconds,
             seed=self.seed,
             reason=self.reason or self.problem.failure,
-        )
-
-
-def _check(f: Objective, theta: Tensor, lipschitz: float | None) -> None:
-    if not regime(f.dim).eigenpairs:
-        raise ArgumentError(
-            "f",
-            expected=f"at most {DENSE:,} variables, for all eigenvectors of the Hessian",
-            got=f"{f.dim:,}",
-            cure="use find_critical_point, whose conditions are of second order",
-        )
-    f.check(theta)
-    if lipschitz is not None and not 0 < lipschitz < math.inf:
-        raise ArgumentError(
-            "lipschitz", expected="a positive number", got=lipschitz, cure="None samples one"
         )

@@ -27,6 +27,7 @@ _CHUNK = 512  # samples in one run of a network's gradient on balls
 # The same in twice the precision, in numbers of the widest inputs or outputs: in larger runs the
 # cache rules, in smaller ones Python does.
 _SHARP_NUMBERS = 2**20
+_DIGITS = 104  # of products in twice the precision; fewer show in the bound, more cost as much
 UP = INFLATION * (1 + 1e-9)
 
 
@@ -52,7 +53,7 @@ def sharp_gradient(source: Source, theta: Tensor, l2: float) -> tuple[Tensor, fl
 
     None where the gradient has an operation that is not known in that precision.
     """
-    parts = _loss_gradients(source, theta, DoubleMachine, _sharp_chunk)
+    parts = _loss_gradients(source, theta, partial(DoubleMachine, _DIGITS), _sharp_chunk)
     if parts is None:
         return None
     gradient = Double.exact(torch.tensor(2 * l2, dtype=torch.float64)) * Double.exact(theta)

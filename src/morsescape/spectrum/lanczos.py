@@ -122,7 +122,8 @@ def lanczos(
         tol: settled when the residuals are below this share of the largest |θ|.
         settled: another way to end, asked every `every` products.
         every: products between two looks, each O(m³).
-        size: dimension of the space at most; when it is full it is restarted, with `count`.
+        size: dimension of the space at most; when it is full it is restarted, with `count`. By
+            default 100 and some, as `memory` allows.
         products: at most so many; by default `size`, or with `count` 100 times that.
         known: orthonormal vectors that are kept out of the space, such as eigenvectors found.
         seed: of random vectors, drawn where the space is invariant with fewer than `count` pairs.
