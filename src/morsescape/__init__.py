@@ -1,25 +1,38 @@
 """Loss landscapes of neural networks via Morse theory, with a certified Hessian inertia."""
 
+from morsescape import zoo
 from morsescape.critical import (
+    Certificate,
+    CertificateStatus,
     CriticalPoint,
     Escape,
     EscapeStatus,
+    IntervalProof,
     Plan,
+    ProofStatus,
     SearchStatus,
+    ThirdOrderPoint,
+    ThirdOrderStatus,
     certify,
     escape,
     find_critical_point,
+    krawczyk,
     plan,
     third_order_minimum,
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective
+from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
 from morsescape.version import __version__
 
 __all__ = [
     "ArgumentError",
+    "Certificate",
+    "CertificateStatus",
+    "CountStatus",
+    "Counts",
     "CriticalPoint",
     "DataError",
     "Escape",
@@ -27,15 +40,23 @@ __all__ = [
     "Hessian",
     "Inertia",
     "InertiaStatus",
+    "IntervalProof",
     "MorsescapeError",
     "Objective",
     "Plan",
+    "ProofStatus",
     "SearchStatus",
+    "ThirdOrderPoint",
+    "ThirdOrderStatus",
     "__version__",
     "certify",
+    "count_by_eigh",
+    "count_by_ldl",
     "escape",
     "find_critical_point",
     "inertia",
+    "krawczyk",
     "plan",
     "third_order_minimum",
+    "zoo",
 ]
