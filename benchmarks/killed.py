@@ -25,7 +25,7 @@ from measure import arguments, kept
 from morsescape.experiments.reproduce.study import ASKED
 from morsescape.store import read_json
 
-COMMAND = "from morsescape.cli.app import main; main()"
+COMMAND = "from morsescape.app import main; main()"
 OPTIONS = "reproduce --data digits --samples 300 --runs 3 --members 12 --workers 2".split()
 
 

@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 import idx_files
 import own_model
 from faults import fail_at_call, names
-from morsescape.cli.app import app
+from morsescape.app import app
 from morsescape.data import files
 from morsescape.nets import build
 from morsescape.store import read_json, save_checkpoint
@@ -306,7 +306,7 @@ def delayed(seed):
 
 
 def command(*arguments):
-    code = "from morsescape.cli.app import main; main()"
+    code = "from morsescape.app import main; main()"
     return [sys.executable, "-c", code, *map(str, arguments)]
 
 

@@ -15,7 +15,8 @@ from types import FunctionType
 from typing import Any, get_args, get_type_hints
 
 import jaxtyping
-from jaxtyping import AbstractArray, config
+from beartype.roar import BeartypeCallHintViolation
+from jaxtyping import AbstractArray, TypeCheckError, config
 from jaxtyping import _decorator as decorator
 
 _with_shapes = decorator.jaxtyped
@@ -52,7 +53,12 @@ def _without_shapes(fn: FunctionType, typechecker: Any, hints: dict[str, Any]) -
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True
-        return (fn if config.jaxtyping_disable else checked)(*args, **kwargs)
+        if config.jaxtyping_disable:
+            return fn(*args, **kwargs)
+        try:
+            return checked(*args, **kwargs)
+        except BeartypeCallHintViolation as wrong:  # jaxtyping's is a TypeError
+            raise TypeCheckError(str(wrong)) from None
 
     wrapped.checked_without_shapes = True
     return wrapped

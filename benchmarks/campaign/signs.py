@@ -8,7 +8,7 @@ from typing import Any
 
 from flint import arb, arb_mat
 
-from .exact import BITS, NoTruth, precision
+from .exact import BITS, NoTruth, Undecided, precision
 
 Signs = tuple[int, int, int]  # negative, zero, positive
 Rows = list[list[Any]]
@@ -90,8 +90,11 @@ def settled(at: Callable[[], Rows]) -> tuple[Signs, bool]:
     """
     last: Signs | None = None
     for bits in BITS:
-        with precision(bits):
-            found, certain = signs(at())
+        try:
+            with precision(bits):
+                found, certain = signs(at())
+        except Undecided:  # a branch on the way to the matrix
+            continue
         if found[1] == 0 or certain:
             return found, True
         if found == last:

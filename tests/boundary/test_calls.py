@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from morsescape import critical, nets, store, studies
+from morsescape import critical, experiments, nets, store
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.experiments.linear.study import LinearSettings
@@ -53,7 +53,7 @@ BAD = {
 DIGITS = load("digits", samples=12)
 F = Objective.from_function(lambda t: t @ t, 2)
 THETA = torch.ones(2).double()
-POINT = studies.PointSettings(net="cnn", samples=20, at="random")
+POINT = experiments.PointSettings(net="cnn", samples=20, at="random")
 # What some of the bad values are good for.
 SEED, COUNT, FLAG, RATE, TEXT = (), (), ("bool",), ("fraction",), ("name", "long", "zero byte")
 PATH, CALLED = ("name", "long"), ("class", "module")
@@ -123,7 +123,7 @@ def tasks(**changed):
 
 
 def index_run(**changed):
-    studies.index_run(**({"settings": studies.IndexSettings(POINT), "seed": 0} | changed))
+    experiments.index_run(**({"settings": experiments.IndexSettings(POINT), "seed": 0} | changed))
 
 
 CALLS = {
@@ -134,7 +134,7 @@ CALLS = {
             "seed": SEED, "progress": ("none", *CALLED), "callback": ("none", *CALLED),
         },
     ),
-    "certify": (certify, {"f": (), "theta": (), "tol": RATE, "hessian": ("none",), "seed": SEED}),
+    "certify": (certify, {"f": (), "theta": ("none",), "tol": RATE, "seed": SEED}),
     "escape": (
         escape,
         {
@@ -175,21 +175,21 @@ CALLS = {
             "progress": ("none", *CALLED),
         },
     ),
-    "PointSettings": all_fields(studies.PointSettings),
-    "IndexSettings": all_fields(studies.IndexSettings),
-    "PolishSettings": all_fields(studies.PolishSettings),
-    "SpectrumSettings": all_fields(studies.SpectrumSettings),
-    "ReproduceSettings": all_fields(studies.ReproduceSettings),
+    "PointSettings": all_fields(experiments.PointSettings),
+    "IndexSettings": all_fields(experiments.IndexSettings),
+    "PolishSettings": all_fields(experiments.PolishSettings),
+    "SpectrumSettings": all_fields(experiments.SpectrumSettings),
+    "ReproduceSettings": all_fields(experiments.ReproduceSettings),
     "ScatterSettings": all_fields(ScatterSettings),
     "LinearSettings": all_fields(LinearSettings),
-    "published": (studies.published, {"settings": ()}),
+    "published": (experiments.published, {"settings": ()}),
     "index_run": (index_run, {"settings": (), "seed": SEED, "dataset": None}),
-    "run_index": (studies.run_index, {"settings": ()}),
-    "run_polish": (studies.run_polish, {"settings": ()}),
-    "run_spectrum": (studies.run_spectrum, {"settings": ()}),
+    "run_index": (experiments.run_index, {"settings": ()}),
+    "run_polish": (experiments.run_polish, {"settings": ()}),
+    "run_spectrum": (experiments.run_spectrum, {"settings": ()}),
     "run_scatter": (run_scatter, {"settings": ()}),
-    "run_reproduce": (lambda **x: studies.run_reproduce(path="a", **x), {"settings": ()}),
-    "asked": (studies.asked, {"path": ()}),
+    "run_reproduce": (lambda **x: experiments.run_reproduce(path="a", **x), {"settings": ()}),
+    "asked": (experiments.asked, {"path": ()}),
     "scheduler_from": (
         lambda **x: scheduler_from(**({"address": None, "workers": None} | x)),
         {"address": ("none", *TEXT), "workers": ("none",)},
@@ -274,8 +274,8 @@ def test_what_was_taken_before_is_taken_still(tmp_path):
     DIGITS.first(np.int64(3))
     load("digits", samples=np.int64(3), root=tmp_path)
     store.write_json_atomic(tmp_path / "a", 10**3000)
-    studies.PointSettings(l2=0, device=torch.device("cpu"), root=Path("a"))
-    studies.ReproduceSettings(data=["digits"], optimizers=[])
+    experiments.PointSettings(l2=0, device=torch.device("cpu"), root=Path("a"))
+    experiments.ReproduceSettings(data=["digits"], optimizers=[])
 
 
 def test_a_task_that_returns_no_outcome_is_named(tmp_path):

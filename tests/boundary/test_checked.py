@@ -179,13 +179,6 @@ def test_finite_points():
         taken(boundary.a_vector("f", finite=True), [math.nan, 0], f=Landscape())
 
 
-def test_an_object_of_another_landscape():
-    rule = boundary.matching(list, "f", len, "pass the other one")
-    assert taken(rule, [1, 2], f=Landscape()) == [1, 2]
-    with pytest.raises(ArgumentError, match="x: expected one of 2 variables, as f has; got 3"):
-        taken(rule, [1, 2, 3], f=Landscape())
-
-
 # --- the decorator
 
 

@@ -11,7 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 import own_model
-from morsescape.cli.app import app
+from morsescape.app import app
 from morsescape.store import read_json
 
 INDEX = ["index", "--net", "cnn", "--samples", "20", "--at", "random", "--runs", "1", "--no-raw"]
@@ -24,7 +24,7 @@ def run(*arguments):
 
 def process(*arguments, **given):
     """A process of its own, whose standard output is a file or a pipe."""
-    code = "from morsescape.cli.app import main; main()"
+    code = "from morsescape.app import main; main()"
     return subprocess.run(
         [sys.executable, "-c", code, *map(str, arguments)], check=False, timeout=300, **given
     )

@@ -3,7 +3,7 @@
 import pytest
 from typer.testing import CliRunner
 
-from morsescape.cli.app import app
+from morsescape.app import app
 from morsescape.store import read_json
 
 SIZE = ["reproduce", "--net", "cnn", "--runs", "1", "--samples", "60"]

@@ -179,7 +179,7 @@ def test_the_command_makes_the_same_settings(point, command, monkeypatch):
     asked = []
     from typer.testing import CliRunner
 
-    from morsescape.cli.app import app
+    from morsescape.app import app
     from morsescape.experiments.index import command as command_index
 
     monkeypatch.setattr(

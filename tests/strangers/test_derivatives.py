@@ -382,10 +382,6 @@ FUNCTIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "wrong the second time": lambda t: WrongSquare.apply(t[0]) - t[1] ** 2,
     "no_grad": lambda t: torch.no_grad()(lambda: t[0] ** 2 * 3)() - t[1] ** 2 + t[0] ** 2,
     "integers": lambda t: t[0] ** 2 - t[1] ** 2 + 3 * t[0] * (5 * t[1]).detach().long(),
-    "duplicates": lambda t: (
-        torch.scatter(torch.zeros(2).double(), 0, torch.tensor([1, 1]), t).square().sum()
-        - t[0] ** 2 / 4
-    ),
 }
 
 

@@ -1,1 +1,1 @@
-"""The command line: `app` has one command for each study; the rest is what they share."""
+"""What the commands share: options, consoles, progress, where results go."""

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.func import grad
 
+from morsescape.errors import is_out_of_memory
 from morsescape.hessian.error_bound import LOST as _LOST
 from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.tangents import Plan, Responses, choose
@@ -91,4 +92,8 @@ def _loss_gradients(
     try:
         return source.programs.where_it_branches(parts)
     except (NoErrorRule, NotTraceable, ValueError):
+        return None
+    except RuntimeError as error:  # torch.func cannot transform it
+        if is_out_of_memory(error):
+            raise
         return None

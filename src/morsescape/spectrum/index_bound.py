@@ -44,7 +44,7 @@ def structure_of(net: Source) -> Structure:
 
     Example:
         >>> import torch
-        >>> from morsescape.model.source import Source
+        >>> from morsescape.model.network import Network
         >>> from morsescape.nets import build
         >>> data = torch.rand(4, 1, 28, 28), torch.arange(4)
         >>> def bound(name, activation):

@@ -11,6 +11,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.rounding.floats import down, up
 from morsescape.spectrum.counts import Interval
 
 _TINY = 2.0**-900
@@ -167,7 +168,7 @@ class RidgeCurve:
     def _gap(self, index: int) -> RidgeGap | None:
         """The gap above the `index` most negative eigenvalues, if it is wider than the radius."""
         lower = float(self.eigenvalues[index - 1])
-        above = _down(-lower - self.radius) / 2
+        above = down(-lower - self.radius) / 2
         following = float(self.eigenvalues[index]) if index < len(self.eigenvalues) else math.inf
         below = self._positive_above(following)
         l2 = math.sqrt(below) * math.sqrt(above)
@@ -177,15 +178,7 @@ class RidgeCurve:
 
     def _positive_above(self, value: float) -> float:
         """An eigenvalue computed as this is proved positive for f at every λ above the result."""
-        if value > _up(self.radius):
+        if value > up(self.radius):
             return 0.0
         least = max(self.radius, _TINY) * 2.0**-50  # where both are the same but for rounding
-        return max(_up(self.radius - value), least) / 2
-
-
-def _up(x: float) -> float:
-    return math.nextafter(x, math.inf)
-
-
-def _down(x: float) -> float:
-    return math.nextafter(x, -math.inf)
+        return max(up(self.radius - value), least) / 2

@@ -18,6 +18,7 @@ from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
 from morsescape.model.network import Network
 from morsescape.progress import Progress, stage
+from morsescape.rounding.floats import U
 from morsescape.spectrum.gaps import Gap, top_gaps, typical_ratio, window
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.spectrum.split import Split, split_ends
@@ -27,7 +28,6 @@ if TYPE_CHECKING:
     from morsescape.experiments.reproduce.study import ReproduceSettings
 
 _KEY = "point"
-_U = 2.0**-53
 
 
 @checked(option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed())
@@ -115,7 +115,7 @@ class SpectrumResult(Pieced):
             return None
         largest = float(self.eigenvalues.abs().max()) + shift
         # Taking 2λ away rounds; what a ridge of its own has cut off is no bound for Hess L.
-        radius = counted.radius + (2 * _U * largest if shift else 0.0)
+        radius = counted.radius + (2 * U * largest if shift else 0.0)
         most = counted.structural_upper_bound if shift else counted.negative[1]
         return RidgeCurve((self.eigenvalues - shift).sort().values, radius, most)
 
