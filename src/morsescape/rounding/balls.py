@@ -148,7 +148,7 @@ def _converted(x: Ball, dtype: torch.dtype) -> Ball:
     if x.mid.is_floating_point():
         if holds_all(dtype, x.mid.dtype):
             return Ball(mid, x.rad)
-        # By the magnitude alone: it may be a majorant of many values (see `family`).
+        # By the magnitude alone: it may be a majorant of many values (see `directions`).
         off = unit_roundoff(dtype) * x.mag + tiny(dtype) * (x.mag != 0).double()
         off = torch.where(mid.isinf() & ~x.mid.isinf(), torch.inf, off)
         return Ball(mid, x.radius() + torch.where(x.mid.isinf(), 0.0, off))
