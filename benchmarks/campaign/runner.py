@@ -26,9 +26,9 @@ from rich.progress import (
 
 FAMILIES = ("models", "functions", "planted", "searches")
 SHARE = {
-    "models": 0.5,
-    "functions": 0.28,
-    "planted": 0.17,
+    "models": 0.3,
+    "functions": 0.4,
+    "planted": 0.25,
     "searches": 0.05,
 }  # of the cases asked for
 Task = tuple[str, int]
