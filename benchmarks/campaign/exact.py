@@ -280,10 +280,11 @@ def absolute(x: Any) -> Jet:
 
 def largest(parts: Sequence[Any], name: str = "max") -> Any:
     """The largest; equal ones that are the same function to second order may meet."""
-    best = jet(parts[0])
-    for part in parts[1:]:
-        if above(jet(part) - best, 0, name):
-            best = jet(part)
+    jets = [jet(part) for part in parts]
+    best = max(jets, key=lambda part: float(part.v.mid()))  # so that only it is tied with
+    for part in jets:
+        if part is not best and above(part - best, 0, name):
+            best = part
     return best
 
 

@@ -42,7 +42,7 @@ class Function:
     @property
     def near_zero(self) -> bool:
         """Where reciprocals are huge and cancel: float64 keeps no digit of what is left."""
-        return any(0 < abs(t) < 1e-10 for t in self.theta)
+        return any(0 < abs(t) < 1e-8 for t in self.theta)
 
     def _coordinate(self) -> float:
         rng = self.rng

@@ -49,17 +49,32 @@ def _ndtr(x: Any) -> Any:
     return X.erfc(-x / arb(2).sqrt()) / 2
 
 
-def _steps(x: Any, rounded: Callable[[arb], arb], name: str) -> X.Jet:
-    """A function with steps: constant, and undecided on one."""
-    x = X.jet(x)
-    out = rounded(x.v).unique_fmpz()
-    if out is None or (x.moves and (x.v * 2).unique_fmpz() is not None):
-        raise X.AtKink(name)
-    return X.jet(int(out))
+def _steps(rounded: Callable[[arb], arb], name: str, jumps: Callable[[arb], Any] = arb) -> Any:
+    """A function with steps: constant, and undecided where `jumps` is a whole number."""
+
+    def by_definition(x: Any) -> X.Jet:
+        x = X.jet(x)
+        out = rounded(x.v).unique_fmpz()
+        if out is None or (x.moves and jumps(x.v).unique_fmpz() is not None):
+            raise X.AtKink(name)
+        return X.jet(int(out))
+
+    return by_definition
 
 
 def _trunc(v: arb) -> arb:
     return v.floor() if v > 0 else v.ceil()
+
+
+def _to_zero(name: str) -> Any:
+    """Towards zero, where there is no step."""
+    return _steps(_trunc, name, lambda v: arb(0.5) if v.is_zero() else v)
+
+
+def _sign(x: Any) -> X.Jet:
+    if X.above(x, 0, "sign"):
+        return X.jet(1)
+    return X.jet(0) if X.jet(x).v.is_zero() else X.jet(-1)
 
 
 UNARY: dict[str, tuple[Any, Any]] = {
@@ -86,19 +101,17 @@ UNARY: dict[str, tuple[Any, Any]] = {
     "pow 2": _pow(2), "pow 3": _pow(3), "pow 4": _pow(4), "pow 0": _pow(0), "pow 1": _pow(1),
     "lgamma": (torch.lgamma, X.lgamma), "sinc": (torch.sinc, _sinc), "logit": (torch.logit, _logit),
     "erfcx": (torch.special.erfcx, _erfcx), "ndtr": (torch.special.ndtr, _ndtr),
-    "sign": (torch.sign, lambda x: X.jet(1) if X.above(x, 0, "sign") else X.jet(-1)),
+    "sign": (torch.sign, _sign),
     "float32 and back": (lambda t: t.float().double(), lambda x: X.jet(x)),
     "float16 and back": (lambda t: t.half().double(), lambda x: X.jet(x)),
-    "floor": (torch.floor, lambda x: _steps(x, arb.floor, "floor")),
-    "ceil": (torch.ceil, lambda x: _steps(x, arb.ceil, "ceil")),
-    "round": (torch.round, lambda x: _steps(x, lambda v: (v + arb(0.5)).floor(), "round")),
-    "trunc": (torch.trunc, lambda x: _steps(x, _trunc, "trunc")),
-    "long": (lambda t: t.long().double(), lambda x: _steps(x, _trunc, "long")),
-    "int of detached": (
-        lambda t: t.detach().int().double(), lambda x: _steps(x, _trunc, "int"),
-    ),
+    "floor": (torch.floor, _steps(arb.floor, "floor")),
+    "ceil": (torch.ceil, _steps(arb.ceil, "ceil")),
+    "round": (torch.round, _steps(lambda v: (v + 0.5).floor(), "round", lambda v: v + 0.5)),
+    "trunc": (torch.trunc, _to_zero("trunc")),
+    "long": (lambda t: t.long().double(), _to_zero("long")),
+    "int of detached": (lambda t: t.detach().int().double(), _to_zero("int")),
     "detach": (torch.detach, X.jet),
-    "frac": (torch.frac, lambda x: x - _steps(x, _trunc, "frac")),
+    "frac": (torch.frac, lambda x: x - _to_zero("frac")(x)),
 }  # fmt: skip
 ROUGH = frozenset(  # torch differentiates them otherwise than f, or not everywhere
     "abs relu elu hardswish sign floor ceil round trunc long detach frac".split()
@@ -111,6 +124,8 @@ def _atan2(y: Any, x: Any) -> Any:
         base = X.atan(y / x)
         if x.v > 0:
             return base
+        if y.v.is_zero():
+            raise X.NoTruth("atan2 on its cut, where the sign of zero decides")
         return base + arb.pi() if X.above(y, 0, "atan2") else base - arb.pi()
     side = arb.pi() / 2 if y.v > 0 else -arb.pi() / 2
     return side - X.atan(x / y)

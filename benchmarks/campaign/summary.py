@@ -13,10 +13,10 @@ import morsescape
 from .breaks import BREAKS
 
 Outcomes = list[dict[str, Any]]
-ANSWERS = ("proved", "interval", "estimate", "refused", "not finite")
+ANSWERS = ("proved", "interval", "estimate", "on a kink", "refused", "not finite")
 NAMES = {
     "proved": "decided exactly", "interval": "undecided", "estimate": "estimate",
-    "refused": "refused", "not finite": "not finite",
+    "on a kink": "on a kink", "refused": "refused", "not finite": "not finite",
 }  # fmt: skip
 HEAD = """\
 # A standing campaign
