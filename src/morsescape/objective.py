@@ -26,7 +26,7 @@ from morsescape.hessian.dense import exact_hessian
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.plan import HessianPlan, hessian_plan
 from morsescape.hessian.value import Hessian
-from morsescape.model.audit import check_derivatives
+from morsescape.model.audit import check_derivatives, check_derivatives_at
 from morsescape.model.function import Function
 from morsescape.model.loss import LossFunction
 from morsescape.model.network import Choice, Network
@@ -118,6 +118,7 @@ class Objective:
         self.source, self.l2 = source, l2
         self.dim, self.theta = source.dim, source.theta
         self._reverse_only = False
+        self._settled = source.of_samples  # a function is probed where nobody asked for it
 
     @property
     def network(self) -> Network | None:
@@ -174,6 +175,7 @@ class Objective:
     @checked(theta=a_vector())
     def value_and_gradient(self, theta: Float64[Tensor, "D"]) -> tuple[float, Tensor]:
         """f(θ) and ∇f(θ), shape (D,), for the price of the gradient."""
+        self._settle(theta)
         value, gradient = self.over_chunks(partial(value_and_gradient, theta=theta))
         return float(value) + self._ridge(theta), gradient + 2 * self.l2 * theta
 
@@ -185,6 +187,7 @@ class Objective:
     @checked(theta=a_vector(), v=a_vector())
     def hvp(self, theta: Float64[Tensor, "D"], v: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
         """Hess f(θ) v, forward over reverse: about the price of two gradients."""
+        self._settle(theta)
         (moved,) = self.over_chunks(lambda loss: (self._product(loss, theta, v),))
         return moved + 2 * self.l2 * v
 
@@ -199,6 +202,7 @@ class Objective:
             tensor([[0., 1.],
                     [1., 0.]], dtype=torch.float64)
         """
+        self._settle(theta)
         matrix = exact_hessian(self.source, theta, bounded=False).matrix
         matrix.diagonal().add_(2 * self.l2)
         return matrix
@@ -220,6 +224,7 @@ class Objective:
             >>> ms.inertia(H).negative, ms.certify(H).index
             ((1, 1), (1, 1))
         """
+        self._settle(theta)
         return Hessian(self, theta, bounded=bounded)
 
     @checked(theta=a_vector())
@@ -265,6 +270,12 @@ class Objective:
         return [torch.stack(terms).sum(0) for terms in zip(*parts, strict=True)]
 
     # -- inside -------------------------------------------------------------------------------
+
+    def _settle(self, theta: Tensor) -> None:
+        """Refuse a function with doubtful derivatives where they are wrong at the first point."""
+        if not self._settled and self.source.doubts:
+            check_derivatives_at(self.source, theta)
+        self._settled = True
 
     def _product(self, loss: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor) -> Tensor:
         """H v forward over reverse; where torch cannot, and then ever after, by two reverse passes.

@@ -421,3 +421,20 @@ def test_differences_see_what_double_backward_does_not() -> None:
     assert off.abs().max() > 1e-2
     assert doubled(DATA)[0].dtype == torch.float64
     assert len(trainable(seeded(Detached))) == 6
+
+
+@pytest.mark.parametrize("question", ["gradient", "hvp", "hessian", "inertia", "find"])
+def test_a_function_that_is_not_defined_at_zero_is_probed_where_it_is(question: str) -> None:
+    """log(t - 0.4) has no value where a function is probed first."""
+
+    def fn(t: Tensor) -> Tensor:
+        return ((t - 0.4).log() * t.detach()).sum()
+
+    f, theta = ms.Objective.from_function(fn, 3), torch.tensor([0.5, 1.5, 2.0]).double()
+    ask = {
+        "gradient": f.gradient, "hvp": lambda t: f.hvp(t, t), "hessian": f.hessian,
+        "inertia": partial(ms.inertia, f), "find": partial(ms.find_critical_point, f),
+    }[question]  # fmt: skip
+    with pytest.raises(ms.MorsescapeError) as refusal:
+        ask(theta)
+    clear(refusal.value, "detach", *DIFFERENT)

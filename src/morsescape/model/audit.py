@@ -55,6 +55,17 @@ def check_derivatives(source: Source) -> tuple[str, ...]:
     raise _contradicted(what, sentence, doubts)
 
 
+def check_derivatives_at(source: Source, theta: Tensor) -> None:
+    """The same at one point, for what already is in doubt.
+
+    Raises:
+        ArgumentError: differences contradict autograd there.
+    """
+    sentence = contradiction(source, spread_places(source.samples, _MANY), theta)
+    if sentence is not None:
+        raise _contradicted(source.what, sentence, source.doubts)
+
+
 @contextmanager
 def _named(what: str) -> Iterator[None]:
     """Say which operation torch cannot differentiate, where it cannot."""

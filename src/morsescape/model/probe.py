@@ -23,13 +23,16 @@ from morsescape.model.source import Share, Source
 _GROUPS = 6
 
 
-def contradiction(source: Source, places: Tensor) -> str | None:
-    """A sentence that says how autograd contradicts L on some samples; None if it does not."""
-    value, theta = source.on(*source.some(places)), source.theta
+def contradiction(source: Source, places: Tensor, at: Tensor | None = None) -> str | None:
+    """A sentence that says how autograd contradicts L on some samples; None if it does not.
+
+    At the point `at`, or near that of the source, as far from it as L is defined.
+    """
+    value, theta = source.on(*source.some(places)), source.theta if at is None else at
     generator = torch.Generator().manual_seed(1)
     noise = torch.randn(len(theta), generator=generator, dtype=torch.float64)
     size = max(float(theta.norm()) / max(len(theta), 1) ** 0.5, 0.1)
-    for spread in source.spreads:  # as far as L is defined
+    for spread in source.spreads if at is None else (0.0,):
         point = theta + spread * size * noise
         level, slope = value_and_gradient(value, point)
         if bool(level.isfinite()) and bool(slope.isfinite().all()):
