@@ -77,5 +77,5 @@ def test_the_summary_counts_the_worst_of_each_case():
     assert "1 wrong claims, 0 crashes" in short(cases)
     text = page(cases)
     assert "Wrong claims: **1**" in text
-    assert "| Tanh | 3 | 33% | 0% | 33% | 33% | 0% | 1 |" in text
+    assert "| Tanh | 3 | 33% | 0% | 33% | 0% | 33% | 0% | 1 |" in text
     assert reason(cases[1]["why"]) == "model: expected x; got …"
