@@ -25,9 +25,9 @@ def test_an_enclosed_hessian_serves_as_the_hessian_of_f():
     problem = Counted(f)
     enclosed = problem.hessian_at(f.theta, bounded=True).enclose()
     identity = torch.eye(f.dim, dtype=torch.float64)
-    assert torch.equal(problem.hessian(f.theta), enclosed.matrix + 2 * f.l2 * identity)
+    assert torch.equal(problem.hessian_at(f.theta).dense(), enclosed.matrix + 2 * f.l2 * identity)
     assert problem.evaluations.hessian == 1
-    problem.hessian(f.theta + 1)
+    problem.hessian_at(f.theta + 1).dense()
     assert problem.evaluations.hessian == 2
 
 
@@ -35,7 +35,7 @@ def test_a_matrix_that_is_handed_over_is_not_kept():
     f = smooth()
     problem = Counted(f)
     problem.handed_over(f.theta).zero_()
-    assert float(problem.hessian(f.theta).abs().max()) > 0
+    assert float(problem.hessian_at(f.theta).dense().abs().max()) > 0
 
 
 def test_a_metric_leaves_the_kept_hessian_as_it_was(monkeypatch):
@@ -43,8 +43,8 @@ def test_a_metric_leaves_the_kept_hessian_as_it_was(monkeypatch):
     f = smooth()
     problem = Counted(f)
     start = Point.at(problem, f.theta)
-    before = problem.hessian(f.theta).clone()
+    before = problem.hessian_at(f.theta).dense().clone()
     steps = QuasiNewton(problem, scaled=True)
     run(steps, start, tol=1e-9, max_steps=1)  # the metric is that of the start
     assert isinstance(steps.metric, Factored)  # which writes into the matrix it is given
-    assert torch.equal(problem.hessian(f.theta), before)
+    assert torch.equal(problem.hessian_at(f.theta).dense(), before)

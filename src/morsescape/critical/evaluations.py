@@ -89,10 +89,6 @@ class Counted:
         self._kept = made
         return made
 
-    def hessian(self, theta: Tensor) -> Tensor:
-        """`hessian_at` as a matrix of the caller's own."""
-        return self.hessian_at(theta).dense()
-
     def handed_over(self, theta: Tensor) -> Tensor:
         """The same, in the memory of what was kept."""
         matrix = self.hessian_at(theta).release().matrix
