@@ -126,10 +126,10 @@ class CrossEntropy(Loss):
         classes = output.shape[1]
         shape = [1, classes, *[1] * (output.ndim - 2)]
         by_class = output.new_ones(classes) if self.weight is None else self.weight.to(output.dtype)
+        # As tensors: what Python makes of 1 - ε and ε/C is rounded, and no program would know.
+        smoothing = output.new_tensor(self.smoothing)
         if self.probabilities:
-            share = labels if not self.smoothing else (
-                labels * (1 - self.smoothing) + self.smoothing / classes
-            )  # fmt: skip
+            share = labels * (1 - smoothing) + smoothing / classes if self.smoothing else labels
             return (above * share * by_class.view(shape)).sum(1)
         each, places = self._coefficients(labels, output.dtype)
         own = above.gather(1, places.unsqueeze(1)).squeeze(1) * each
@@ -137,7 +137,7 @@ class CrossEntropy(Loss):
             return own
         kept = 1.0 if self.ignore is None else (labels != self.ignore).to(output.dtype)
         even = (above * by_class.view(shape)).sum(1) * kept
-        return own * (1 - self.smoothing) + even * (self.smoothing / classes)
+        return own * (1 - smoothing) + even * (smoothing / classes)
 
 
 class MeanSquare(Loss):

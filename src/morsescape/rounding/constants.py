@@ -4,12 +4,18 @@ torch differentiates GELU with sqrt(1/2), 1/sqrt(2 pi) and sqrt(2/pi) as float64
 proved here is about x Phi(x), so the decompositions below name these constants: a machine finds
 each as a ball, or as a pair of twice the precision, that holds the real number. Other numbers
 that torch computes within its formulas, 2/(n - 1) or ln 2, are marked `Rounded` in a program.
+
+Which numbers are torch's own? Those of its derivatives and decompositions; and, while a function
+of torch's runs that was called from Python, those that nobody handed to it: 1 - ε and ε/C of a
+cross-entropy with smoothing ε, 1/√d of attention.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any
 
 import torch
@@ -17,7 +23,9 @@ from torch import Tensor
 
 from morsescape.rounding.balls import Ball, Rounded
 from morsescape.rounding.double import Double
+from morsescape.rounding.nests import leaves_of
 
+_CALL: ContextVar[Any] = ContextVar("call", default=None)  # arguments of the outermost open call
 _KNOWN: dict[int, Ball] = {}
 
 
@@ -54,6 +62,25 @@ def rounded(x: Any) -> Any:
         return x
     mantissa, _ = math.frexp(x)
     return x if (mantissa * 2**24).is_integer() else Rounded(x)
+
+
+@contextmanager
+def inside_call(arguments: Any) -> Iterator[None]:
+    """A function of torch's runs, called with these; of nested calls the outermost counts."""
+    token = _CALL.set(arguments) if _CALL.get() is None else None
+    try:
+        yield
+    finally:
+        if token is not None:
+            _CALL.reset(token)
+
+
+def is_own(x: Any) -> bool:
+    """Whether a function of torch's runs that was not called with this number, up to its sign."""
+    call = _CALL.get()
+    if call is None or not isinstance(x, float):
+        return False
+    return not any(isinstance(y, int | float) and abs(y) == abs(x) for y in leaves_of(call))
 
 
 def _gelu(x: Tensor, approximate: str = "none") -> Tensor:

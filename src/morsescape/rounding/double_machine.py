@@ -311,11 +311,13 @@ def _relu(run: Any, target: Any, x: Any) -> Double:
 
 @rule("amax")
 def _largest(run: Any, target: Any, x: Any, dims: Any = (), keepdim: bool = False) -> Double:
-    """To rounding: which entry is the largest may be in doubt."""
+    """The largest by its first half, then by its second; maxima differ by no more than entries."""
     x = _double(x)
-    off = (x.lo.abs() + x.rad).amax(dims, keepdim) * (1 + 2.0**-50)
-    top = x.hi.amax(dims, keepdim)
-    return Double(top, torch.zeros_like(top), off)
+    top = x.hi.amax(dims, True)
+    low = torch.where(x.hi == top, x.lo, -torch.inf).amax(dims, True)
+    over = ((x.hi - top) + (x.lo - low)).clamp_min(0.0)  # of a pair whose halves overlap
+    off = (x.rad.amax(dims, keepdim) + over.amax(dims, keepdim)) * (1 + 2.0**-50)
+    return Double(x.hi.amax(dims, keepdim), low.reshape(off.shape), off)
 
 
 @rule("max_pool2d_with_indices")

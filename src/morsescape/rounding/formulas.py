@@ -106,8 +106,9 @@ def _attention(
     """softmax(q k^T / sqrt(d) + mask) v; a query that may look nowhere gives 0."""
     if dropout_p > 0 or enable_gqa:
         return NotImplemented
-    factor = 1 / math.sqrt(query.shape[-1]) if scale is None else scale
-    scores = (query * factor) @ key.transpose(-2, -1)
+    # The root as a tensor: a machine knows it better than Python's number.
+    width = query.new_tensor(query.shape[-1])
+    scores = (query / width.sqrt() if scale is None else query * scale) @ key.transpose(-2, -1)
     if is_causal:
         rows, columns = scores.shape[-2:]
         causal = torch.ones(rows, columns, dtype=torch.bool).tril()

@@ -16,7 +16,7 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from morsescape.rounding.balls import once
-from morsescape.rounding.constants import DECOMPOSITIONS, constant_pair, rounded
+from morsescape.rounding.constants import DECOMPOSITIONS, constant_pair, is_own, rounded
 from morsescape.rounding.decompositions import decompositions
 from morsescape.rounding.nests import mapped, tensors_in
 from morsescape.rounding.operations import Kind, operation
@@ -55,6 +55,7 @@ class Recorder(TorchDispatchMode):
         self.wholes: dict[int, list[Tensor]] = {}  # integers and booleans in steps
         self.flats: dict[int, Tensor] = {}  # what memory holds that was written through a part
         self.fresh: dict[int, set[int]] = {}  # tensors in it whose own slots are up to date
+        self.own: set[float] = set()  # numbers of torch's functions that nobody handed to them
         self.before_relu: dict[int, Any] = {}  # by slot of a ReLU's result: its input
         for x in inputs:
             if isinstance(x, Tensor):
@@ -195,8 +196,8 @@ class Recorder(TorchDispatchMode):
 
     def _note(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any], out: Any) -> None:
         many, name = isinstance(out, list | tuple), func.overloadpacket.__name__
-        if name in _ARITHMETIC and (self.depth or "Scalar" in func._overloadname):
-            args = tuple(map(rounded, args))  # as torch's own formulas call it
+        if name in _ARITHMETIC:
+            args = tuple(self._number(x, "Scalar" in func._overloadname) for x in args)
         args, kwargs = mapped(self.reference, (tuple(args), dict(kwargs)))
         outs = out if many else (out,)
         results = tuple(range(self.numbers, self.numbers + len(outs)))
@@ -209,6 +210,17 @@ class Recorder(TorchDispatchMode):
             if isinstance(tensor, Tensor):
                 self.slots[id(tensor)] = slot
                 self._see(tensor)
+
+    def _number(self, x: Any, by_torch: bool) -> Any:
+        """A number of torch's own is marked; its derivatives use it again."""
+        if not isinstance(x, float):
+            return x
+        if self.depth or by_torch or abs(x) in self.own:
+            return rounded(x)
+        if is_own(x):
+            self.own.add(abs(x))
+            return rounded(x)
+        return x
 
     def _past_relu(self, name: str, args: tuple[Any, ...], result: int) -> tuple[Any, ...]:
         """The gradient of ReLU asks its result, which is 0 wherever the input is not above 0."""

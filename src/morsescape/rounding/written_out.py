@@ -12,11 +12,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from morsescape.rounding import loss_formulas, repeated_writes  # noqa: F401  register theirs
+from morsescape.rounding.constants import inside_call
 from morsescape.rounding.formulas import WRITTEN_OUT
+
+# They hand no number on, but run derivatives of what was called with some.
+_BACKWARD = frozenset((torch.autograd.grad, torch.autograd.backward, torch.Tensor.backward))
 
 
 class WrittenOut(TorchFunctionMode):
@@ -25,13 +30,17 @@ class WrittenOut(TorchFunctionMode):
     def __torch_function__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None
     ) -> Any:
-        written = WRITTEN_OUT.get(func)
-        if written is not None:
-            with self:  # what it is made of may have to be written out as well
-                result = written(*args, **(kwargs or {}))
-            if result is not NotImplemented:
-                return result
-        return self.call(func, args, kwargs or {})
+        kwargs = kwargs or {}
+        if func in _BACKWARD:
+            return func(*args, **kwargs)
+        with inside_call((args, kwargs)):
+            written = WRITTEN_OUT.get(func)
+            if written is not None:
+                with self:  # what it is made of may have to be written out as well
+                    result = written(*args, **kwargs)
+                if result is not NotImplemented:
+                    return result
+            return self.call(func, args, kwargs)
 
     def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """Carry out what is not written out."""
