@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float64
@@ -116,7 +117,7 @@ class Curve:
     def _chords(self) -> Iterator[tuple[Tensor, Tensor]]:
         n, fine = len(self.pieces), 1 if self.degree == 1 else 64
         points = [self(min(k / (n * fine), 1.0)) for k in range(n * fine + 1)]
-        yield from zip(points[:-1], points[1:], strict=True)
+        yield from pairwise(points)
 
     def resampled(self, times: list[float]) -> Curve:
         """The chain through γ at these times; exact at both ends if they are 0 and 1."""

@@ -73,6 +73,7 @@ Column = dict[str, Rule]
 BALL: Column = {}
 DOUBLE: Column = {}
 ARB: Column = {}
+JET: Column = {}  # what has none moves by torch's forward derivatives (see `jet_rules`)
 
 
 def declare(
