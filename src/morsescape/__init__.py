@@ -23,6 +23,7 @@ from morsescape.critical import (
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective
+from morsescape.paths import Connected, Curve, Height, Path, connect, connected
 from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
 from morsescape.version import __version__
@@ -31,18 +32,22 @@ __all__ = [
     "ArgumentError",
     "Certificate",
     "CertificateStatus",
+    "Connected",
     "CountStatus",
     "Counts",
     "CriticalPoint",
+    "Curve",
     "DataError",
     "Escape",
     "EscapeStatus",
+    "Height",
     "Hessian",
     "Inertia",
     "InertiaStatus",
     "IntervalProof",
     "MorsescapeError",
     "Objective",
+    "Path",
     "Plan",
     "ProofStatus",
     "SearchStatus",
@@ -50,6 +55,8 @@ __all__ = [
     "ThirdOrderStatus",
     "__version__",
     "certify",
+    "connect",
+    "connected",
     "count_by_eigh",
     "count_by_ldl",
     "escape",

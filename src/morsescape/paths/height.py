@@ -211,6 +211,11 @@ def _split(n: int) -> list[tuple[float, float]]:
     return [((2 * k + 1) / (2 * n), 1 / (2 * n)) for k in range(n)]
 
 
+def unproved(f: Objective, curve: Curve) -> Height:
+    """The largest of samples, where no proof was asked for."""
+    return _sampled(f, curve, 0.0, "no proof was asked for")
+
+
 def _sampled(f: Objective, curve: Curve, tol: float, why: str) -> Height:
     times = sample_times(curve)
     values = [f.value(curve(t)) for t in times]
