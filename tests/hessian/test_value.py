@@ -103,3 +103,23 @@ def test_models_with_no_layers_have_one_too() -> None:
     torch.testing.assert_close(
         f.hessian_at(f.theta).dense(), double_backward(f), rtol=0, atol=1e-13
     )
+
+
+GRADED = (  # upper triangle of an 11 by 11 matrix on which divide and conquer does not converge
+    (1, 6, "0x1.2ee2030db65acp+493"), (1, 7, "-0x1.2e3b46042dc6bp+493"),
+    (1, 8, "0x1.2e3b46042dc6bp+493"), (6, 7, "-0x1.f19f3c1409f30p-338"),
+    (6, 8, "0x1.f19f3c1409f30p-338"), (9, 9, "0x1.34e32cd229fc8p-56"),
+    (9, 10, "-0x1.34e32cd229fc8p-56"),
+)  # fmt: skip
+
+
+def test_a_matrix_graded_over_hundreds_of_orders_has_eigenpairs():
+    matrix = torch.zeros(11, 11, dtype=torch.float64)
+    for i, j, digits in GRADED:
+        matrix[i, j] = matrix[j, i] = float.fromhex(digits)
+    with pytest.raises(torch.linalg.LinAlgError):
+        torch.linalg.eigh(matrix)
+    values, vectors = eigenpairs(matrix)
+    residual = matrix @ vectors - vectors * values
+    assert float(residual.abs().max()) < 1e-14 * float(matrix.abs().max())
+    assert torch.allclose(vectors.t() @ vectors, torch.eye(11).double(), atol=1e-13)

@@ -22,7 +22,7 @@ from morsescape.hessian.dense import exact_hessian
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.gradient import gradient_error, sharp_gradient
 from morsescape.hessian.second_opinion import Landscape, second_opinion
-from morsescape.hessian.solver import Solver, solver
+from morsescape.hessian.solver import Solver, eigenpairs, solver
 from morsescape.progress import StageProgress
 from morsescape.rounding.floats import U, up
 
@@ -176,8 +176,7 @@ class Hessian:
     @once
     def core_eigh(self) -> tuple[Tensor, Tensor]:
         """Eigenvalues, ascending, and eigenvectors of the core."""
-        values, vectors = torch.linalg.eigh(self.core()[0])
-        return values, vectors
+        return eigenpairs(self.core()[0])
 
     @once
     def eigh(self) -> tuple[Float64[Tensor, "D"], Float64[Tensor, "D D"]]:

@@ -28,6 +28,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.hessian.solver import eigenpairs
 from morsescape.rounding.exact import exact_bits, leading_bits
 from morsescape.rounding.floats import U, gamma, up
 
@@ -43,7 +44,7 @@ def enclosed_eigenvalues(
     Needs about ten times the memory of `matrix`, which must be exactly symmetric and finite and is
     not changed. The radius is infinity where nothing is proved.
     """
-    values, vectors = torch.linalg.eigh(matrix)
+    values, vectors = eigenpairs(matrix)
     return values, eigenvalue_error(matrix, values, vectors)
 
 
