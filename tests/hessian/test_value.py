@@ -9,6 +9,7 @@ from scipy.sparse.linalg import eigsh
 from torch import nn
 
 import morsescape as ms
+from morsescape.hessian.solver import eigenpairs
 from networks import classifier, double_backward
 
 
