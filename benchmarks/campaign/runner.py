@@ -24,12 +24,13 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-FAMILIES = ("models", "functions", "planted", "searches")
+FAMILIES = ("models", "functions", "planted", "searches", "paths")
 SHARE = {
-    "models": 0.3,
-    "functions": 0.4,
-    "planted": 0.25,
+    "models": 0.28,
+    "functions": 0.37,
+    "planted": 0.2,
     "searches": 0.05,
+    "paths": 0.1,
 }  # of the cases asked for
 Task = tuple[str, int]
 

@@ -22,7 +22,7 @@ HEAD = """\
 # A standing campaign
 
 `make campaign` draws random cases and compares every answer with an exact oracle;
-`benchmarks/campaign.py --page` wrote this page. Four families:
+`benchmarks/campaign.py --page` wrote this page. Five families:
 
 * *models*: random chains of torch's layers, activations and losses, 1 to 64 parameters, 1 to 8
   samples; time-first and siamese ones among them, parameters of size 1e-300 to 1e150, zeros and
@@ -31,7 +31,8 @@ HEAD = """\
 * *functions*: random programs of torch's operations on 1 to 5 variables, some with a critical
   point planted;
 * *planted*: matrices with known signs, gaps from 1e-6 to 1e-14, graded up to 1e24;
-* *searches*: `find_critical_point` on models and functions like these.
+* *searches*: `find_critical_point` on models and functions like these;
+* *paths*: heights of random curves, of degree 1 to 3, on models and functions like these.
 
 The oracle carries value, gradient and Hessian of the formula through python-flint's real balls, of
 192 bits, up to 3,072 where branches or signs need them. It is written from the definitions of the
@@ -41,7 +42,8 @@ tell from zero counts as zero.
 
 A claim is wrong if the Hessian is farther from the true one than its radius, an interval misses the
 true count, an eigenvalue is not within its radius, a critical point is not within the distance of a
-certificate or has another index, or anything is proved exactly on a kink. Numbers without a proof
+certificate or has another index, anything is proved exactly on a kink, or f is higher on a curve
+than proved, or nowhere as high. Numbers without a proof
 (`value`, `gradient`, `hvp`, the Hessian of an estimate) are wrong if they are farther from the
 truth than rounding explains. An error other than the package's own is a crash.
 

@@ -32,7 +32,7 @@ from morsescape.store.codec import Saved
 
 _START = 4  # intervals of each piece
 _HALVINGS = 48
-_MOST = 20_000  # intervals of one piece
+_MOST = 2_000  # intervals of one piece: beyond it, what is too high stays so
 _SAMPLES = 61  # where nothing can be proved
 _FLOOR = 1e-6  # of the height: no tolerance is smaller
 

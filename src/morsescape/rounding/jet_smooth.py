@@ -120,10 +120,21 @@ def _probe(
 ) -> None:  # fmt: skip
     """Differences of the operation against the derivatives that torch has of it.
 
-    It proves nothing, but of an operation without a derivative torch says that it is 0.
+    They prove nothing, but of an operation without a derivative torch says that it is 0. Looked at
+    where most functions are tame, since the program is the same everywhere.
     """
     g = torch.Generator().manual_seed(0)
     v = [torch.randn(x.shape, generator=g, dtype=torch.float64) for x in xs]
+    tame = [torch.rand(x.shape, generator=g, dtype=torch.float64) for x in xs]
+    starts = ([0.2 + 0.6 * u for u in tame], [1.2 + 0.6 * u for u in tame], xs)
+    if not any(_agrees(operation, program, x, v, fixed) for x in starts):
+        raise NoErrorRule(f"{name}, of which torch has another derivative than its differences")
+
+
+def _agrees(
+    operation: Callable[..., Tensor], program: Program, xs: list[Tensor], v: list[Tensor],
+    fixed: list[Tensor],
+) -> bool:  # fmt: skip
     _, slope, bend = program.run(Values(), xs, v, [torch.zeros_like(x) for x in xs], fixed)
     size = 1.0 + max(float(x.abs().max()) if x.numel() else 0.0 for x in (slope, bend))
     for h in (1e-3, 1e-4, 1e-5):
@@ -134,5 +145,5 @@ def _probe(
         second = ((ahead - 2 * here + behind) / (h * h) - bend).abs()
         rough = 1e-14 * (1.0 + here.abs()) / (h * h)  # of rounding
         if bool((first <= 1e-3 * size + h * rough).all() and (second <= 0.02 * size + rough).all()):
-            return
-    raise NoErrorRule(f"{name}, of which torch has another derivative than its differences")
+            return True
+    return False
