@@ -16,6 +16,11 @@ def option(metavar: str | None, text: str, panel: str | None = None, name: str =
     return typer.Option(*names, metavar=metavar, help=text, rich_help_panel=panel)
 
 
+def switch(text: str, panel: str | None = None) -> Any:
+    """An option that is on or off."""
+    return typer.Option(help=text, rich_help_panel=panel)
+
+
 Root = Annotated[
     str | None,
     option(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from morsescape.experiments.connect.study import connect_parts
+from morsescape.experiments.connect.words import connect_section
 from morsescape.experiments.index.study import index_parts
 from morsescape.experiments.index.words import index_section
 from morsescape.experiments.linear.study import linear_parts
@@ -20,6 +22,7 @@ STUDIES = (
     Study("ridge", "spectra", together(ridge_section), has_command=False),
     Study("scatter", "scatter", one_by_one(scatter_section), scatter_parts),
     Study("linear", "linear", one_by_one(linear_section), linear_parts, has_command=False),
+    Study("connect", "connect", one_by_one(connect_section), connect_parts),
     Study("polish"),
 )
 PARTS = tuple(study.kind for study in STUDIES if study.parts is not None)

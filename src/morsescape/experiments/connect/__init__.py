@@ -1,0 +1,1 @@
+"""Two solutions and the paths between them: what they rise to, proved."""

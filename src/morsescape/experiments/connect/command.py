@@ -1,0 +1,82 @@
+"""`morsescape connect`: two solutions, paths between them, and proved heights."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from matplotlib.axes import Axes
+
+from morsescape.cli import options
+from morsescape.cli.carried_out import Told, carry_out, resumes
+from morsescape.cli.session import usage
+from morsescape.experiments.connect.figure import heights_figure
+from morsescape.experiments.connect.study import ConnectResult, ConnectSettings, run_connect
+from morsescape.experiments.connect.words import connect_sentences, connect_table
+from morsescape.experiments.point import PointSettings
+from morsescape.experiments.point_options import takes_point
+from morsescape.paths import METHODS
+
+EXAMPLES = """\
+Examples:
+
+    morsescape connect --net mlp2 --activation tanh --l2 1e-4 --polish
+    morsescape connect --net cnn --data mnist --methods line,bezier,string --out paths
+    morsescape connect --checkpoint a.safetensors --to b.safetensors --json a.json
+    morsescape connect --objective model.py:trained --methods line
+"""
+_PANEL = "Paths"
+
+
+@takes_point()
+def connect(
+    point: PointSettings,
+    methods: Annotated[
+        str,
+        options.option(",".join(METHODS), "Which, separated by commas.", _PANEL),
+    ] = "line",
+    other: Annotated[
+        int | None,
+        options.option("S", "Seed of the second solution. \\[default: seed + 1]", _PANEL),
+    ] = None,
+    to: Annotated[
+        str | None,
+        options.option("FILE.safetensors", "The second solution, beside --checkpoint.", _PANEL),
+    ] = None,
+    align: Annotated[
+        bool,
+        options.switch("Move the second solution by a symmetry of f next to the first.", _PANEL),
+    ] = True,
+    polish: Annotated[
+        bool,
+        options.switch("Go on from both to proved minima of f first (smooth f only).", _PANEL),
+    ] = False,
+    tol: Annotated[
+        float,
+        options.option("X", "Width of a proved height, as a share of the barrier.", _PANEL),
+    ] = 0.01,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+    out: options.Out = None,
+) -> None:
+    """Two solutions, the paths between them, and how high f rises on each, proved.
+
+    Trains two networks from two seeds, or takes two checkpoints, finds a low curve by each of
+    --methods, and encloses the largest f on the whole curve, not only at samples. Two solutions on
+    a path that is nowhere above ε lie in one component of the sublevel set M_ε.
+    """
+    with usage():
+        names = tuple(name.strip() for name in methods.split(",") if name.strip())
+        settings = ConnectSettings(point, seed, other, to, names, align, polish, tol)
+    kept = resumes("finished paths are", out)
+    carry_out(settings, run_connect, _TOLD, json=json, out=out, kept=lambda _: kept)
+
+
+def _head(result: ConnectResult) -> str:
+    return f"{result.description}: {result.dim:,} parameters, {result.samples:,} samples"
+
+
+def _figure(result: ConnectResult) -> Axes:
+    return heights_figure([(w.method, w.height) for w in result.ways], log=True)
+
+
+_TOLD = Told(_head, connect_table, connect_sentences, _figure)

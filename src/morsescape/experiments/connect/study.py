@@ -1,0 +1,285 @@
+"""Two solutions, a path between them by each method, and how high each is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from morsescape.boundary import (
+    a_boolean,
+    a_function,
+    a_number,
+    a_path,
+    a_seed,
+    checked,
+    choices,
+    instance,
+    option,
+    spelt,
+)
+from morsescape.critical import CertificateStatus, find_critical_point
+from morsescape.errors import ArgumentError
+from morsescape.experiments.part import Part, Pieces, points_of
+from morsescape.experiments.point import PointSettings, accuracy, load_data, make_point
+from morsescape.experiments.sweep import Task
+from morsescape.objective import Objective
+from morsescape.paths import METHODS, Height, Path, connect
+from morsescape.paths.height import sample_times
+from morsescape.progress import Progress, stage
+from morsescape.spectrum.index_bound import structure_of
+from morsescape.store import RunFolder, Saved, Settings
+
+if TYPE_CHECKING:
+    from morsescape.experiments.reproduce.study import ReproduceSettings
+
+_LOOKS = 61  # points of a curve at which the error is taken
+
+
+@checked(
+    option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
+    other=a_seed(), to=a_path(), methods=choices(METHODS, least=1), align=a_boolean(),
+    polish=a_boolean(), tol=a_number(above=0),
+)  # fmt: skip
+@dataclass(frozen=True)
+class ConnectSettings(Settings):
+    """Which two solutions, and by which methods.
+
+    Attributes:
+        point: how both are made, as for `index`.
+        seed: of the first, and of the searches.
+        other: of the second; None takes seed + 1.
+        to: a checkpoint of the second, beside that of `point`.
+        methods: of `morsescape.paths.METHODS`.
+        align: move the second by a symmetry of f next to the first.
+        polish: go on from both to proved minima of f first, which kinks do not allow.
+        tol: how wide the interval of a height may be, as a share of the barrier.
+
+    Raises:
+        ArgumentError: an unknown method, a second checkpoint without a first.
+    """
+
+    EXPERIMENT = "connect"
+    point: PointSettings = field(default_factory=PointSettings)
+    seed: int = 0
+    other: int | None = None
+    to: str | None = None
+    methods: tuple[str, ...] = ("line",)
+    align: bool = True
+    polish: bool = False
+    tol: float = 0.01
+
+    def __post_init__(self) -> None:
+        with spelt(option):
+            if self.to is not None and self.point.checkpoint is None:
+                raise ArgumentError(
+                    "--to", expected="--checkpoint for the first solution too", got="none",
+                    cure="pass both, or neither and two seeds",
+                )  # fmt: skip
+            if self.second == self.seed and self.to is None:
+                raise ArgumentError(
+                    "--other", expected="another seed than that of the first solution",
+                    got=self.second, cure=f"leave it out, for {self.seed + 1}",
+                )  # fmt: skip
+
+    @property
+    def second(self) -> int:
+        """The seed of the second solution."""
+        return self.seed + 1 if self.other is None else self.other
+
+
+@dataclass(frozen=True)
+class End(Saved):
+    """One of the two solutions: f, its accuracy, whether it is a proved minimum."""
+
+    value: float
+    accuracy: float | None
+    proved: bool
+
+
+@dataclass(frozen=True)
+class Way(Saved):
+    """A path by one method.
+
+    Attributes:
+        method, height, length, gradients, note: as of `Path`.
+        aligned, distances, same: as of `Path`.
+        error: the largest share of wrong answers at 61 points or more; None without labels.
+        seconds: of the search, and of the proof.
+    """
+
+    method: str
+    height: Height
+    length: float
+    gradients: int
+    aligned: bool
+    distances: tuple[float, float]
+    same: bool
+    error: float | None
+    seconds: tuple[float, float]
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class ConnectResult(Saved):
+    """The two solutions, and what each method found between them."""
+
+    settings: ConnectSettings
+    description: str
+    dim: int
+    samples: int
+    not_smooth: tuple[str, ...]
+    ends: tuple[End, End]
+    ways: tuple[Way, ...]
+
+    @property
+    def best(self) -> Way:
+        """The lowest path, by what is proved or found of its height."""
+        return min(self.ways, key=lambda way: way.height.high)
+
+
+@checked(
+    settings=instance(ConnectSettings, "ConnectSettings(PointSettings(...)) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    progress=a_function(3), notice=a_function(1),
+)  # fmt: skip
+def run_connect(
+    settings: ConnectSettings,
+    folder: RunFolder | None = None,
+    progress: Progress | None = None,
+    *,
+    notice: Callable[[str], None] | None = None,
+) -> ConnectResult:
+    """Make both solutions, find a path by each method, prove its height.
+
+    Args:
+        settings: of what.
+        folder: keeps solutions and finished paths, `RunFolder(path, settings.identity())`.
+        progress: called as progress(stage, done, total).
+        notice: called with a sentence if something is resumed.
+
+    Raises:
+        ArgumentError, DataError: as `run_index`; solutions that cannot be compared.
+
+    Example:
+        >>> point = PointSettings(samples=60, epochs=5, activation="tanh")
+        >>> result = run_connect(ConnectSettings(point, methods=("line",)))
+        >>> height = result.best.height
+        >>> height.estimate is None, height.low <= height.high
+        (True, True)
+    """
+    f, ends, points = _solutions(settings, folder, progress, notice)
+    ways = []
+    for method in settings.methods:
+        kept = None if folder is None else folder.load(f"way-{method}")
+        if kept is not None:
+            ways.append(Way.from_json(kept.payload))
+            continue
+        way, path = _way(f, points, settings, method, progress)
+        ways.append(way)
+        if folder is not None:
+            folder.save(f"way-{method}", way.to_json(), {"pieces": path.pieces})
+    return ConnectResult(
+        settings, str(settings.point), f.dim, f.source.samples,
+        tuple(structure_of(f.source).not_smooth), ends, tuple(ways),
+    )  # fmt: skip
+
+
+def _way(
+    f: Objective, points: tuple[Tensor, Tensor], settings: ConnectSettings, method: str,
+    progress: Progress | None,
+) -> tuple[Way, Path]:  # fmt: skip
+    start = time.perf_counter()
+    path = connect(
+        f, *points, method=method, align=settings.align, prove=False, seed=settings.seed,
+        progress=progress,
+    )  # fmt: skip
+    found = time.perf_counter()
+    path = path.proved(tol=settings.tol, progress=stage(progress, f"proof, {method}"))
+    seconds = found - start, time.perf_counter() - found
+    shares = [accuracy(f, path(t)) for t in sample_times(path.curve, _LOOKS)]
+    known = [s for s in shares if s is not None]
+    error = 1 - min(known) if known else None
+    return Way(
+        method, path.height, path.length, path.gradients, path.aligned, path.distances, path.same,
+        error, seconds, path.note,
+    ), path  # fmt: skip
+
+
+def _solutions(
+    settings: ConnectSettings, folder: RunFolder | None, progress: Progress | None,
+    notice: Callable[[str], None] | None,
+) -> tuple[Objective, tuple[End, End], tuple[Tensor, Tensor]]:  # fmt: skip
+    point, kept = settings.point, None if folder is None else folder.load("ends")
+    made = [(point, settings.seed), (replace(point, checkpoint=settings.to) if settings.to
+                                     else point, settings.second)]  # fmt: skip
+    if kept is not None:
+        if notice is not None:
+            notice("resumed: both solutions are there already")
+        f = make_point(_untrained(point), settings.seed).f
+        pair = kept.tensors["a"], kept.tensors["b"]
+        return f, _ends(f, pair, tuple(kept.payload["proved"])), pair
+    data = None if point.objective is not None else load_data(point)
+    both = [make_point(s, seed, dataset=data, progress=progress) for s, seed in made]
+    f, proved, thetas = both[0].f, [False, False], [p.theta for p in both]
+    if both[1].f.dim != f.dim:
+        raise ArgumentError(
+            "--to", expected=f"a network of {f.dim:,} parameters, as the first",
+            got=f"{both[1].f.dim:,}", cure="two solutions of one network are compared",
+        )  # fmt: skip
+    if settings.polish:
+        for k, theta in enumerate(thetas):
+            found = find_critical_point(f, theta, seed=settings.seed, progress=progress)
+            thetas[k] = found.theta
+            proof = found.certificate
+            proved[k] = proof.status is CertificateStatus.PROVED and proof.index == (0, 0)
+    pair = thetas[0], thetas[1]
+    if folder is not None:
+        folder.save("ends", {"proved": proved}, {"a": pair[0], "b": pair[1]})
+    return f, _ends(f, pair, (proved[0], proved[1])), pair
+
+
+def _untrained(point: PointSettings) -> PointSettings:
+    """The same f, without training for its point."""
+    return point if point.objective or point.checkpoint else replace(point, at="random")
+
+
+def _ends(f: Objective, pair: tuple[Tensor, Tensor], proved: Any) -> tuple[End, End]:
+    a, b = (
+        End(f.value(theta), accuracy(f, theta), bool(sure))
+        for theta, sure in zip(pair, proved, strict=True)
+    )
+    return a, b
+
+
+# -- its part of `reproduce` -------------------------------------------------------------------
+
+
+def connect_run(settings: ConnectSettings) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """One pair as a piece: JSON values, and no tensors."""
+    result = run_connect(settings)
+    values = result.to_json()
+    values.pop("settings")
+    return values, {"none": torch.zeros(0)}
+
+
+def connect_parts(settings: ReproduceSettings) -> Iterator[Part]:
+    """The networks of the paper's tables, each with one pair of solutions."""
+    for name, point in points_of(settings):
+        if not name.endswith("-trained"):
+            continue
+        own = ConnectSettings(point, settings.seed)
+        tasks = (Task("pair", connect_run, (own,)),)
+        yield Part(f"connect/{name}", own.identity(), tasks, _collect(own))
+
+
+def _collect(settings: ConnectSettings) -> Callable[[Pieces], ConnectResult | None]:
+    def collect(pieces: Pieces) -> ConnectResult | None:
+        found = (ConnectResult.from_json(p.payload, settings=settings) for p in pieces.values())
+        return next(found, None)
+
+    return collect
