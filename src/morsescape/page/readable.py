@@ -58,30 +58,35 @@ def duration(seconds: float) -> str:
     return f"{seconds:.0f} s"
 
 
-def rounded_up(bound: float) -> str:
-    """A bound with two digits, never below the bound itself.
+def rounded_up(bound: float, digits: int = 2) -> str:
+    """A bound with two digits or so many, never below the bound itself.
 
     Example:
-        >>> rounded_up(1.01e-11), rounded_up(0.0), rounded_up(9.99)
-        ('1.1e-11', '0', '1.0e+01')
+        >>> rounded_up(1.01e-11), rounded_up(0.0), rounded_up(9.99), rounded_up(0.123456, 4)
+        ('1.1e-11', '0', '1.0e+01', '0.1235')
     """
-    return _rounded(bound, 1)
+    return _rounded(bound, 1, digits)
 
 
-def rounded_down(bound: float) -> str:
-    """A lower bound with two digits, never above the bound itself.
+def rounded_down(bound: float, digits: int = 2) -> str:
+    """A lower bound with two digits or so many, never above the bound itself.
 
     Example:
         >>> rounded_down(1.09e-11), rounded_down(0.0), rounded_down(1.0)
         ('1.0e-11', '0', '1.0e+00')
     """
-    return _rounded(bound, -1)
+    return _rounded(bound, -1, digits)
 
 
-def _rounded(bound: float, way: int) -> str:
-    """With two digits, never less (`way` 1) or never more (-1) than the bound."""
+def _rounded(bound: float, way: int, digits: int) -> str:
+    """Never less (`way` 1) or never more (-1) than the bound; two digits always with exponent."""
     if bound == 0 or not math.isfinite(bound):
         return f"{bound:g}"
-    text = f"{bound:.1e}"
-    half = 10.0 ** (math.floor(math.log10(abs(bound))) - 1) / 2  # of a unit of the second digit
-    return text if way * (float(text) - bound) >= 0 else f"{bound + way * half:.1e}"
+
+    def written(x: float) -> str:
+        return f"{x:.1e}" if digits == 2 else f"{x:.{digits}g}"
+
+    text = written(bound)
+    # Half a unit of the last digit.
+    half = 10.0 ** (math.floor(math.log10(abs(bound))) - digits + 1) / 2
+    return text if way * (float(text) - bound) >= 0 else written(bound + way * half)

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
+from morsescape.page.readable import rounded_up
 from morsescape.paths import Height
 
 _COLOURS = (BLUE, VERMILLION, ORANGE, GREY, "#009E73", "#CC79A7", "#F0E442", "black")
@@ -33,7 +34,7 @@ def heights_figure(
         >>> ends = (torch.tensor([x]).double() for x in (-1.0, 1.0))
         >>> ax = heights_figure([("line", ms.connect(f, *ends).height)])
         >>> [text.get_text() for text in ax.get_legend().get_texts()]
-        ['line: at most 1']
+        ['line: at most 1.01']
     """
     if not heights:
         raise ArgumentError("heights", expected="one or more", got="none", cure="pass some")
@@ -49,9 +50,12 @@ def heights_figure(
 
 
 def _band(ax: Axes, name: str, height: Height, colour: str) -> None:
-    t, low = (np.array(x) for x in zip(*height.samples, strict=True))
-    most = "about" if height.estimate else "at most"
-    ax.plot(t, low, ".-", ms=2.5, lw=0.8, color=colour, label=f"{name}: {most} {height.high:.3g}")
+    ends = (0.0, height.ends[0][0]), (1.0, height.ends[1][0])
+    t, low = np.array(sorted({*height.samples, *ends})).T
+    most = (
+        f"about {height.high:.3g}" if height.estimate else f"at most {rounded_up(height.high, 3)}"
+    )
+    ax.plot(t, low, ".-", ms=2.5, lw=0.8, color=colour, label=f"{name}: {most}")
     if height.bounds:
         edges = np.array([b[0] for b in height.bounds] + [1.0])
         upper = np.array([b[2] for b in height.bounds])

@@ -77,9 +77,9 @@ def _rows(result: ConnectResult) -> Iterator[tuple[str, ...]]:
         estimate = way.height.estimate is not None
         yield (
             way.method + (", aligned" if way.aligned else ""),
-            f"about {low:.5g}" if estimate else rounded_down(low),
-            "estimate" if estimate else rounded_up(high),
-            "estimate" if estimate else rounded_up(way.height.barrier[1]),
+            f"about {low:.5g}" if estimate else rounded_down(low, 5),
+            "estimate" if estimate else rounded_up(high, 5),
+            "estimate" if estimate else rounded_up(way.height.barrier[1], 4),
             number(way.error, ".2%"),
             f"{way.length:.3g}",
             f"{way.gradients:,}",
@@ -104,14 +104,14 @@ def _lead(result: ConnectResult) -> Iterator[str]:
     copies = ", the second up to a symmetry of f," if best.aligned else ""
     yield (
         f"Proved: both solutions{copies} lie in one component of the sublevel set M_ε for every "
-        f"ε ≥ {rounded_up(best.height.high)}, along a path by {best.method}; they are at {ends}."
+        f"ε ≥ {rounded_up(best.height.high, 5)}, along a path by {best.method}; they are at {ends}."
     )
 
 
 def _details(result: ConnectResult) -> Iterator[str]:
     line = next((w for w in result.ways if w.method == "line"), None)
     if line is not None and line is not result.best and line.height.estimate is None:
-        yield f"The straight line rises to at least {rounded_down(line.height.low)}, proved."
+        yield f"The straight line rises to at least {rounded_down(line.height.low, 4)}, proved."
     if any(w.aligned for w in result.ways):
         before, after = result.ways[0].distances
         yield f"Alignment brought the ends from {before:.4g} to {after:.4g} apart."
