@@ -1,0 +1,295 @@
+"""Solutions compared after the symmetries of the network are taken out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+from torch.utils._pytree import tree_leaves
+
+from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, choice, instance
+from morsescape.errors import ArgumentError
+from morsescape.objective import Objective
+from morsescape.paths.canonical import balanced
+from morsescape.paths.matching import (
+    Matched,
+    Named,
+    by_activations,
+    descend,
+    from_known,
+    from_signatures,
+    inner,
+    scrambled,
+)
+from morsescape.paths.moves import Group, Move
+from morsescape.paths.symmetry import TOLERANCE, Symmetries, samples_of, symmetries, traced
+
+WAYS = ("weights", "activations")
+_OBJECTIVE = instance(Objective, "build one with ms.Objective(model, loss, data)")
+
+
+@dataclass(frozen=True, eq=False)
+class Alignment:
+    """b moved by a symmetry g of f to be near a.
+
+    Attributes:
+        theta: g b, shape (D,).
+        distance_before, distance_after: |a - b| and |a - g b|.
+        least: no permutation and no signs come closer than this: a lower bound on the distance,
+            from every parameter's entries sorted by size.
+        permutations: by group, π of shape (units,): unit u of g b is unit π[u] of b.
+        signs: by group, of ±1, shape (ways to flip, units): what that unit is multiplied by.
+        start: from where the best descent began.
+        left_out: what may be symmetries, but was not understood or failed, and why.
+    """
+
+    theta: Float64[Tensor, "D"]
+    distance_before: float
+    distance_after: float
+    least: float
+    permutations: Mapping[str, Tensor]
+    signs: Mapping[str, Tensor]
+    start: str
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def gap(self) -> float:
+        """How much closer the best symmetry could be at most; above 0 this one may be the best too.
+
+        Rounds over the groups end in a local optimum. It is known to be the global one where the
+        gap is zero, as for copies.
+        """
+        return max(0.0, self.distance_after - self.least)
+
+    def __str__(self) -> str:
+        return (
+            f"distance {self.distance_before:.6g} -> {self.distance_after:.6g} by {self.start}; "
+            f"no permutation comes below {self.least:.6g}"
+        )
+
+
+@checked(
+    f=_OBJECTIVE, a=a_vector("f", finite=True), b=a_vector("f", finite=True), by=choice(WAYS),
+    seed=a_seed(), restarts=a_count(0, most=10_000),
+)  # fmt: skip
+def align(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    by: str = "weights",
+    seed: int = 0,
+    restarts: int = 4,
+) -> Alignment:
+    """The copy g b of b under the permutations and signs of f that is near a.
+
+    It makes |a - g b| small over the groups that `symmetries` finds. By weights: rounds of linear
+    assignment problems, one a group, from several starts (units matched by their activations on the
+    data, by the weights that are known from the data on, by the sorted sizes of their weights, b as
+    it is, and random ones); the nearest end counts. So it is a local optimum, with a lower bound
+    beside it. By activations: each group by one assignment of its activations, and no more.
+
+    Positive factors are left as they are: no isometry of θ, they have no place in a distance. For
+    λ = 0, `same_solution` and `canonical` take them out first.
+
+    Args:
+        f: the objective.
+        a: the point that stays, shape (D,).
+        b: the point that is moved, shape (D,).
+        by: "weights" or "activations".
+        seed: of the order of groups, random starts, and the points at which symmetries are tried.
+        restarts: random starts, besides the others.
+
+    Returns:
+        With f(g b) = f(b) and the same outputs, up to rounding.
+
+    Raises:
+        ArgumentError: points of another shape, or g changes an output at b, with the group's name;
+            by activations, a network whose activations cannot be read.
+
+    Source:
+        Ainsworth, Hayase & Srinivasa, Git Re-Basin (ICLR 2023), algorithm 1 and section 3.1; with
+        signs as in Chen, Lu & Hecht-Nielsen (1993).
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> from morsescape.paths.align import align
+        >>> from morsescape.paths.symmetry import symmetries
+        >>> net = torch.nn.Sequential(
+        ...     torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)
+        ... )
+        >>> f = ms.Objective(net, "mse", (torch.randn(9, 3), torch.randn(9, 1)))
+        >>> known = symmetries(f)
+        >>> copy = known.apply(f.theta, known.random(seed=1))
+        >>> found = align(f, f.theta, copy)
+        >>> found.distance_before > 1, found.distance_after, found.gap
+        (True, 0.0, 0.0)
+    """
+    known = symmetries(f)
+    first, start = f.source.unflatten(a), Matched(f.source.unflatten(b))
+    most = _most(known.groups, first, start.parameters)
+    generator = torch.Generator().manual_seed(seed)
+    if by == "activations":
+        best, name = by_activations(known, first, start), "activations"
+    else:
+        best, name = _nearest(known, first, start, generator, restarts, most)
+    theta = known.apply(b, best.move)
+    _check(f, known, b, theta, best.move)
+    square = float(a @ a + b @ b) - 2 * most
+    least = max(square, 0.0) ** 0.5 if square > 1e-14 * float(a @ a + b @ b) else 0.0
+    after = float((a - theta).norm())
+    return Alignment(
+        theta, float((a - b).norm()), after, min(least, after),
+        best.move.permutations, best.move.signs, name, known.unknown,
+    )  # fmt: skip
+
+
+def _nearest(
+    known: Symmetries, a: Named, b: Matched, generator: torch.Generator, restarts: int, most: float
+) -> tuple[Matched, str]:
+    best, gain, name = b, inner(a, b.parameters), "itself"
+    for label, start in _starts(known, a, b, generator, restarts):
+        found, reached = descend(known.groups, a, start, generator)
+        if reached > gain:
+            best, gain, name = found, reached, label
+        if gain >= most * (1 - 1e-14):
+            break  # no other is nearer
+    return best, name
+
+
+def _starts(
+    known: Symmetries, a: Named, b: Matched, generator: torch.Generator, restarts: int
+) -> Iterator[tuple[str, Matched]]:
+    groups = known.groups
+    yield "itself", b
+    if all(known.taps.get(group.name) for group in groups):
+        try:
+            yield "activations", by_activations(known, a, b)
+        except ArgumentError:
+            pass  # only one of several starts
+    yield "known weights", from_known(groups, a, b)
+    yield "sorted weights", from_signatures(groups, a, b)
+    for k in range(restarts if groups else 0):
+        yield f"random start {k}", scrambled(groups, b, generator)
+
+
+def _most(groups: Sequence[Group], a: Named, b: Named) -> float:
+    """No ⟨a, g b⟩ is above this: of two sets of numbers, sorted ones have the largest product."""
+    total, flipped = 0.0, {p.name for group in groups if group.signs for p in group.places}
+    moved = {place.name for group in groups for place in group.places}
+    for name in a:
+        p, q = a[name].reshape(-1), b[name].reshape(-1)
+        if name in flipped:
+            p, q = p.abs(), q.abs()
+        total += float(p.sort().values @ q.sort().values if name in moved else p @ q)
+    return total
+
+
+def _check(f: Objective, known: Symmetries, b: Tensor, theta: Tensor, move: Move) -> None:
+    """Refuse a move that changes f or an output at b, and say which group does."""
+    if _same(f, known, b, theta):
+        return
+    names = [
+        group.name for group in known.groups
+        if not _same(f, known, b, _flat(known, group, move, b))
+    ]  # fmt: skip
+    raise ArgumentError(
+        "f", expected=f"the same outputs up to {TOLERANCE:g} of the largest at a copy of b",
+        got=f"others, by {', '.join(names) or 'all groups together'}",
+        cure="look for large numbers in b, whose rounding rules there",
+    )  # fmt: skip
+
+
+def _flat(known: Symmetries, group: Group, move: Move, b: Tensor) -> Tensor:
+    return known.flatten(move.on(group, known.source.unflatten(b)))
+
+
+def _same(f: Objective, known: Symmetries, b: Tensor, theta: Tensor) -> bool:
+    outputs, x = traced(f.source), samples_of(f.source)
+    found = []
+    with torch.set_grad_enabled(f.source.needs_graph):
+        for point in (b, theta):
+            out = outputs(list(f.source.unflatten(point).values()), x)
+            found.append([t.detach().double() for t in tree_leaves(out) if isinstance(t, Tensor)])
+    for p, q in zip(*found, strict=True):
+        if p.numel() and not bool((p - q).abs().max() <= TOLERANCE * p.abs().max()):
+            return False
+    before, after = f.value(b), f.value(theta)
+    # A loss near 0 is a difference of outputs of order 1, and has their rounding.
+    return abs(after - before) <= TOLERANCE * max(abs(before), 1.0)
+
+
+# -- the same up to symmetry ----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Whether two points are copies of each other; true in a condition if they are.
+
+    Attributes:
+        same: whether distance ≤ tol · max(|a|, |b|).
+        distance: |a - g b|, after positive factors are balanced where f has them.
+        relative: distance / max(|a|, |b|), of the balanced points.
+        alignment: how b was moved.
+    """
+
+    same: bool
+    distance: float
+    relative: float
+    alignment: Alignment
+
+    def __bool__(self) -> bool:
+        return self.same
+
+
+@checked(
+    f=_OBJECTIVE, a=a_vector("f", finite=True), b=a_vector("f", finite=True),
+    tol=a_number(least=0), seed=a_seed(),
+)  # fmt: skip
+def same_solution(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    tol: float = 1e-6,
+    seed: int = 0,
+) -> Comparison:
+    """Whether b is a copy of a under the symmetries of f that are known.
+
+    Positive factors are taken out first, for λ = 0 (`canonical`); then b is aligned with a. "Same"
+    is a fact: the copy is there. "Not the same" is what `align` found from all its starts, and rules
+    out no better copy where `alignment.gap` is above 0.
+
+    Args:
+        f: the objective.
+        a: a point, shape (D,).
+        b: another, shape (D,).
+        tol: on the distance, relative to the larger of both norms.
+        seed: as in `align`.
+
+    Raises:
+        ArgumentError: as in `align`.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> from morsescape.paths.align import same_solution
+        >>> from morsescape.paths.symmetry import symmetries
+        >>> net = torch.nn.Sequential(
+        ...     torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
+        ... )
+        >>> f = ms.Objective(net, "mse", (torch.randn(9, 3), torch.randn(9, 1)))
+        >>> known = symmetries(f)
+        >>> copy = known.apply(f.theta, known.random(seed=1, scales=True))
+        >>> bool(same_solution(f, f.theta, copy)), bool(same_solution(f, f.theta, 1.1 * copy))
+        (True, False)
+    """
+    known = symmetries(f)
+    if f.l2 == 0:
+        a, b = (balanced(known, point) for point in (a, b))
+    found = align(f, a, b, seed=seed)
+    size = max(float(a.norm()), float(b.norm()))
+    relative = found.distance_after / size if size else 0.0
+    return Comparison(relative <= tol, found.distance_after, relative, found)
