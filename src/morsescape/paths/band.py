@@ -1,0 +1,239 @@
+"""A band of images between two points: its tangents, its steps, and where it lacks images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.objective import Objective
+from morsescape.paths.images import Images
+from morsescape.paths.metrics import Metrics
+
+_FIRST, _LEAST, _SLOWER, _FASTER = 0.5, 1e-3, 0.5, 1.3  # shares of a full step
+_FAR = 0.5  # of the distance to the nearer neighbour: longer steps would tangle the band
+_BETWEEN = (0.25, 0.5, 0.75)  # where a segment is looked at
+
+
+@dataclass
+class Band:
+    """Images with f and ∇f there; the ends stay.
+
+    Attributes:
+        f: the landscape.
+        points: (m, D), both ends among them.
+        targets: (m,), the share of the length at which each image belongs; ascending from 0 to 1.
+        images: evaluates, and counts.
+        metrics: in which steps are taken.
+        spring: None for equal arc lengths after each step (string); otherwise the share of the way
+            to them that springs pull an image in a step (nudged elastic band).
+        climber: an image that goes up along the band instead; None for none.
+        fixed: whether the climber stays where it is.
+    """
+
+    f: Objective
+    points: Tensor
+    images: Images
+    metrics: Metrics
+    spring: float | None
+    targets: Tensor = field(init=False)
+    climber: int | None = None
+    fixed: bool = False
+    last: tuple[Tensor, Tensor] | None = None  # points and gradients before the last step
+
+    def __post_init__(self) -> None:
+        self.targets = torch.linspace(0, 1, len(self.points), dtype=torch.float64)
+        self.values, self.gradients = self.images(self.points)
+        self._fresh()
+
+    def _fresh(self) -> None:
+        self.shares = torch.full((len(self.points),), _FIRST, dtype=torch.float64)
+        self.slopes = torch.full_like(self.shares, torch.inf)
+
+    # -- what it is like ----------------------------------------------------------------------
+
+    @property
+    def top(self) -> int:
+        """The highest inner image."""
+        return 1 + int(self.values[1:-1].argmax())
+
+    @property
+    def height(self) -> float:
+        """The largest f of all images."""
+        return float(self.values.max())
+
+    @property
+    def gaps(self) -> Tensor:
+        """The lengths of the segments, shape (m - 1,)."""
+        return self.points.diff(dim=0).norm(dim=1)
+
+    def tangents(self) -> Float64[Tensor, "i D"]:
+        """Unit tangents at the inner images, upwind.
+
+        Source: Henkelman & Jónsson, J. Chem. Phys. 113 (2000) 9978, equations 8 to 11.
+        """
+        v, steps = self.values, self.points.diff(dim=0)
+        before, after = steps[:-1], steps[1:]
+        up, down = v[2:] - v[1:-1], v[:-2] - v[1:-1]  # to the neighbours
+        large, small = torch.maximum(up.abs(), down.abs()), torch.minimum(up.abs(), down.abs())
+        higher = v[2:] > v[:-2]
+        ahead = torch.where(higher, large, small)[:, None]
+        behind = torch.where(higher, small, large)[:, None]
+        mixed = torch.where((large > 0)[:, None], after * ahead + before * behind, after + before)
+        rising = ((up > 0) & (down < 0))[:, None]
+        falling = ((up < 0) & (down > 0))[:, None]
+        found = torch.where(rising, after, torch.where(falling, before, mixed))
+        return found / found.norm(dim=1, keepdim=True).clamp_min(1e-300)
+
+    def force(self) -> float:
+        """The largest ‖∇f‖ across the band, and of the whole at the climber."""
+        tangents, g = self.tangents(), self.gradients[1:-1]
+        across = g - tangents * (g * tangents).sum(1, keepdim=True)
+        if self.climber is not None:
+            across[self.climber - 1] = 0 if self.fixed else g[self.climber - 1]
+        return float(across.norm(dim=1).max())
+
+    # -- steps ----------------------------------------------------------------------------------
+
+    def step(self) -> None:
+        """Move all images once, space them again, and evaluate them."""
+        before = self.points.clone(), self.values.clone()
+        tangents = self.tangents()
+        moves, slopes = self._moves(tangents)
+        self._pace(slopes)
+        gaps = self.gaps
+        reach = _FAR * torch.minimum(gaps[:-1], gaps[1:])
+        most = reach / moves.norm(dim=1).clamp_min(1e-300)
+        moves = moves * torch.minimum(self.shares[1:-1], most)[:, None]
+        if self.spring is not None:
+            moves += self._pulled(tangents)
+        if self.climber is not None and self.fixed:
+            moves[self.climber - 1] = 0
+        self.points[1:-1] += moves
+        if self.spring is None:
+            self.space()
+        self.evaluate()
+        self._take_back(*before)
+
+    def _pace(self, slopes: Tensor) -> None:
+        """Shares of a full step: fewer where the slope has risen.
+
+        Without a metric a full step is ∇f itself, and its share Barzilai and Borwein's.
+        """
+        if self.metrics.dense:
+            risen = slopes > self.slopes[1:-1]
+            self.shares[1:-1] *= torch.where(risen, _SLOWER, _FASTER)
+            self.shares.clamp_(_LEAST, 1.0)
+            self.slopes[1:-1] = slopes
+            return
+        if self.last is None or self.last[0].shape != self.points.shape:
+            self.last = self.points.clone(), self.gradients.clone()
+            self.shares.fill_(torch.inf)  # as far as the gaps allow
+            return
+        s, y = self.points - self.last[0], self.gradients - self.last[1]
+        curvature = (s * y).sum(1).abs() / s.square().sum(1)
+        ratio = y.square().sum(1) / (s * y).sum(1).abs()
+        self.shares = 1 / torch.maximum(curvature, ratio).nan_to_num(torch.inf)
+        self.last = self.points.clone(), self.gradients.clone()
+
+    def _moves(self, tangents: Tensor) -> tuple[Tensor, Tensor]:
+        """Full steps of the inner images, and f's slopes along them.
+
+        Each goes to the minimum of the model g·s + ½ sᵀPs across the band, where τ·s = 0; the
+        climber up along the band as well, as far as the curvature 1/τᵀP⁻¹τ says.
+        """
+        g, inner = self.gradients[1:-1], self.points[1:-1]
+        down, along = self.metrics.solve(inner, g, tangents)
+        share = (tangents * down).sum(1) / (tangents * along).sum(1)
+        moves = along * share[:, None] - down
+        slopes = -(g * moves).sum(1)
+        if self.climber is not None:
+            k = self.climber - 1
+            # -P⁻¹g with its part along the band reversed.
+            moves[k] += along[k] * share[k]
+            slopes[k] = (g[k] * down[k]).sum()
+        return moves, slopes.clamp_min(0).sqrt()
+
+    def _pulled(self, tangents: Tensor) -> Tensor:
+        """What springs move the images along the band, towards their shares of its length."""
+        assert self.spring is not None
+        gaps, parts = self.gaps, self.targets.diff()
+        scale = gaps.sum()
+        off = (gaps[1:] / parts[1:] - gaps[:-1] / parts[:-1]) / scale
+        pull = self.spring * 0.5 * off * scale * torch.minimum(parts[1:], parts[:-1])
+        if self.climber is not None:
+            pull[self.climber - 1] = 0
+        return tangents * pull[:, None]
+
+    def space(self) -> None:
+        """Move the images along the band to their shares of its length; a climber stays."""
+        pins = [0, *([self.climber] if self.climber is not None else []), len(self.points) - 1]
+        for p, q in zip(pins[:-1], pins[1:], strict=True):
+            part = slice(p, q + 1)
+            shares = (self.targets[part] - self.targets[p]) / (self.targets[q] - self.targets[p])
+            self.points[p + 1 : q] = along(self.points[part], shares[1:-1])
+
+    def evaluate(self) -> None:
+        """F and ∇f of the inner images."""
+        moved = slice(1, len(self.points) - 1)
+        self.values[moved], self.gradients[moved] = self.images(self.points[moved])
+
+    def _take_back(self, points: Tensor, values: Tensor) -> None:
+        """Put images where f is not finite back to where it was, and let them go slower."""
+        lost = ~self.values.isfinite() & values.isfinite()
+        if not bool(lost.any()):
+            return
+        self.points[lost] = points[lost]
+        self.values[lost], self.gradients[lost] = self.images(self.points[lost])
+        self.shares[lost] = (self.shares[lost] * _SLOWER**2).clamp_min(_LEAST)
+
+    # -- more images ----------------------------------------------------------------------------
+
+    def insert(self, rise: float, most: int) -> int:
+        """Add images where f between two of them exceeds both, by this much; how many.
+
+        Source: Draxler, Veschgini, Salmhofer & Hamprecht, ICML (2018): AutoNEB.
+        """
+        m = len(self.points)
+        t = torch.tensor(_BETWEEN, dtype=torch.float64)[None, :, None]
+        between = (1 - t) * self.points[:-1, None] + t * self.points[1:, None]
+        values, gradients = self.images(between.reshape(-1, self.f.dim))
+        peaks, where = values.view(m - 1, -1).max(1)
+        excess = peaks - torch.maximum(self.values[:-1], self.values[1:])
+        order = excess.argsort(descending=True)[: max(0, most - m)]
+        chosen = sorted((k for k in order.tolist() if float(excess[k]) > rise), reverse=True)
+        for k in chosen:
+            w = int(where[k])
+            place = k * len(_BETWEEN) + w
+            self._put(k, _BETWEEN[w], between[k, w], values[place], gradients[place])
+        if chosen:
+            self._fresh()
+        return len(chosen)
+
+    def _put(self, k: int, t: float, point: Tensor, value: Tensor, gradient: Tensor) -> None:
+        target = (1 - t) * self.targets[k] + t * self.targets[k + 1]
+        for name, new in (
+            ("points", point), ("values", value), ("gradients", gradient), ("targets", target),
+        ):  # fmt: skip
+            old = getattr(self, name)
+            setattr(self, name, torch.cat([old[: k + 1], new[None], old[k + 1 :]]))
+        if self.climber is not None and self.climber > k:
+            self.climber += 1
+
+
+def along(points: Float64[Tensor, "m D"], shares: Float64[Tensor, " k"]) -> Float64[Tensor, "k D"]:
+    """The points of a polygon at these shares of its length.
+
+    Example:
+        >>> square = torch.tensor([[0.0, 0], [1, 0], [1, 1]]).double()
+        >>> along(square, torch.tensor([0.25, 0.75]).double()).tolist()
+        [[0.5, 0.0], [1.0, 0.5]]
+    """
+    gaps = points.diff(dim=0).norm(dim=1)
+    length = torch.cat([gaps.new_zeros(1), gaps.cumsum(0)])
+    places = shares * length[-1]
+    k = (torch.searchsorted(length, places, right=True) - 1).clamp(0, len(gaps) - 1)
+    t = ((places - length[k]) / gaps[k].clamp_min(1e-300)).clamp(0, 1)[:, None]
+    return (1 - t) * points[k] + t * points[k + 1]

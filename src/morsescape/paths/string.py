@@ -1,0 +1,244 @@
+"""The string method and the nudged elastic band, in the metric of the Hessian."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.boundary import a_boolean, a_count, a_number, checked
+from morsescape.objective import Objective
+from morsescape.paths.band import Band
+from morsescape.paths.climb import Climb, Saddle
+from morsescape.paths.curve import Curve
+from morsescape.paths.found import COMMON, Found, check_ends, line
+from morsescape.paths.images import Images
+from morsescape.paths.metrics import Metrics
+from morsescape.progress import StageProgress
+
+_RENEW = 10  # steps in one set of metrics
+_LOOK = 10  # steps between two looks for missing images
+_WINDOW = 10  # steps over which the height must still fall
+_SETTLE = 30  # steps of the other images once the climber is at the saddle, at most
+
+_RULES = COMMON | {
+    "images": a_count(1, most=1000), "most": a_count(1, most=1000), "climb": a_boolean(),
+    "insert": a_number(above=0),
+}  # fmt: skip
+
+
+@checked(**_RULES)
+def string(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    images: int = 15,
+    most: int | None = None,
+    insert: float = 0.05,
+    climb: bool = True,
+    start: Curve | None = None,
+    seed: int = 0,
+    max_steps: int = 300,
+    tol: float = 1e-9,
+    progress: StageProgress | None = None,
+) -> Found:
+    """A minimum energy path from a to b by the string method: ∇f ∥ γ′ at every image.
+
+    Each image goes to the minimum of g·s + ½ sᵀPs across the string, where τ·s = 0, then all are
+    moved along it to equal arc lengths. P is |Hess f| near the image, above 1,500 variables
+    Hess f + shift·I at the highest, renewed every 10 steps; above 12,000 variables the identity,
+    with Barzilai and Borwein's step lengths. Without a projection a step in a metric would take
+    every image into a minimum, which is why it is that of the original method. Where f between two
+    neighbours exceeds both, an image is inserted.
+
+    With `climb` the highest image then goes up along the string (Henkelman, Uberuaga & Jónsson),
+    and by eigenvector-following on to ‖∇f‖ ≤ tol, if a point of index 1 is there: it is one of the
+    joints of the curve.
+
+    Args:
+        f: the landscape.
+        a, b: the ends, best minima.
+        images: inner images at first.
+        most: inner images at last; None takes twice as many as at first.
+        insert: an image is inserted where f rises between two by this share of the height of the
+            string over its lower end.
+        climb: whether the highest image climbs.
+        start: the curve to start from; None takes the straight line.
+        seed: not used: nothing is random.
+        max_steps: steps of the string.
+        tol: on ‖∇f‖ across the string, and at the saddle; the string also ends where its height
+            falls no more.
+        progress: called as progress(steps done, max_steps).
+
+    Returns:
+        The chain through the images, what it cost, and how it ended.
+
+    Raises:
+        ArgumentError: ends that are the same, not finite, or of the wrong shape; counts or
+            tolerances out of range.
+
+    Source:
+        E, Ren & Vanden-Eijnden, Phys. Rev. B 66 (2002) 052301 and J. Chem. Phys. 126 (2007) 164103;
+        Draxler et al., ICML (2018), for the insertion.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + (t[1] - t[0]) ** 2, 2)
+        >>> found = string(f, torch.tensor([-1.0, -1.0]).double(), torch.ones(2).double(), images=4)
+        >>> round(max(f.value(p) for p in found.curve.joints), 9)
+        1.0
+    """
+    return _Search(f, a, b, images, most, insert, climb, start, None, max_steps, tol, progress).run()
+
+
+@checked(**_RULES, spring=a_number(above=0, most=1))
+def neb(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    images: int = 15,
+    most: int | None = None,
+    insert: float = 0.05,
+    climb: bool = True,
+    spring: float = 0.5,
+    start: Curve | None = None,
+    seed: int = 0,
+    max_steps: int = 300,
+    tol: float = 1e-9,
+    progress: StageProgress | None = None,
+) -> Found:
+    """A minimum energy path from a to b by the nudged elastic band with a climbing image.
+
+    As `string`, but springs along the upwind tangent keep the images apart, and no image is moved
+    to an exact place: ∇f acts across the band, the springs along it.
+
+    Args:
+        f: the landscape.
+        a, b: the ends, best minima.
+        images: inner images at first.
+        most: inner images at last; None takes twice as many as at first.
+        insert: an image is inserted where f rises between two by this share of the height of the
+            band over its lower end.
+        climb: whether the highest image climbs.
+        spring: how stiff the springs are: the share of the way to equal distances that they pull an
+            image in a step.
+        start: the curve to start from; None takes the straight line.
+        seed: not used: nothing is random.
+        max_steps: steps of the band.
+        tol: on ‖∇f‖ across the band, and at the saddle; the band also ends where its height falls
+            no more.
+        progress: called as progress(steps done, max_steps).
+
+    Raises:
+        ArgumentError: as `string`, and a spring outside of (0, 1].
+
+    Source:
+        Henkelman & Jónsson, J. Chem. Phys. 113 (2000) 9978; Henkelman, Uberuaga & Jónsson, the same
+        volume, 9901.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + (t[1] - t[0]) ** 2, 2)
+        >>> found = neb(f, torch.tensor([-1.0, -1.0]).double(), torch.ones(2).double(), images=4)
+        >>> round(max(f.value(p) for p in found.curve.joints), 9)
+        1.0
+    """
+    return _Search(f, a, b, images, most, insert, climb, start, spring, max_steps, tol, progress).run()
+
+
+@dataclass
+class _Search:
+    f: Objective
+    a: Tensor
+    b: Tensor
+    images: int
+    most: int | None
+    insert: float
+    climb: bool
+    start: Curve | None
+    spring: float | None
+    max_steps: int
+    tol: float
+    progress: StageProgress | None
+
+    def run(self) -> Found:
+        check_ends(self.f, self.a, self.b)
+        points = line(self.a, self.b, self.images + 2)
+        if self.start is not None:
+            points = torch.stack([self.start(float(t)) for t in torch.linspace(0, 1, len(points))])
+            points[0], points[-1] = self.a, self.b
+        self.metrics = Metrics(self.f, 2 * self.images)
+        self.band = Band(self.f, points, Images(self.f), self.metrics, self.spring)
+        self.steps, self.climber = 0, Climb(self.f)
+        note = self.relax(self.max_steps)
+        if self.climb and self.band.height > self._ends():
+            note += "; " + self.to_the_saddle()
+        spent = self.band.images.gradients + self.metrics.gradients + self.climber.gradients
+        return Found(Curve.chain(self.band.points.clone()), spent, note)
+
+    def relax(self, most: int) -> str:
+        """Steps until ∇f is small across the band, its height falls no more, or there are none."""
+        band, heights, since = self.band, [self.band.height], 0
+        for done in range(most):
+            if self.steps >= self.max_steps:
+                break
+            if band.force() <= self.tol:
+                return f"|grad f| <= {self.tol:g} across the band after {self.steps} steps"
+            if done % _RENEW == 0:
+                self.metrics.renew(band.points[1:-1], band.top - 1)
+            band.step()
+            self._tell()
+            heights.append(band.height)
+            since += 1
+            if since % _LOOK == 0 and self._inserted():
+                heights, since = [], 0
+            if len(heights) > _WINDOW and not self._falls(heights):
+                if not self._inserted():
+                    return f"the height falls no more after {self.steps} steps"
+                heights, since = [], 0
+        return f"{self.steps} steps"
+
+    def _falls(self, heights: list[float]) -> bool:
+        """Whether the height over the ends fell by a percent in the last steps."""
+        rise = min(heights[:-_WINDOW]) - self._ends()
+        return min(heights[-_WINDOW:]) < min(heights[:-_WINDOW]) - 0.01 * max(rise, 0.0)
+
+    def _inserted(self) -> int:
+        most = 2 + (2 * self.images if self.most is None else max(self.most, self.images))
+        lower = float(self.band.values[[0, -1]].min())
+        return self.band.insert(self.insert * (self.band.height - lower), most)
+
+    def _ends(self) -> float:
+        return float(self.band.values[[0, -1]].max())
+
+    def _tell(self) -> None:
+        self.steps += 1
+        if self.progress is not None:
+            self.progress(self.steps, self.max_steps)
+
+    def to_the_saddle(self) -> str:
+        """Take the highest image to the point of index 1 that is there; the others follow."""
+        band = self.band
+        band.climber = k = band.top
+        gap = float(band.gaps[k - 1 : k + 1].min())
+        rise = band.height - self._ends()
+        saddle = self.climber(
+            band.points[k].clone(), band.tangents()[k - 1], gap=gap,
+            ceiling=band.height + 0.5 * rise, tol=self.tol,
+        )  # fmt: skip
+        if isinstance(saddle, str):
+            band.climber = None
+            return saddle
+        return self._settle(saddle)
+
+    def _settle(self, saddle: Saddle) -> str:
+        band, k = self.band, self.band.climber
+        assert k is not None
+        band.points[k], band.values[k], band.fixed = saddle.theta, saddle.value, True
+        self.max_steps += _SETTLE
+        self.relax(_SETTLE)
+        return f"index 1 as computed at the top, |grad f| = {saddle.norm:.1e}"
