@@ -14,6 +14,7 @@ from morsescape.paths.metrics import Metrics
 
 _FIRST, _LEAST, _SLOWER, _FASTER = 0.5, 1e-3, 0.5, 1.3  # shares of a full step
 _FAR = 0.5  # of the distance to the nearer neighbour: longer steps would tangle the band
+_TURNED = 0.5  # of the slope before, in the other direction: the step went too far
 _BETWEEN = (0.25, 0.5, 0.75)  # where a segment is looked at
 
 
@@ -50,7 +51,6 @@ class Band:
 
     def _fresh(self) -> None:
         self.shares = torch.full((len(self.points),), _FIRST, dtype=torch.float64)
-        self.slopes = torch.full_like(self.shares, torch.inf)
 
     # -- what it is like ----------------------------------------------------------------------
 
@@ -101,45 +101,48 @@ class Band:
         """Move all images once, space them again, and evaluate them."""
         before = self.points.clone(), self.values.clone()
         tangents = self.tangents()
-        moves, slopes = self._moves(tangents)
-        self._pace(slopes)
-        gaps = self.gaps
-        reach = _FAR * torch.minimum(gaps[:-1], gaps[1:])
-        most = reach / moves.norm(dim=1).clamp_min(1e-300)
-        moves = moves * torch.minimum(self.shares[1:-1], most)[:, None]
-        if self.spring is not None:
-            moves += self._pulled(tangents)
+        moves = self._shortened(self._moves(tangents))
         if self.climber is not None and self.fixed:
             moves[self.climber - 1] = 0
-        self.points[1:-1] += moves
+        self.points[1:-1] += moves if self.spring is None else moves + self._pulled(tangents)
         if self.spring is None:
             self.space()
+        falls = (self._turned(tangents) * moves).sum(1)
         self.evaluate()
+        self._pace(falls, (self._turned(tangents) * moves).sum(1))
         self._take_back(*before)
 
-    def _pace(self, slopes: Tensor) -> None:
-        """Shares of a full step: fewer where the slope has risen.
+    def _turned(self, tangents: Tensor) -> Tensor:
+        """∇f at the inner images, that of the climber with its part along the band reversed."""
+        g = self.gradients[1:-1].clone()
+        if self.climber is not None:
+            k = self.climber - 1
+            g[k] -= 2 * (g[k] @ tangents[k]) * tangents[k]
+        return g
 
-        Without a metric a full step is ∇f itself, and its share Barzilai and Borwein's.
-        """
-        if self.metrics.dense:
-            risen = slopes > self.slopes[1:-1]
-            self.shares[1:-1] *= torch.where(risen, _SLOWER, _FASTER)
-            self.shares.clamp_(_LEAST, 1.0)
-            self.slopes[1:-1] = slopes
-            return
-        if self.last is None or self.last[0].shape != self.points.shape:
-            self.last = self.points.clone(), self.gradients.clone()
-            self.shares.fill_(torch.inf)  # as far as the gaps allow
-            return
-        s, y = self.points - self.last[0], self.gradients - self.last[1]
-        curvature = (s * y).sum(1).abs() / s.square().sum(1)
-        ratio = y.square().sum(1) / (s * y).sum(1).abs()
-        self.shares = 1 / torch.maximum(curvature, ratio).nan_to_num(torch.inf)
-        self.last = self.points.clone(), self.gradients.clone()
+    def _shortened(self, moves: Tensor) -> Tensor:
+        """Shares of full steps; without a metric of the lengths that ∇f has shown."""
+        gaps = self.gaps
+        reach = _FAR * torch.minimum(gaps[:-1], gaps[1:]) / moves.norm(dim=1).clamp_min(1e-300)
+        shares = self.shares[1:-1] if self.metrics.dense else self._secant()[1:-1]
+        return moves * torch.minimum(shares, reach)[:, None]
 
-    def _moves(self, tangents: Tensor) -> tuple[Tensor, Tensor]:
-        """Full steps of the inner images, and f's slopes along them.
+    def _secant(self) -> Tensor:
+        """The shorter of Barzilai and Borwein's step lengths; unlimited at first."""
+        last, self.last = self.last, (self.points.clone(), self.gradients.clone())
+        if last is None or last[0].shape != self.points.shape:
+            return torch.full_like(self.shares, torch.inf)
+        s, y = self.points - last[0], self.gradients - last[1]
+        return ((s * y).sum(1).abs() / y.square().sum(1)).nan_to_num(torch.inf)
+
+    def _pace(self, before: Tensor, after: Tensor) -> None:
+        """Shorter steps where f's slope along the last one has turned, longer where it has not."""
+        over = after > -_TURNED * before
+        self.shares[1:-1] *= torch.where(over | ~after.isfinite(), _SLOWER, _FASTER)
+        self.shares.clamp_(_LEAST, 1.0)
+
+    def _moves(self, tangents: Tensor) -> Tensor:
+        """Full steps of the inner images.
 
         Each goes to the minimum of the model g·s + ½ sᵀPs across the band, where τ·s = 0; the
         climber up along the band as well, as far as the curvature 1/τᵀP⁻¹τ says.
@@ -148,13 +151,11 @@ class Band:
         down, along = self.metrics.solve(inner, g, tangents)
         share = (tangents * down).sum(1) / (tangents * along).sum(1)
         moves = along * share[:, None] - down
-        slopes = -(g * moves).sum(1)
         if self.climber is not None:
             k = self.climber - 1
             # -P⁻¹g with its part along the band reversed.
             moves[k] += along[k] * share[k]
-            slopes[k] = (g[k] * down[k]).sum()
-        return moves, slopes.clamp_min(0).sqrt()
+        return moves
 
     def _pulled(self, tangents: Tensor) -> Tensor:
         """What springs move the images along the band, towards their shares of its length."""

@@ -21,6 +21,7 @@ from morsescape.progress import StageProgress
 _RENEW = 10  # steps in one set of metrics
 _LOOK = 10  # steps between two looks for missing images
 _WINDOW = 10  # steps over which the height must still fall
+_CLIMB = 30  # steps of the climbing image with the others, at most
 _SETTLE = 30  # steps of the other images once the climber is at the saddle, at most
 
 _RULES = COMMON | {
@@ -223,7 +224,10 @@ class _Search:
     def to_the_saddle(self) -> str:
         """Take the highest image to the point of index 1 that is there; the others follow."""
         band = self.band
-        band.climber = k = band.top
+        band.climber = band.top
+        self.max_steps = self.steps + _CLIMB
+        self.relax(_CLIMB)
+        k = band.climber
         gap = float(band.gaps[k - 1 : k + 1].min())
         rise = band.height - self._ends()
         saddle = self.climber(
@@ -239,6 +243,6 @@ class _Search:
         band, k = self.band, self.band.climber
         assert k is not None
         band.points[k], band.values[k], band.fixed = saddle.theta, saddle.value, True
-        self.max_steps += _SETTLE
+        self.max_steps = self.steps + _SETTLE
         self.relax(_SETTLE)
         return f"index 1 as computed at the top, |grad f| = {saddle.norm:.1e}"
