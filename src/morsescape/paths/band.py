@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import dataclass, field
 
 import torch
@@ -16,6 +17,15 @@ _FIRST, _LEAST, _SLOWER, _FASTER = 0.5, 1e-3, 0.5, 1.3  # shares of a full step
 _FAR = 0.5  # of the distance to the nearer neighbour: longer steps would tangle the band
 _TURNED = 0.5  # of the slope before, in the other direction: the step went too far
 _BETWEEN = (0.25, 0.5, 0.75)  # where a segment is looked at
+
+
+@dataclass(frozen=True)
+class Between:
+    """Points on each of the m - 1 segments, (m - 1, 3, D), with f and ∇f there."""
+
+    points: Tensor
+    values: Tensor
+    gradients: Tensor
 
 
 @dataclass
@@ -192,26 +202,38 @@ class Band:
 
     # -- more images ----------------------------------------------------------------------------
 
-    def insert(self, rise: float, most: int) -> int:
+    def look(self) -> Between:
+        """Look at f between the images."""
+        m = len(self.points)
+        t = torch.tensor(_BETWEEN, dtype=torch.float64)[None, :, None]
+        points = (1 - t) * self.points[:-1, None] + t * self.points[1:, None]
+        values, gradients = self.images(points.reshape(-1, self.f.dim))
+        return Between(points, values.view(m - 1, -1), gradients.view_as(points))
+
+    def insert(self, between: Between, rise: float, most: int) -> int:
         """Add images where f between two of them exceeds both, by this much; how many.
 
         Source: Draxler, Veschgini, Salmhofer & Hamprecht, ICML (2018): AutoNEB.
         """
-        m = len(self.points)
-        t = torch.tensor(_BETWEEN, dtype=torch.float64)[None, :, None]
-        between = (1 - t) * self.points[:-1, None] + t * self.points[1:, None]
-        values, gradients = self.images(between.reshape(-1, self.f.dim))
-        peaks, where = values.view(m - 1, -1).max(1)
+        peaks, where = between.values.max(1)
         excess = peaks - torch.maximum(self.values[:-1], self.values[1:])
-        order = excess.argsort(descending=True)[: max(0, most - m)]
+        order = excess.argsort(descending=True)[: max(0, most - len(self.points))]
         chosen = sorted((k for k in order.tolist() if float(excess[k]) > rise), reverse=True)
         for k in chosen:
             w = int(where[k])
-            place = k * len(_BETWEEN) + w
-            self._put(k, _BETWEEN[w], between[k, w], values[place], gradients[place])
+            found = between.points[k, w], between.values[k, w], between.gradients[k, w]
+            self._put(k, _BETWEEN[w], *found)
         if chosen:
             self._fresh()
         return len(chosen)
+
+    def copy(self) -> Band:
+        """The same images, that stay when these move."""
+        kept = copy.copy(self)
+        kept.points, kept.values = self.points.clone(), self.values.clone()
+        kept.gradients, kept.targets = self.gradients.clone(), self.targets.clone()
+        kept._fresh()
+        return kept
 
     def _put(self, k: int, t: float, point: Tensor, value: Tensor, gradient: Tensor) -> None:
         target = (1 - t) * self.targets[k] + t * self.targets[k + 1]

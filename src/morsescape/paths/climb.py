@@ -17,7 +17,7 @@ from morsescape.paths.found import hessian_cost
 _RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.5  # trust radius: of the gap at first, and its factors
 _GOOD, _BAD = 0.15, 0.5  # error of the model's gradient, against the gradient
 _FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
-_UPHILL = 2  # steps along positive curvature at most: more run away up a valley's end
+_UPHILL = 10  # steps along positive curvature at most: the ceiling is the other guard
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Climb:
         gap: float,
         ceiling: float,
         tol: float,
-        max_steps: int = 60,
+        max_steps: int = 100,
     ) -> Saddle | str:
         """The saddle, or why none was reached.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -18,11 +19,12 @@ from morsescape.paths.images import Images
 from morsescape.paths.metrics import Metrics
 from morsescape.progress import StageProgress
 
+_ANCHORS = 5  # metrics of a band: three times as many save a tenth of the steps (digits)
 _RENEW = 10  # steps in one set of metrics
-_LOOK = 10  # steps between two looks for missing images
-_WINDOW = 10  # steps over which the height must still fall
-_CLIMB = 30  # steps of the climbing image with the others, at most
-_SETTLE = 30  # steps of the other images once the climber is at the saddle, at most
+_LOOK = 10  # steps between two looks at what is between the images
+_FALL, _IDLE = 0.01, 2  # of the height over the ends that it must fall by, or stop at such a look
+_MOST = 3  # times as many images at last as at first
+_SETTLE = 30  # steps of the other images once the highest is at the saddle, at most
 
 _RULES = COMMON | {
     "images": a_count(1, most=1000), "most": a_count(1, most=1000), "climb": a_boolean(),
@@ -63,7 +65,7 @@ def string(
         f: the landscape.
         a, b: the ends, best minima.
         images: inner images at first.
-        most: inner images at last; None takes twice as many as at first.
+        most: inner images at last; None takes three times as many as at first.
         insert: an image is inserted where f rises between two by this share of the height of the
             string over its lower end.
         climb: whether the highest image climbs.
@@ -121,7 +123,7 @@ def neb(
         f: the landscape.
         a, b: the ends, best minima.
         images: inner images at first.
-        most: inner images at last; None takes twice as many as at first.
+        most: inner images at last; None takes three times as many as at first.
         insert: an image is inserted where f rises between two by this share of the height of the
             band over its lower end.
         climb: whether the highest image climbs.
@@ -172,7 +174,7 @@ class _Search:
         if self.start is not None:
             points = torch.stack([self.start(float(t)) for t in torch.linspace(0, 1, len(points))])
             points[0], points[-1] = self.a, self.b
-        self.metrics = Metrics(self.f, 2 * self.images)
+        self.metrics = Metrics(self.f, _ANCHORS)
         self.band = Band(self.f, points, Images(self.f), self.metrics, self.spring)
         self.steps, self.climber = 0, Climb(self.f)
         note = self.relax(self.max_steps)
@@ -182,36 +184,41 @@ class _Search:
         return Found(Curve.chain(self.band.points.clone()), spent, note)
 
     def relax(self, most: int) -> str:
-        """Steps until ∇f is small across the band, its height falls no more, or there are none."""
-        band, heights, since = self.band, [self.band.height], 0
+        """Steps until ∇f is small across the band, its height falls no more, or there are none.
+
+        The height is that of the whole polygon; what is left is the lowest band that was looked at.
+        """
+        self.best: tuple[float, Band] | None = None
+        note, idle = f"{most} steps", 0
         for done in range(most):
-            if self.steps >= self.max_steps:
+            if self.band.force() <= self.tol:
+                note = f"|grad f| <= {self.tol:g} across the band"
                 break
-            if band.force() <= self.tol:
-                return f"|grad f| <= {self.tol:g} across the band after {self.steps} steps"
             if done % _RENEW == 0:
-                self.metrics.renew(band.points[1:-1], band.top - 1)
-            band.step()
+                self.metrics.renew(self.band.points[1:-1], self.band.top - 1)
+            self.band.step()
             self._tell()
-            heights.append(band.height)
-            since += 1
-            if since % _LOOK == 0 and self._inserted():
-                heights, since = [], 0
-            if len(heights) > _WINDOW and not self._falls(heights):
-                if not self._inserted():
-                    return f"the height falls no more after {self.steps} steps"
-                heights, since = [], 0
-        return f"{self.steps} steps"
+            if (done + 1) % _LOOK == 0:
+                idle = 0 if self._look() else idle + 1
+                if idle == _IDLE:
+                    note = "the height falls no more"
+                    break
+        self._look()
+        assert self.best is not None
+        self.band = self.best[1]
+        return f"{note} after {self.steps} steps"
 
-    def _falls(self, heights: list[float]) -> bool:
-        """Whether the height over the ends fell by a percent in the last steps."""
-        rise = min(heights[:-_WINDOW]) - self._ends()
-        return min(heights[-_WINDOW:]) < min(heights[:-_WINDOW]) - 0.01 * max(rise, 0.0)
-
-    def _inserted(self) -> int:
-        most = 2 + (2 * self.images if self.most is None else max(self.most, self.images))
-        lower = float(self.band.values[[0, -1]].min())
-        return self.band.insert(self.insert * (self.band.height - lower), most)
+    def _look(self) -> bool:
+        """Whether the polygon is lower than before; images are inserted where it is too coarse."""
+        band = self.band
+        between = band.look()
+        height, lower = max(band.height, float(between.values.max())), self._ends()
+        best = math.inf if self.best is None else self.best[0]
+        if height < best or self.best is None:
+            self.best = height, band.copy()
+        most = 2 + (_MOST * self.images if self.most is None else max(self.most, self.images))
+        band.insert(between, self.insert * (band.height - float(band.values[[0, -1]].min())), most)
+        return best == math.inf or best - height > _FALL * (best - lower)
 
     def _ends(self) -> float:
         return float(self.band.values[[0, -1]].max())
@@ -224,25 +231,19 @@ class _Search:
     def to_the_saddle(self) -> str:
         """Take the highest image to the point of index 1 that is there; the others follow."""
         band = self.band
-        band.climber = band.top
-        self.max_steps = self.steps + _CLIMB
-        self.relax(_CLIMB)
-        k = band.climber
+        k = band.top
         gap = float(band.gaps[k - 1 : k + 1].min())
         rise = band.height - self._ends()
         saddle = self.climber(
             band.points[k].clone(), band.tangents()[k - 1], gap=gap,
             ceiling=band.height + 0.5 * rise, tol=self.tol,
         )  # fmt: skip
-        if isinstance(saddle, str):
-            band.climber = None
-            return saddle
-        return self._settle(saddle)
+        return saddle if isinstance(saddle, str) else self._settled(saddle, k)
 
-    def _settle(self, saddle: Saddle) -> str:
-        band, k = self.band, self.band.climber
-        assert k is not None
-        band.points[k], band.values[k], band.fixed = saddle.theta, saddle.value, True
-        self.max_steps = self.steps + _SETTLE
+    def _settled(self, saddle: Saddle, k: int) -> str:
+        band = self.band
+        band.points[k], band.values[k] = saddle.theta, saddle.value
+        band.gradients[k] = 0.0
+        band.climber, band.fixed = k, True
         self.relax(_SETTLE)
         return f"index 1 as computed at the top, |grad f| = {saddle.norm:.1e}"
