@@ -14,8 +14,8 @@ from morsescape.hessian.solver import solver
 from morsescape.objective import Objective
 from morsescape.paths.found import hessian_cost
 
-_RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.5  # trust radius: of the gap at first, and its factors
-_GOOD, _BAD = 0.15, 0.5  # error of the model's gradient, against the gradient
+_RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.0  # trust radius: of the gap at first, and its factors
+_GOOD, _BAD = 0.35, 0.7  # error of the model's gradient, against the gradient
 _FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
 _UPHILL = 10  # steps along positive curvature at most: the ceiling is the other guard
 
