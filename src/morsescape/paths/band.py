@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float64
@@ -181,7 +182,7 @@ class Band:
     def space(self) -> None:
         """Move the images along the band to their shares of its length; a climber stays."""
         pins = [0, *([self.climber] if self.climber is not None else []), len(self.points) - 1]
-        for p, q in zip(pins[:-1], pins[1:], strict=True):
+        for p, q in pairwise(pins):
             part = slice(p, q + 1)
             shares = (self.targets[part] - self.targets[p]) / (self.targets[q] - self.targets[p])
             self.points[p + 1 : q] = along(self.points[part], shares[1:-1])

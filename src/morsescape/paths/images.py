@@ -117,7 +117,7 @@ class Images:
 def values_and_gradients(
     f: Objective, points: Float64[Tensor, "m D"]
 ) -> tuple[Float64[Tensor, " m"], Float64[Tensor, "m D"]]:
-    """f and ∇f, the ridge included, at each row of `points`: as `f.value_and_gradient`, batched.
+    """Values and gradients of f at each row of `points`: as `f.value_and_gradient`, batched.
 
     Args:
         f: the landscape.
@@ -154,7 +154,7 @@ class _SharedInputs(TorchFunctionMode):
             x, weight, *bias = args
             if not bias or bias[0] is None:
                 bias = [weight.new_zeros(weight.shape[:1])]
-            return _Linear.apply(x, weight, *bias)  # type: ignore[no-untyped-call]
+            return _Linear.apply(x, weight, *bias)
         return func(*args, **(kwargs or {}))
 
 

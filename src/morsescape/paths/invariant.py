@@ -22,7 +22,7 @@ from morsescape.progress import StageProgress
 
 
 @checked(
-    **COMMON, steps=a_count(1, most=100_000), damping=a_number(above=0), inner=a_count(1),
+    str, **COMMON, steps=a_count(1, most=100_000), damping=a_number(above=0), inner=a_count(1),
     samples=a_count(1),
 )  # fmt: skip
 def fip(
@@ -51,7 +51,8 @@ def fip(
 
     Args:
         f: the landscape of a network.
-        a, b: the ends.
+        a: the start.
+        b: the end.
         steps: of which the straight line would take so many.
         damping: μ, against the mean curvature vᵀgv / vᵀv along the straight line: small μ keeps the
             outputs, large μ goes straight.
@@ -140,9 +141,7 @@ class _OutputMetric:
 
         return output
 
-    def _pulled_back(
-        self, output: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor
-    ) -> Tensor:
+    def _pulled_back(self, output: Callable[[Tensor], Tensor], theta: Tensor, v: Tensor) -> Tensor:
         leaf = theta.clone().requires_grad_()
         with torch.enable_grad():
             moved = output(leaf)

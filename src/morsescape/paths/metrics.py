@@ -33,8 +33,7 @@ class Metrics:
 
     def __init__(self, f: Objective, most: int) -> None:
         self.f, self.gradients = f, 0
-        self.route = regime(f.dim)
-        self.dense = self.route.dense
+        self.dense = regime(f.dim).dense
         self._most = max(1, min(most, _BYTES // (8 * f.dim**2)))
         self._price = hessian_cost(f) if self.dense else 0
         self._metrics: list[Metric] = [Euclidean()]
@@ -46,19 +45,11 @@ class Metrics:
             return
         self._metrics = []  # frees the old ones before new matrices are made
         places = spread(len(points), min(self._most, len(points)), top)
-        found = [(k, self._metric(points[k])) for k in places]
+        found = [(k, metric_at(self.f, points[k])) for k in places]
+        self.gradients += self._price * len(places)
         kept = [(k, metric) for k, metric in found if metric is not None]
         self._metrics = [metric for _, metric in kept] or [Euclidean()]
         self._anchors = points[[k for k, _ in kept] or [top]].clone()
-
-    def _metric(self, theta: Tensor) -> Metric | None:
-        matrix, floor = self.f.hessian(theta), 2 * self.f.l2
-        self.gradients += self._price
-        if not bool(matrix.isfinite().all()):
-            return None
-        if self.route.eigenpairs:
-            return Absolute(*torch.linalg.eigh(matrix), floor)
-        return Factored(matrix, floor)
 
     def solve(
         self, points: Float64[Tensor, "m D"], *vectors: Float64[Tensor, "m D"]
@@ -75,6 +66,17 @@ class Metrics:
             for out, part in zip(found, solved.split(len(rows)), strict=True):
                 out[rows] = part
         return found
+
+
+def metric_at(f: Objective, theta: Float64[Tensor, "D"]) -> Metric | None:
+    """That of the dense Hessian at θ; None where it is not finite."""
+    matrix, floor = f.hessian(theta), 2 * f.l2
+    if not bool(matrix.isfinite().all()):
+        return None
+    if regime(f.dim).eigenpairs:
+        values, vectors = torch.linalg.eigh(matrix)
+        return Absolute(values, vectors, floor)
+    return Factored(matrix, floor)
 
 
 def spread(count: int, most: int, among: int) -> list[int]:

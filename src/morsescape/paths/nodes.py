@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -48,7 +49,7 @@ def fixed(degree: int | None, free: int, count: int, jitter: torch.Generator | N
         cuts = [0.0, 1.0]
         if jitter is not None:
             cuts.insert(1, 0.25 + 0.5 * float(torch.rand((), generator=jitter)))
-        for low, high in zip(cuts[:-1], cuts[1:], strict=True):
+        for low, high in pairwise(cuts):
             share = max(2, round(each * (high - low)))
             x, w = np.polynomial.legendre.leggauss(share)
             s = low + (high - low) * (x + 1) / 2

@@ -9,7 +9,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_boolean, a_count, a_number, checked
+from morsescape.boundary import a_boolean, a_count, a_number, checked, instance
 from morsescape.objective import Objective
 from morsescape.paths.band import Band
 from morsescape.paths.climb import Climb, Saddle
@@ -28,11 +28,11 @@ _SETTLE = 30  # steps of the other images once the highest is at the saddle, at 
 
 _RULES = COMMON | {
     "images": a_count(1, most=1000), "most": a_count(1, most=1000), "climb": a_boolean(),
-    "insert": a_number(above=0),
+    "insert": a_number(above=0), "start": instance(Curve, "Curve.chain(points) makes one"),
 }  # fmt: skip
 
 
-@checked(**_RULES)
+@checked(str, **_RULES)
 def string(
     f: Objective,
     a: Float64[Tensor, "D"],
@@ -63,7 +63,8 @@ def string(
 
     Args:
         f: the landscape.
-        a, b: the ends, best minima.
+        a: the start, best a minimum.
+        b: the end.
         images: inner images at first.
         most: inner images at last; None takes three times as many as at first.
         insert: an image is inserted where f rises between two by this share of the height of the
@@ -94,10 +95,12 @@ def string(
         >>> round(max(f.value(p) for p in found.curve.joints), 9)
         1.0
     """
-    return _Search(f, a, b, images, most, insert, climb, start, None, max_steps, tol, progress).run()
+    return _Search(
+        f, a, b, images, most, insert, climb, start, None, max_steps, tol, progress
+    ).run()
 
 
-@checked(**_RULES, spring=a_number(above=0, most=1))
+@checked(str, **_RULES, spring=a_number(above=0, most=1))
 def neb(
     f: Objective,
     a: Float64[Tensor, "D"],
@@ -121,7 +124,8 @@ def neb(
 
     Args:
         f: the landscape.
-        a, b: the ends, best minima.
+        a: the start, best a minimum.
+        b: the end.
         images: inner images at first.
         most: inner images at last; None takes three times as many as at first.
         insert: an image is inserted where f rises between two by this share of the height of the
@@ -150,7 +154,9 @@ def neb(
         >>> round(max(f.value(p) for p in found.curve.joints), 9)
         1.0
     """
-    return _Search(f, a, b, images, most, insert, climb, start, spring, max_steps, tol, progress).run()
+    return _Search(
+        f, a, b, images, most, insert, climb, start, spring, max_steps, tol, progress
+    ).run()
 
 
 @dataclass
@@ -170,6 +176,8 @@ class _Search:
 
     def run(self) -> Found:
         check_ends(self.f, self.a, self.b)
+        if self.start is not None:
+            self.f.check(self.start.joints[0], "start")
         points = line(self.a, self.b, self.images + 2)
         if self.start is not None:
             points = torch.stack([self.start(float(t)) for t in torch.linspace(0, 1, len(points))])

@@ -12,7 +12,7 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from morsescape.boundary import Rule, a_count, a_number, checked, choice
-from morsescape.critical.quadratic_model import Absolute, Euclidean, Factored, Metric
+from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.model.reverse import value_and_gradient
@@ -20,6 +20,7 @@ from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.found import COMMON, Found, check_ends, hessian_cost, line
 from morsescape.paths.images import Images
+from morsescape.paths.metrics import metric_at
 from morsescape.paths.nodes import Nodes, drawn, fixed
 from morsescape.progress import StageProgress
 
@@ -34,7 +35,7 @@ _RULES: dict[str, Rule] = COMMON | {
 }  # fmt: skip
 
 
-@checked(**_RULES, degree=a_count(2, most=30))
+@checked(str, **_RULES, degree=a_count(2, most=30))
 def bezier(
     f: Objective,
     a: Float64[Tensor, "D"],
@@ -60,11 +61,12 @@ def bezier(
 
     Args:
         f: the landscape.
-        a, b: the ends.
+        a: the start.
+        b: the end.
         degree: k ≥ 2.
         measure: "t" for the mean by t; "arclength" for ∫ f ‖γ′‖ dt / ∫ ‖γ′‖ dt.
-        optimiser: "lbfgs" minimises the sum at fixed Gauss–Legendre nodes, up to 12,000 variables in
-            the metric of the Hessian in the middle; "adam" and "sgd" draw t anew in each step, as
+        optimiser: "lbfgs" minimises the sum at fixed Gauss–Legendre nodes, up to 12,000 variables
+            in the metric of the Hessian in the middle; "adam" and "sgd" draw t anew in each step as
             Garipov et al. do, and know measure "t" only.
         nodes: so many t for "lbfgs".
         restarts: of "lbfgs": each after the first in nodes that are moved at random, so that no
@@ -98,7 +100,7 @@ def bezier(
     return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
 
 
-@checked(**_RULES, bends=a_count(1, most=1000))
+@checked(str, **_RULES, bends=a_count(1, most=1000))
 def chain(
     f: Objective,
     a: Float64[Tensor, "D"],
@@ -123,7 +125,8 @@ def chain(
 
     Args:
         f: the landscape.
-        a, b: the ends.
+        a: the start.
+        b: the end.
         bends: free points between them.
         measure: see `bezier`.
         optimiser: see `bezier`.
@@ -197,10 +200,8 @@ class _Task:
         self.images, self.more, self.steps = Images(self.f), 0, 0
         self.samples = 0  # of which mini-batches took gradients
         self.points = line(self.a, self.b, self.free + 2)
-        if optimiser == "lbfgs":
-            note = self._lbfgs(nodes, restarts)
-        else:
-            note = self._drawn(drawing)
+        lbfgs = optimiser == "lbfgs"
+        note = self._lbfgs(nodes, restarts) if lbfgs else self._drawn(drawing)
         spent = self.images.gradients + self.more - (-self.samples // self.f.source.samples)
         return Found(self.curve(), spent, note)
 
@@ -233,16 +234,10 @@ class _Task:
 
     def _metric(self) -> Metric:
         """Of the Hessian in the middle of the line, where f is large."""
-        route = regime(self.f.dim)
-        if not route.dense:
+        if not regime(self.f.dim).dense:
             return Euclidean()
-        matrix, floor = self.f.hessian((self.a + self.b) / 2), 2 * self.f.l2
         self.more += hessian_cost(self.f)
-        if not bool(matrix.isfinite().all()):
-            return Euclidean()
-        if route.eigenpairs:
-            return Absolute(*torch.linalg.eigh(matrix), floor)
-        return Factored(matrix, floor)
+        return metric_at(self.f, (self.a + self.b) / 2) or Euclidean()
 
     def _minimised(self, nodes: Nodes, metric: Metric, most: int) -> str:
         start = self.points[1:-1].clone()
