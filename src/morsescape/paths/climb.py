@@ -67,7 +67,7 @@ class Climb:
         gap: float,
         ceiling: float,
         tol: float,
-        max_steps: int = 100,
+        max_steps: int = 200,
     ) -> Saddle | str:
         """The saddle, or why none was reached.
 
@@ -80,7 +80,7 @@ class Climb:
             max_steps: accepted or not.
         """
         if not regime(self.f.dim).dense:
-            return "too many variables for a dense Hessian: the highest image is as it is"
+            return "too many variables for a dense Hessian"
         radius, uphill = _RADIUS * gap, 0
         value, g = self._evaluated(theta)
         model = self._model(theta, tangent)

@@ -24,6 +24,7 @@ _RENEW = 10  # steps in one set of metrics
 _LOOK = 10  # steps between two looks at what is between the images
 _FALL, _IDLE = 0.01, 2  # of the height over the ends that it must fall by, or stop at such a look
 _MOST = 3  # times as many images at last as at first
+_CLIMB = 200  # steps with a climbing image, where no Hessian finds the saddle
 _SETTLE = 30  # steps of the other images once the highest is at the saddle, at most
 
 _RULES = COMMON | {
@@ -234,12 +235,14 @@ class _Search:
     def _tell(self) -> None:
         self.steps += 1
         if self.progress is not None:
-            self.progress(self.steps, self.max_steps)
+            self.progress(min(self.steps, self.max_steps), self.max_steps)
 
     def to_the_saddle(self) -> str:
         """Take the highest image to the point of index 1 that is there; the others follow."""
         band = self.band
         k = band.top
+        if not self.metrics.dense:
+            return self._climbed(k)
         gap = float(band.gaps[k - 1 : k + 1].min())
         rise = band.height - self._ends()
         saddle = self.climber(
@@ -247,6 +250,17 @@ class _Search:
             ceiling=band.height + 0.5 * rise, tol=self.tol,
         )  # fmt: skip
         return saddle if isinstance(saddle, str) else self._settled(saddle, k)
+
+    def _climbed(self, k: int) -> str:
+        """The climbing image with the others, where there is no dense Hessian to follow."""
+        band = self.band
+        band.climber = k
+        for _ in range(_CLIMB):
+            if float(band.gradients[k].norm()) <= self.tol:
+                break
+            band.step()
+            self._tell()
+        return f"|grad f| = {float(band.gradients[k].norm()):.1e} at the climbing image"
 
     def _settled(self, saddle: Saddle, k: int) -> str:
         band = self.band
