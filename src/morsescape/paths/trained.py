@@ -1,0 +1,335 @@
+"""Curves whose control points are trained: Bézier curves and chains of straight segments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from scipy.optimize import minimize
+from torch import Tensor
+
+from morsescape.boundary import Rule, a_count, a_number, checked, choice
+from morsescape.critical.quadratic_model import Euclidean, Metric
+from morsescape.errors import ArgumentError
+from morsescape.hessian.regime import regime
+from morsescape.model.reverse import value_and_gradient
+from morsescape.objective import Objective
+from morsescape.paths.curve import Curve
+from morsescape.paths.found import COMMON, Found, check_ends, hessian_cost, line
+from morsescape.paths.images import Images
+from morsescape.paths.metrics import metric_at
+from morsescape.paths.nodes import Nodes, drawn, fixed
+from morsescape.progress import StageProgress
+
+_PAIRS = 30  # of L-BFGS
+_BETAS, _EPS = (0.9, 0.999), 1e-8  # of Adam
+_MOMENTUM = 0.9  # of SGD
+
+_RULES: dict[str, Rule] = COMMON | {
+    "measure": choice(("t", "arclength")), "optimiser": choice(("lbfgs", "adam", "sgd")),
+    "nodes": a_count(2, most=10_000), "restarts": a_count(1), "rate": a_number(above=0),
+    "batch": a_count(1), "times": a_count(1, most=10_000),
+}  # fmt: skip
+
+
+@checked(str, **_RULES, degree=a_count(2, most=30))
+def bezier(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    degree: int = 2,
+    measure: str = "t",
+    optimiser: str = "lbfgs",
+    nodes: int = 16,
+    restarts: int = 1,
+    rate: float = 0.01,
+    batch: int | None = None,
+    times: int = 1,
+    seed: int = 0,
+    max_steps: int = 500,
+    tol: float = 1e-6,
+    progress: StageProgress | None = None,
+) -> Found:
+    """The Bézier curve γ from a to b that minimises E f(γ(t)), t uniform in [0, 1].
+
+    γ(t) = Σ_j C(k, j) t^j (1 - t)^(k - j) p_j with p_0 = a, p_k = b and free p_1, …, p_{k-1}, which
+    start on the straight line. Degree 2 is (1 - t)² a + 2 t (1 - t) θ + t² b.
+
+    Args:
+        f: the landscape.
+        a: the start.
+        b: the end.
+        degree: k ≥ 2.
+        measure: "t" for the mean by t; "arclength" for ∫ f ‖γ′‖ dt / ∫ ‖γ′‖ dt.
+        optimiser: "lbfgs" minimises the sum at fixed Gauss–Legendre nodes, up to 12,000 variables
+            in the metric of the Hessian in the middle; "adam" and "sgd" draw t anew in each step as
+            Garipov et al. do, and know measure "t" only.
+        nodes: so many t for "lbfgs".
+        restarts: of "lbfgs": each after the first in nodes that are moved at random, so that no
+            curve is low at the nodes only, and from the point before.
+        rate: of "adam" and "sgd".
+        batch: so many samples in each step of "adam" and "sgd", drawn anew; None takes all.
+        times: so many t in each step of "adam" and "sgd".
+        seed: of all that is drawn.
+        max_steps: of the optimiser, in all.
+        tol: on the gradient by the control points, against that of the straight line, for "lbfgs".
+        progress: called as progress(steps done, max_steps).
+
+    Returns:
+        The curve, what it cost, and how it ended.
+
+    Raises:
+        ArgumentError: ends that are the same, not finite, or of the wrong shape; a batch of an f
+            without samples, or whose loss takes them all at once; "arclength" with drawn t.
+
+    Source:
+        Garipov, Izmailov, Podoprikhin, Vetrov & Wilson, NeurIPS (2018); Akhtiamov & Thomson.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t @ t - 1) ** 2, 2)
+        >>> found = bezier(f, torch.tensor([-1.0, 0.1]).double(), torch.tensor([1.0, 0.1]).double())
+        >>> found.curve.degree, f.value(found.curve(0.5)) < 0.1
+        (2, True)
+    """
+    task = _Task(f, a, b, degree, None, measure, seed, max_steps, tol, progress)
+    return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
+
+
+@checked(str, **_RULES, bends=a_count(1, most=1000))
+def chain(
+    f: Objective,
+    a: Float64[Tensor, "D"],
+    b: Float64[Tensor, "D"],
+    *,
+    bends: int = 1,
+    measure: str = "t",
+    optimiser: str = "lbfgs",
+    nodes: int = 16,
+    restarts: int = 1,
+    rate: float = 0.01,
+    batch: int | None = None,
+    times: int = 1,
+    seed: int = 0,
+    max_steps: int = 500,
+    tol: float = 1e-6,
+    progress: StageProgress | None = None,
+) -> Found:
+    """The polygon with so many bends from a to b that minimises E f(γ(t)), t uniform in [0, 1].
+
+    Each segment takes an equal share of t. Arguments, results and errors as `bezier`.
+
+    Args:
+        f: the landscape.
+        a: the start.
+        b: the end.
+        bends: free points between them.
+        measure: see `bezier`.
+        optimiser: see `bezier`.
+        nodes: for "lbfgs", at least; a whole number on each segment.
+        restarts: see `bezier`.
+        rate: see `bezier`.
+        batch: see `bezier`.
+        times: see `bezier`.
+        seed: of all that is drawn.
+        max_steps: of the optimiser, in all.
+        tol: see `bezier`.
+        progress: called as progress(steps done, max_steps).
+
+    Raises:
+        ArgumentError: as `bezier`.
+
+    Source:
+        Garipov et al., NeurIPS (2018), section 3.2.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t @ t - 1) ** 2, 2)
+        >>> found = chain(f, torch.tensor([-1.0, 0.1]).double(), torch.tensor([1.0, 0.1]).double())
+        >>> len(found.curve.pieces), f.value(found.curve(0.5)) < 0.3
+        (2, True)
+    """
+    task = _Task(f, a, b, None, bends, measure, seed, max_steps, tol, progress)
+    return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
+
+
+@dataclass(frozen=True)
+class _Drawing:
+    """How points and samples are drawn, and the steps that are made of them."""
+
+    rate: float
+    batch: int | None
+    times: int
+    adaptive: bool
+
+    def check(self, f: Objective, measure: str) -> None:
+        if measure != "t":
+            raise ArgumentError(
+                "measure", expected="'t' where t is drawn", got=repr(measure),
+                cure="take optimiser='lbfgs'",
+            )  # fmt: skip
+        if self.batch is not None and (not f.source.of_samples or f.source.loss.at_once):
+            raise ArgumentError(
+                "batch", expected="None for an f that is no sum over samples", got=self.batch,
+                cure="leave it out",
+            )  # fmt: skip
+
+
+@dataclass
+class _Task:
+    f: Objective
+    a: Tensor
+    b: Tensor
+    degree: int | None
+    bends: int | None
+    measure: str
+    seed: int
+    max_steps: int
+    tol: float
+    progress: StageProgress | None
+
+    def run(self, optimiser: str, nodes: int, restarts: int, drawing: _Drawing) -> Found:
+        check_ends(self.f, self.a, self.b)
+        if optimiser != "lbfgs":
+            drawing.check(self.f, self.measure)
+        self.generator = torch.Generator().manual_seed(self.seed)
+        self.images, self.more, self.steps = Images(self.f), 0, 0
+        self.samples = 0  # of which mini-batches took gradients
+        self.points = line(self.a, self.b, self.free + 2)
+        lbfgs = optimiser == "lbfgs"
+        note = self._lbfgs(nodes, restarts) if lbfgs else self._drawn(drawing)
+        spent = self.images.gradients + self.more - (-self.samples // self.f.source.samples)
+        return Found(self.curve(), spent, note)
+
+    @property
+    def free(self) -> int:
+        """How many points are free."""
+        return self.degree - 1 if self.degree is not None else self.bends or 0
+
+    def curve(self) -> Curve:
+        """The curve with the points as they are."""
+        if self.degree is None:
+            return Curve.chain(self.points.clone())
+        return Curve(self.points.clone()[None])
+
+    def _tell(self) -> None:
+        self.steps += 1
+        if self.progress is not None:
+            self.progress(min(self.steps, self.max_steps), self.max_steps)
+
+    # -- fixed nodes ----------------------------------------------------------------------------
+
+    def _lbfgs(self, nodes: int, restarts: int) -> str:
+        metric = self._metric()
+        note = ""
+        for k in range(restarts):
+            jitter = None if k == 0 else self.generator
+            left = max(1, (self.max_steps - self.steps) // (restarts - k))
+            note = self._minimised(fixed(self.degree, self.free, nodes, jitter), metric, left)
+        return note
+
+    def _metric(self) -> Metric:
+        """Of the Hessian in the middle of the line, where f is large."""
+        if not regime(self.f.dim).dense:
+            return Euclidean()
+        self.more += hessian_cost(self.f)
+        return metric_at(self.f, (self.a + self.b) / 2) or Euclidean()
+
+    def _minimised(self, nodes: Nodes, metric: Metric, most: int) -> str:
+        start = self.points[1:-1].clone()
+        first = self._mean(nodes)[1]
+        size = float(metric.solve(first.t().contiguous()).norm())
+
+        def placed(y: np.ndarray) -> None:
+            moved = torch.from_numpy(y.reshape(self.f.dim, self.free).copy())
+            self.points[1:-1] = start + metric.solve_transposed(moved).t()
+
+        def mean(y: np.ndarray) -> tuple[float, np.ndarray]:
+            placed(y)
+            value, gradient = self._mean(nodes)
+            return value, metric.solve(gradient.t().contiguous()).numpy().ravel()
+
+        found = minimize(
+            mean, np.zeros(start.numel()), jac=True, method="L-BFGS-B",
+            callback=lambda _: self._tell(),
+            options={
+                "maxiter": most, "maxcor": _PAIRS, "gtol": self.tol * size / start.numel() ** 0.5,
+                "ftol": 1e-12, "maxfun": 3 * most,
+            },
+        )  # fmt: skip
+        placed(found.x)
+        return f"L-BFGS after {self.steps} steps: {str(found.message).lower()}"
+
+    def _mean(self, nodes: Nodes) -> tuple[float, Tensor]:
+        """The mean of f over the nodes, and its gradient by the free points."""
+        values, gradients = self.images(nodes.basis @ self.points)
+        if self.measure == "t":
+            weights = nodes.weights
+            by_points = nodes.basis.t() @ (weights[:, None] * gradients)
+            return float(weights @ values), by_points[1:-1]
+        velocity = nodes.rates @ self.points
+        speed = velocity.norm(dim=1).clamp_min(1e-300)
+        weights = nodes.weights * speed / (nodes.weights @ speed)
+        value = float(weights @ values)
+        # The weights move as well: ∂‖γ′‖ = γ′ · ∂γ′ / ‖γ′‖.
+        tilt = ((values - value) * weights / speed.square())[:, None] * velocity
+        by_points = nodes.basis.t() @ (weights[:, None] * gradients) + nodes.rates.t() @ tilt
+        return value, by_points[1:-1]
+
+    # -- drawn nodes ----------------------------------------------------------------------------
+
+    def _drawn(self, drawing: _Drawing) -> str:
+        move = _adam(drawing.rate) if drawing.adaptive else _momentum(drawing.rate)
+        for _ in range(self.max_steps):
+            nodes = drawn(self.degree, self.free, drawing.times, self.generator)
+            points = nodes.basis @ self.points
+            gradients = self._gradients(points, drawing.batch)
+            by_points = (nodes.basis.t() @ (nodes.weights[:, None] * gradients))[1:-1]
+            if not bool(by_points.isfinite().all()):
+                return f"f is not finite after {self.steps} steps"
+            self.points[1:-1] += move(by_points)
+            self._tell()
+        return f"{self.steps} steps with t drawn at random"
+
+    def _gradients(self, points: Tensor, batch: int | None) -> Tensor:
+        source = self.f.source
+        if batch is None or batch >= source.samples:
+            return self.images(points)[1]
+        places = torch.randperm(source.samples, generator=self.generator)[:batch]
+        share = source.on(*source.some(places))
+        self.samples += len(points) * batch
+        scale, found = source.samples / batch, []
+        for point in points:
+            found.append(scale * value_and_gradient(share, point)[1] + 2 * self.f.l2 * point)
+        return torch.stack(found)
+
+
+def _adam(rate: float) -> Callable[[Tensor], Tensor]:
+    """Steps by Kingma & Ba, ICLR (2015)."""
+    first = second = torch.zeros(())
+    count = 0
+
+    def move(gradient: Tensor) -> Tensor:
+        nonlocal first, second, count
+        count += 1
+        first = _BETAS[0] * first + (1 - _BETAS[0]) * gradient
+        second = _BETAS[1] * second + (1 - _BETAS[1]) * gradient.square()
+        size = (second / (1 - _BETAS[1] ** count)).sqrt() + _EPS
+        return -rate * first / (1 - _BETAS[0] ** count) / size
+
+    return move
+
+
+def _momentum(rate: float) -> Callable[[Tensor], Tensor]:
+    velocity = torch.zeros(())
+
+    def move(gradient: Tensor) -> Tensor:
+        nonlocal velocity
+        velocity = _MOMENTUM * velocity - rate * gradient
+        return velocity
+
+    return move
