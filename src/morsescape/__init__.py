@@ -23,7 +23,16 @@ from morsescape.critical import (
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective
-from morsescape.paths import Connected, Curve, Height, Path, connect, connected
+from morsescape.paths import (
+    Connected,
+    Curve,
+    Height,
+    Path,
+    align,
+    connect,
+    connected,
+    same_solution,
+)
 from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
 from morsescape.version import __version__
@@ -54,6 +63,7 @@ __all__ = [
     "ThirdOrderPoint",
     "ThirdOrderStatus",
     "__version__",
+    "align",
     "certify",
     "connect",
     "connected",
@@ -64,6 +74,7 @@ __all__ = [
     "inertia",
     "krawczyk",
     "plan",
+    "same_solution",
     "third_order_minimum",
     "zoo",
 ]

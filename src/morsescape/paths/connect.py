@@ -12,10 +12,14 @@ from morsescape.boundary import a_boolean, a_number, a_seed, a_vector, checked, 
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
+from morsescape.paths.align import align as align_to
 from morsescape.paths.curve import Curve
 from morsescape.paths.found import Found, check_ends
 from morsescape.paths.height import height_of, unproved
+from morsescape.paths.invariant import fip
 from morsescape.paths.path import Path
+from morsescape.paths.string import neb, string
+from morsescape.paths.trained import bezier, chain
 from morsescape.progress import Progress, stage
 
 _SAME = 1e-9  # of the size of θ: nearer ends are one network
@@ -26,7 +30,9 @@ def line(f: Objective, a: Tensor, b: Tensor, **_: Any) -> Found:
     return Found(Curve.chain(torch.stack([a, b])), 0, "straight")
 
 
-METHODS: dict[str, Callable[..., Found]] = {"line": line}
+METHODS: dict[str, Callable[..., Found]] = {
+    "line": line, "bezier": bezier, "chain": chain, "string": string, "neb": neb, "fip": fip,
+}  # fmt: skip
 
 
 def _an_end(argument: Any) -> Any:
@@ -45,7 +51,7 @@ def connect(
     a: Tensor | CriticalPoint,
     b: Tensor | CriticalPoint,
     *,
-    method: str = "line",
+    method: str = "string",
     align: bool = True,
     prove: bool = True,
     height_tol: float = 0.01,
@@ -122,5 +128,8 @@ def _search(
 
 
 def aligned(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, bool]:
-    """B moved by a symmetry of f, where it has any that is known, and whether it was."""
-    return b, False
+    """B moved by a symmetry of f next to a, and whether that moved it; a function has none."""
+    if not f.source.of_samples:
+        return b, False
+    found = align_to(f, a, b, seed=seed)
+    return found.theta, found.distance_after < found.distance_before

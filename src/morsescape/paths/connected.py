@@ -88,7 +88,7 @@ def connected(
     f: Objective,
     solutions: Sequence[Tensor | CriticalPoint],
     *,
-    method: str = "line",
+    method: str = "string",
     align: bool = True,
     height_tol: float = 0.01,
     seed: int = 0,

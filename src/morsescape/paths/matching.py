@@ -195,7 +195,7 @@ class _Listening:
 
 
 def by_activations(found: Symmetries, a: Named, b: Matched) -> Matched:
-    """b with the units of each group where their activations on the data are closest to those of a.
+    """B with the units of each group where their activations on the data are closest to those of a.
 
     No other group changes a unit's activations, so that one assignment for each group is enough.
 

@@ -33,7 +33,7 @@ def connect(
     methods: Annotated[
         str,
         options.option(",".join(METHODS), "Which, separated by commas.", _PANEL),
-    ] = "line",
+    ] = "line,string",
     other: Annotated[
         int | None,
         options.option("S", "Seed of the second solution. \\[default: seed + 1]", _PANEL),

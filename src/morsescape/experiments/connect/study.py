@@ -68,7 +68,7 @@ class ConnectSettings(Settings):
     seed: int = 0
     other: int | None = None
     to: str | None = None
-    methods: tuple[str, ...] = ("line",)
+    methods: tuple[str, ...] = ("line", "string")
     align: bool = True
     polish: bool = False
     tol: float = 0.01
