@@ -43,7 +43,9 @@ def minima(l2: float, count: int, out: Path) -> tuple[ms.Objective, list[ms.Crit
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--l2", type=float, default=1e-4)
     parser.add_argument("--count", type=int, default=50)
     parser.add_argument("--method", default="string")
