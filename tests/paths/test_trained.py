@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from networks import classifier
 
 from morsescape import zoo
 from morsescape.errors import ArgumentError
@@ -14,6 +13,7 @@ from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.nodes import drawn, fixed
 from morsescape.paths.trained import _Drawing, _Task, bezier, chain
+from networks import classifier
 
 METHODS = pytest.mark.parametrize("method", [bezier, chain], ids=lambda m: m.__name__)
 
@@ -101,9 +101,7 @@ def test_mini_batches(method):
     found = method(f, f.theta, b, **options)
     assert torch.equal(found.curve(1.0), b)
     assert found.gradients == 12  # 60 steps on a fifth of the samples
-    assert mean(f, found.curve, "t", 50) < mean(
-        f, Curve.chain(torch.stack([f.theta, b])), "t", 50
-    )
+    assert mean(f, found.curve, "t", 50) < mean(f, Curve.chain(torch.stack([f.theta, b])), "t", 50)
 
 
 @METHODS
