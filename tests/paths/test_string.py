@@ -15,9 +15,12 @@ from morsescape.errors import ArgumentError
 from morsescape.hessian import regime as regimes
 from morsescape.nets import build
 from morsescape.objective import Objective
-from morsescape.paths.band import along
+from morsescape.paths.band import Band, along
+from morsescape.paths.climb import Climb, Saddle
 from morsescape.paths.curve import Curve
-from morsescape.paths.found import Found
+from morsescape.paths.found import Found, line
+from morsescape.paths.images import Images
+from morsescape.paths.metrics import Metrics
 from morsescape.paths.string import neb, string
 
 METHODS = pytest.mark.parametrize("method", [string, neb], ids=lambda m: m.__name__)
@@ -82,10 +85,10 @@ def test_the_climbing_image_reaches_the_known_pass(method, case):
     assert top_joint(f, found) == pytest.approx(known, abs=1e-8 * max(1, abs(known)))
     nearest = min(float((joint - saddle).norm()) for joint in found.curve.joints)
     assert nearest < 1e-6
-    line = height(f, Curve.chain(torch.stack([a, b])), 100)
+    straight = height(f, Curve.chain(torch.stack([a, b])), 100)
     rise = known - max(f.value(a), f.value(b))
     assert known <= height(f, found.curve) <= known + 0.05 * rise
-    assert height(f, found.curve) <= line + 1e-3 * rise  # of the line only samples are known
+    assert height(f, found.curve) <= straight + 1e-3 * rise  # of the line only samples are known
     assert "index 1" in found.note
 
 
@@ -93,8 +96,8 @@ def test_the_climbing_image_reaches_the_known_pass(method, case):
 def test_it_goes_round_the_hill(method):
     f = Objective.from_function(ring, 2)
     a, b = polished(f, vector(-1.01, -0.1)), polished(f, vector(1.01, -0.1))
-    line = height(f, Curve.chain(torch.stack([a, b])), 100)
-    assert line > 7
+    straight = height(f, Curve.chain(torch.stack([a, b])), 100)
+    assert straight > 7
     assert height(f, method(f, a, b, images=9, climb=False).curve) < 0.1
 
 
@@ -115,9 +118,9 @@ def flow_line(f: Objective, saddle: torch.Tensor) -> torch.Tensor:
 def test_the_band_comes_to_rest_on_the_line_of_steepest_descent(method):
     f = zoo.mueller_brown.objective()
     a, b = polished(f, vector(-0.05, 0.467)), polished(f, vector(0.623, 0.028))
-    line = flow_line(f, polished(f, vector(0.212, 0.293), "nearest"))
+    descent = flow_line(f, polished(f, vector(0.212, 0.293), "nearest"))
     joints = method(f, a, b, images=15, climb=False, max_steps=60).curve.joints
-    distances = torch.cdist(joints, line).min(1).values
+    distances = torch.cdist(joints, descent).min(1).values
     assert float(distances.max()) < 0.01  # of a length of 0.8
     gaps = joints.diff(dim=0).norm(dim=1)
     assert float(gaps.max() / gaps.min()) < 1.2
@@ -161,22 +164,45 @@ def test_steps_are_limited_and_reported(method):
     assert seen == [(k, 7) for k in range(1, 8)]
 
 
-@METHODS
-def test_where_f_is_not_finite_it_turns_back(method):
-    def fn(t):
-        return (t @ t - 1) ** 2 - 0.3 * torch.log(t[1] + 0.05)
+def test_an_image_where_f_is_not_finite_is_taken_back():
+    f = Objective.from_function(lambda t: torch.log(t[1]) + t[0] ** 2, 2)
+    images, metrics = Images(f), Metrics(f, 1)
+    band = Band(f, line(vector(-1, 1), vector(1, 1), 5), images, metrics, None)
+    before, values = band.points.clone(), band.values.clone()
+    band.points[2, 1] = -1.0
+    band.points[3, 1] = 2.0
+    band.evaluate()
+    assert math.isinf(float(band.values[2]))
+    band._take_back(before, values)
+    assert torch.equal(band.points[2], before[2])
+    assert torch.equal(band.gradients[2], f.gradient(before[2]))
+    assert band.points[3, 1] == 2.0
+    assert band.shares[2] < band.shares[3]
+    assert math.isfinite(band.height)
 
-    f = Objective.from_function(lambda t: fn(t + torch.tensor([0.0, 0.5]).double()), 2)
-    a, b = vector(-0.9, -0.4), vector(0.9, -0.4)
-    found = method(f, a, b, images=6, max_steps=60)
-    assert math.isfinite(height(f, found.curve))
+
+@pytest.mark.parametrize("route", [0, 1], ids=["eigenpairs", "factor"])
+def test_a_saddle_is_found_from_where_no_curvature_is_negative(route, monkeypatch):
+    monkeypatch.setattr(regimes, "REGIMES", (regimes.REGIMES[route],))
+    f = zoo.double_well.objective()
+    start = vector(0.7, 0.3)
+    assert float(torch.linalg.eigvalsh(f.hessian(start)).min()) > 0
+    climb = Climb(f)
+    found = climb(start, vector(1, 0), gap=0.5, ceiling=2.0, tol=1e-9)
+    assert isinstance(found, Saddle)
+    assert float(found.theta.norm()) < 1e-9
+    assert climb.gradients > 4
+    low = climb(start, vector(1, 0), gap=0.5, ceiling=0.5, tol=1e-9)
+    assert "uphill" in low
 
 
 def test_a_start_and_its_shape(unchecked):
     f = Objective.from_function(ring, 2)
     a, b = vector(-1.01, -0.1), vector(1.01, -0.1)
-    over = Curve.chain(torch.stack([a, vector(0, 1.2), b]))
+    over = Curve.chain(torch.stack([a + 0.1, vector(0, 1.2), b + 0.1]))
     found = string(f, a, b, images=9, start=over)
+    assert torch.equal(found.curve(0.0), a)
+    assert torch.equal(found.curve(1.0), b)
     high = f.value(polished(f, vector(0, 1), "nearest"))
     assert top_joint(f, found) == pytest.approx(high, abs=1e-8)  # the pass on that side
     with pytest.raises(ArgumentError, match="start"):
@@ -206,10 +232,10 @@ def test_between_two_networks_the_string_is_far_below_the_line():
 
     f = at(0)
     a, b = (ms.find_critical_point(f, at(seed).theta).theta for seed in (0, 1))
-    line = height(f, Curve.chain(torch.stack([a, b])), 20)
+    straight = height(f, Curve.chain(torch.stack([a, b])), 20)
     found = string(f, a, b, images=7, max_steps=40, climb=False)
     ends = max(f.value(a), f.value(b))
-    assert height(f, found.curve, 3) - ends < 0.25 * (line - ends)
+    assert height(f, found.curve, 3) - ends < 0.25 * (straight - ends)
     assert torch.equal(found.curve(1.0), b)
 
 

@@ -256,7 +256,7 @@ class _Task:
             callback=lambda _: self._tell(),
             options={
                 "maxiter": most, "maxcor": _PAIRS, "gtol": self.tol * size / start.numel() ** 0.5,
-                "ftol": 1e-12, "maxfun": 3 * most,
+                "ftol": 1e-3 * self.tol, "maxfun": 3 * most,
             },
         )  # fmt: skip
         placed(found.x)
