@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from networks import classifier, labelled, mlp
 from torch import nn
 
 from morsescape import zoo
 from morsescape.objective import Objective
 from morsescape.paths import images as module
 from morsescape.paths.images import Images, values_and_gradients
+from networks import classifier, labelled, mlp
 
 
 def around(f: Objective, count: int, seed: int = 0) -> torch.Tensor:
@@ -21,7 +21,9 @@ def around(f: Objective, count: int, seed: int = 0) -> torch.Tensor:
 
 def one_by_one(f: Objective, points: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     found = [f.value_and_gradient(point) for point in points]
-    return torch.tensor([v for v, _ in found]).double(), torch.stack([g for _, g in found])
+    return torch.tensor([v for v, _ in found], dtype=torch.float64), torch.stack(
+        [g for _, g in found]
+    )
 
 
 def check(f: Objective, points: torch.Tensor) -> None:

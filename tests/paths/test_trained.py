@@ -6,7 +6,6 @@ import math
 
 import pytest
 import torch
-from networks import classifier
 
 from morsescape import zoo
 from morsescape.errors import ArgumentError
@@ -14,6 +13,7 @@ from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.nodes import drawn, fixed
 from morsescape.paths.trained import _Drawing, _Task, bezier, chain
+from networks import classifier, mlp
 
 METHODS = pytest.mark.parametrize("method", [bezier, chain], ids=lambda m: m.__name__)
 
@@ -101,9 +101,16 @@ def test_mini_batches(method):
     found = method(f, f.theta, b, **options)
     assert torch.equal(found.curve(1.0), b)
     assert found.gradients == 12  # 60 steps on a fifth of the samples
-    assert mean(f, found.curve, "t", 50) < mean(
-        f, Curve.chain(torch.stack([f.theta, b])), "t", 50
-    )
+    assert mean(f, found.curve, "t", 50) < mean(f, Curve.chain(torch.stack([f.theta, b])), "t", 50)
+
+
+def test_a_mini_batch_stands_for_all_samples():
+    x = torch.tensor([[0.3, -1.0]]).double().repeat(8, 1)
+    f = Objective(mlp((2, 3, 2)), "cross_entropy", (x, torch.ones(8).long()), l2=0.3)
+    task = _Task(f, f.theta, f.theta + 1, 2, None, "t", 0, 1, 1e-6, None)
+    task.run("adam", 8, 1, _Drawing(0.1, 2, 1, True))
+    gradients = task._gradients(f.theta[None] + 0.5, 2)
+    assert torch.allclose(gradients[0], f.gradient(f.theta + 0.5), rtol=1e-12)
 
 
 @METHODS

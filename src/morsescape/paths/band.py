@@ -14,7 +14,7 @@ from morsescape.objective import Objective
 from morsescape.paths.images import Images
 from morsescape.paths.metrics import Metrics
 
-_FIRST, _LEAST, _SLOWER, _FASTER = 0.5, 1e-3, 0.5, 1.3  # shares of a full step
+_FIRST, _LEAST, _SLOWER, _FASTER = 0.5, 0.02, 0.5, 1.3  # shares of a full step
 _FAR = 0.5  # of the distance to the nearer neighbour: longer steps would tangle the band
 _TURNED = 0.5  # of the slope before, in the other direction: the step went too far
 _BETWEEN = (0.25, 0.5, 0.75)  # where a segment is looked at
@@ -54,6 +54,7 @@ class Band:
     climber: int | None = None
     fixed: bool = False
     last: tuple[Tensor, Tensor] | None = None  # points and gradients before the last step
+    moved: Tensor | None = None  # the last moves
 
     def __post_init__(self) -> None:
         self.targets = torch.linspace(0, 1, len(self.points), dtype=torch.float64)
@@ -120,7 +121,8 @@ class Band:
             self.space()
         falls = (self._turned(tangents) * moves).sum(1)
         self.evaluate()
-        self._pace(falls, (self._turned(tangents) * moves).sum(1))
+        rises = (self._turned(tangents) * moves).sum(1)
+        self._pace((rises > -_TURNED * falls) | ~rises.isfinite(), moves)
         self._take_back(*before)
 
     def _turned(self, tangents: Tensor) -> Tensor:
@@ -146,10 +148,16 @@ class Band:
         s, y = self.points - last[0], self.gradients - last[1]
         return ((s * y).sum(1).abs() / y.square().sum(1)).nan_to_num(torch.inf)
 
-    def _pace(self, before: Tensor, after: Tensor) -> None:
-        """Shorter steps where f's slope along the last one has turned, longer where it has not."""
-        over = after > -_TURNED * before
-        self.shares[1:-1] *= torch.where(over | ~after.isfinite(), _SLOWER, _FASTER)
+    def _pace(self, over: Tensor, moves: Tensor) -> None:
+        """Shorter steps after one that went too far or that took the one before back.
+
+        The latter is how neighbours disturb one another through their tangents, which f does not
+        show; without it the band goes on swinging.
+        """
+        if self.moved is not None and self.moved.shape == moves.shape:
+            over = over | ((moves * self.moved).sum(1) < 0)
+        self.moved = moves
+        self.shares[1:-1] *= torch.where(over, _SLOWER, _FASTER)
         self.shares.clamp_(_LEAST, 1.0)
 
     def _moves(self, tangents: Tensor) -> Tensor:

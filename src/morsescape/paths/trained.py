@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +17,7 @@ from morsescape.hessian.regime import regime
 from morsescape.model.reverse import value_and_gradient
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
+from morsescape.paths.descent import adam, momentum
 from morsescape.paths.found import COMMON, Found, check_ends, hessian_cost, line
 from morsescape.paths.images import Images
 from morsescape.paths.metrics import metric_at
@@ -25,8 +25,6 @@ from morsescape.paths.nodes import Nodes, drawn, fixed
 from morsescape.progress import StageProgress
 
 _PAIRS = 30  # of L-BFGS
-_BETAS, _EPS = (0.9, 0.999), 1e-8  # of Adam
-_MOMENTUM = 0.9  # of SGD
 
 _RULES: dict[str, Rule] = COMMON | {
     "measure": choice(("t", "arclength")), "optimiser": choice(("lbfgs", "adam", "sgd")),
@@ -258,7 +256,7 @@ class _Task:
             callback=lambda _: self._tell(),
             options={
                 "maxiter": most, "maxcor": _PAIRS, "gtol": self.tol * size / start.numel() ** 0.5,
-                "ftol": 1e-12, "maxfun": 3 * most,
+                "ftol": 1e-3 * self.tol, "maxfun": 3 * most,
             },
         )  # fmt: skip
         placed(found.x)
@@ -283,7 +281,7 @@ class _Task:
     # -- drawn nodes ----------------------------------------------------------------------------
 
     def _drawn(self, drawing: _Drawing) -> str:
-        move = _adam(drawing.rate) if drawing.adaptive else _momentum(drawing.rate)
+        move = adam(drawing.rate) if drawing.adaptive else momentum(drawing.rate)
         for _ in range(self.max_steps):
             nodes = drawn(self.degree, self.free, drawing.times, self.generator)
             points = nodes.basis @ self.points
@@ -306,30 +304,3 @@ class _Task:
         for point in points:
             found.append(scale * value_and_gradient(share, point)[1] + 2 * self.f.l2 * point)
         return torch.stack(found)
-
-
-def _adam(rate: float) -> Callable[[Tensor], Tensor]:
-    """Steps by Kingma & Ba, ICLR (2015)."""
-    first = second = torch.zeros(())
-    count = 0
-
-    def move(gradient: Tensor) -> Tensor:
-        nonlocal first, second, count
-        count += 1
-        first = _BETAS[0] * first + (1 - _BETAS[0]) * gradient
-        second = _BETAS[1] * second + (1 - _BETAS[1]) * gradient.square()
-        size = (second / (1 - _BETAS[1] ** count)).sqrt() + _EPS
-        return -rate * first / (1 - _BETAS[0] ** count) / size
-
-    return move
-
-
-def _momentum(rate: float) -> Callable[[Tensor], Tensor]:
-    velocity = torch.zeros(())
-
-    def move(gradient: Tensor) -> Tensor:
-        nonlocal velocity
-        velocity = _MOMENTUM * velocity - rate * gradient
-        return velocity
-
-    return move
