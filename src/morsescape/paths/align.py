@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
-from torch.utils._pytree import tree_leaves
 
 from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, choice, instance
 from morsescape.errors import ArgumentError
@@ -17,16 +17,17 @@ from morsescape.paths.canonical import balanced
 from morsescape.paths.matching import (
     Matched,
     Named,
+    apart,
     by_activations,
     descend,
     from_known,
     from_signatures,
-    inner,
     scrambled,
 )
 from morsescape.paths.moves import Group, Move
-from morsescape.paths.symmetry import TOLERANCE, Symmetries, samples_of, symmetries, traced
+from morsescape.paths.symmetry import TOLERANCE, Symmetries, agree, outputs_of, symmetries
 
+_ROUNDING = 1e-14  # of sums of squares
 WAYS = ("weights", "activations")
 _OBJECTIVE = instance(Objective, "build one with ms.Objective(model, loss, data)")
 
@@ -135,11 +136,11 @@ def align(
     if by == "activations":
         best, name = by_activations(known, first, start), "activations"
     else:
-        best, name = _nearest(known, first, start, generator, restarts, most)
+        best, name = _nearest(known, first, start, generator, restarts)
     theta = known.apply(b, best.move)
     _check(f, known, b, theta, best.move)
-    square = float(a @ a + b @ b) - 2 * most
-    least = max(square, 0.0) ** 0.5 if square > 1e-14 * float(a @ a + b @ b) else 0.0
+    sizes = float(a @ a + b @ b)
+    least = max(sizes - 2 * most - _ROUNDING * sizes, 0.0) ** 0.5
     after = float((a - theta).norm())
     return Alignment(
         theta, float((a - b).norm()), after, min(least, after),
@@ -148,15 +149,15 @@ def align(
 
 
 def _nearest(
-    known: Symmetries, a: Named, b: Matched, generator: torch.Generator, restarts: int, most: float
+    known: Symmetries, a: Named, b: Matched, generator: torch.Generator, restarts: int
 ) -> tuple[Matched, str]:
-    best, gain, name = b, inner(a, b.parameters), "itself"
+    best, square, name = b, apart(a, b.parameters), "itself"
     for label, start in _starts(known, a, b, generator, restarts):
+        if square == 0:
+            break
         found, reached = descend(known.groups, a, start, generator)
-        if reached > gain:
-            best, gain, name = found, reached, label
-        if gain >= most * (1 - 1e-14):
-            break  # no other is nearer
+        if reached < square:
+            best, square, name = found, reached, label
     return best, name
 
 
@@ -166,10 +167,8 @@ def _starts(
     groups = known.groups
     yield "itself", b
     if all(known.taps.get(group.name) for group in groups):
-        try:
+        with suppress(ArgumentError):  # only one of several starts
             yield "activations", by_activations(known, a, b)
-        except ArgumentError:
-            pass  # only one of several starts
     yield "known weights", from_known(groups, a, b)
     yield "sorted weights", from_signatures(groups, a, b)
     for k in range(restarts if groups else 0):
@@ -208,15 +207,10 @@ def _flat(known: Symmetries, group: Group, move: Move, b: Tensor) -> Tensor:
 
 
 def _same(f: Objective, known: Symmetries, b: Tensor, theta: Tensor) -> bool:
-    outputs, x = traced(f.source), samples_of(f.source)
-    found = []
-    with torch.set_grad_enabled(f.source.needs_graph):
-        for point in (b, theta):
-            out = outputs(list(f.source.unflatten(point).values()), x)
-            found.append([t.detach().double() for t in tree_leaves(out) if isinstance(t, Tensor)])
-    for p, q in zip(*found, strict=True):
-        if p.numel() and not bool((p - q).abs().max() <= TOLERANCE * p.abs().max()):
-            return False
+    source = f.source
+    found = [outputs_of(source, source.unflatten(point)) for point in (b, theta)]
+    if not agree(*found):
+        return False
     before, after = f.value(b), f.value(theta)
     # A loss near 0 is a difference of outputs of order 1, and has their rounding.
     return abs(after - before) <= TOLERANCE * max(abs(before), 1.0)
@@ -260,8 +254,8 @@ def same_solution(
     """Whether b is a copy of a under the symmetries of f that are known.
 
     Positive factors are taken out first, for λ = 0 (`canonical`); then b is aligned with a. "Same"
-    is a fact: the copy is there. "Not the same" is what `align` found from all its starts, and rules
-    out no better copy where `alignment.gap` is above 0.
+    is a fact: the copy is there. "Not the same" is what `align` found from all its starts; it rules
+    out a better copy only where `alignment.gap` is 0.
 
     Args:
         f: the objective.

@@ -93,7 +93,7 @@ class Axes:
     def __init__(self, names: Mapping[int, str]) -> None:
         self.names = names
         self.noted: list[Noted] = []
-        self._constants: dict[int, tuple[Tensor, Tag]] = {}
+        self._constants: dict[int, _Constant] = {}
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation, and the axes of its results."""
@@ -121,16 +121,28 @@ class Axes:
         """Along an axis on which it does not change, its entries may be permuted."""
         kept = self._constants.get(id(value))
         if kept is None:
-            name = self.names.get(value.data_ptr())
-            why = f"the buffer {name!r} tells its entries apart" if name else "a constant"
-            axes = []
-            for dim, size in enumerate(value.shape):
-                same = size > 0 and torch.equal(value, value.narrow(dim, 0, 1).expand_as(value))
-                axes.append(Axis(size) if same else fixed(size, why))
-            counts = value.ndim == 1 and torch.equal(value, torch.arange(len(value)))
-            kept = value, Tag(tuple(axes), zero=not bool(value.any()), counts=counts)
-            self._constants[id(value)] = kept
-        return kept[1]
+            kept = self._constants[id(value)] = _Constant(value)
+        name = self.names.get(value.data_ptr())
+        why = f"{name!r}, no part of θ, tells them apart" if name else "a constant tells them apart"
+        # New axes at each use: one zero may stand for the buffers of many layers.
+        axes = (
+            Axis(size) if same else fixed(size, why)
+            for size, same in zip(value.shape, kept.same, strict=True)
+        )
+        return Tag(tuple(axes), zero=kept.zero, counts=kept.counts)
+
+
+class _Constant:
+    """What is asked of a constant at every use: along which axes it does not change, and more."""
+
+    def __init__(self, value: Tensor) -> None:
+        self.value = value  # kept, so that its id is not used again
+        self.same = [
+            size > 0 and torch.equal(value, value.narrow(dim, 0, 1).expand_as(value))
+            for dim, size in enumerate(value.shape)
+        ]
+        self.zero = not bool(value.any())
+        self.counts = value.ndim == 1 and torch.equal(value, torch.arange(len(value)))
 
 
 def of_data(value: Tensor) -> Tagged:
@@ -253,10 +265,10 @@ def _slice(name: str, args: Any, kwargs: Any, outs: list[Tensor]) -> Found:
 
 def slice_of(args: Any) -> tuple[int, int, int, int]:
     """Dimension, start, end and step."""
-    dim, start, end, step = (*args[1:], *(0, None, None, 1)[len(args) - 1 :])
-    dim = dim % len(args[0].axes)
-    start, end, step = slice(start, end, step).indices(args[0].axes[dim].size)
-    return dim, start, end, step
+    given: list[Any] = [0, None, None, 1]
+    given[: len(args) - 1] = args[1:]
+    dim = given[0] % len(args[0].axes)
+    return (dim, *slice(*given[1:]).indices(args[0].axes[dim].size))
 
 
 @_rule("split_with_sizes split_with_sizes_copy split split_copy")

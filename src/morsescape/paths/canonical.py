@@ -7,6 +7,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_vector, checked, instance
+from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.moves import Group, Move
 from morsescape.paths.symmetry import Symmetries, symmetries
@@ -21,7 +22,7 @@ Named = dict[str, Tensor]
     theta=a_vector("f", finite=True),
 )  # fmt: skip
 def canonical(f: Objective, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
-    """The representative of θ among its copies: canonical(f, g θ) = canonical(f, θ), up to rounding.
+    """The representative of θ among its copies g θ, the same for all of them up to rounding.
 
     Where λ = 0, positive factors are chosen first so that |θ| is smallest, which is a convex
     problem in their logarithms; for λ > 0 they are no symmetry of f and stay. Then the units of
@@ -40,7 +41,8 @@ def canonical(f: Objective, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]
         A point with the same outputs, shape (D,).
 
     Raises:
-        ArgumentError: a point of another shape, or not finite.
+        ArgumentError: a point of another shape, or not finite; a network in which every weight of
+            some units is flipped by two of them (attention heads and their entries).
 
     Source:
         The smallest norm: Stock, Graham, Gribonval & Jégou, Equi-normalization of neural networks
@@ -116,7 +118,11 @@ def _signed(known: Symmetries, parameters: Named) -> Named:
     while left:
         chosen = next((way for way in left if _settled(way, left)), None)
         if chosen is None:
-            break  # what is left has no weight that only it flips
+            raise ArgumentError(
+                "f", expected="units each of which has a weight that no other unit flips",
+                got=f"none in {', '.join(dict.fromkeys(group.name for group, _ in left))}",
+                cure="compare points by same_solution, which needs no representative",
+            )  # fmt: skip
         left.remove(chosen)
         group, k = chosen
         weights = torch.cat([group.places[j].slices(parameters[group.places[j].name])

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from fractions import Fraction
-from itertools import zip_longest
+from itertools import chain
 from math import lcm
 
 import torch
@@ -24,7 +24,7 @@ from morsescape.rounding.operations import Kind, Reach, operation
 
 Exponent = tuple[Fraction, ...]  # a linear function of the e_p
 Exponents = list[list[Exponent]]  # by axis, one for every occurrence of the units in it
-_DEGREES = tuple(Fraction(k) for k in (0, 1, 2, 3, 4, -1, -2)) + (Fraction(1, 2), Fraction(-1, 2))
+_DEGREES = tuple(Fraction(k, 2) for k in (0, 2, 4, 6, 8, -2, -4, 1, -1))
 _TOLERANCE = 1e-12
 
 
@@ -115,7 +115,7 @@ class Exponentiated:
                     self._want(exponent)
 
     def _equal(self, first: Exponents, second: Exponents) -> None:
-        for p, q in zip(sum(first, []), sum(second, []), strict=True):
+        for p, q in zip(_flat(first), _flat(second), strict=True):
             self._want(_plus(p, q, -1))
 
     # -- operations -------------------------------------------------------------------------------
@@ -162,20 +162,19 @@ class Exponentiated:
 
     def _regrouped(self, own: Exponents, tag: Tag) -> Exponents:
         """Flattening and its inverse keep the order of the occurrences."""
-        rest, counts = sum(own, []), self.counts(tag)
+        rest, counts = _flat(own), self.counts(tag)
         if len(rest) != sum(counts):
             return own  # which does not fit
         return [[rest.pop(0) for _ in range(n)] for n in counts]
 
     def _spread(self, tag: Tag, shape: Sequence[int], counts: list[int]) -> list[Exponent]:
         """Over the shape that it is broadcast to; nothing depends on units that it has not."""
-        own = self.of(tag)
-        found: list[Exponents] = [[] for _ in shape]
-        pairs = zip_longest(reversed(shape), reversed(tag.axes), reversed(own))
-        for k, (size, axis, part) in enumerate(pairs, start=1):
-            whole = axis is not None and axis.size == size
-            found[-k] = part if whole else [self._null] * counts[-k]
-        return sum(found, [])
+        found = [[self._null] * n for n in counts]
+        pairs = zip(reversed(tag.axes), reversed(self.of(tag)), reversed(shape), strict=False)
+        for k, (axis, part, size) in enumerate(pairs, start=1):
+            if axis.size == size:
+                found[-k] = part
+        return _flat(found)
 
     def _operands(self, step: Noted, tags: Sequence[Tag]) -> list[list[Exponent]]:
         out = step.results[0]
@@ -334,6 +333,10 @@ def _product(self: Exponentiated, step: Noted) -> list[Exponents]:
         return [[a[0], b[1]]]
     batch = [_plus(p, q) for p, q in zip(a[0], b[0], strict=True)]
     return [[batch, a[1], b[2]]]
+
+
+def _flat(own: Exponents) -> list[Exponent]:
+    return list(chain.from_iterable(own))
 
 
 def _plus(p: Exponent, q: Exponent, times: int = 1) -> Exponent:

@@ -27,6 +27,7 @@ from morsescape.rounding.ball_rules import on_any_layout
 from morsescape.rounding.program import OtherBranch
 
 _SWEEPS = 100
+_GAIN = 1e-12  # less is rounding
 _BLOCKS = 16  # of samples on which activations are compared
 Named = dict[str, Tensor]
 
@@ -43,9 +44,9 @@ class Matched:
         return Matched(move.on(group, self.parameters), self.move.then(move))
 
 
-def inner(a: Named, b: Named) -> float:
-    """⟨a, b⟩."""
-    return sum(float((a[name] * b[name]).sum()) for name in a)
+def apart(a: Named, b: Named) -> float:
+    """The squared distance; near 0 it is more exact than inner products."""
+    return sum(float((a[name] - b[name]).square().sum()) for name in a)
 
 
 # -- one group ------------------------------------------------------------------------------------
@@ -103,23 +104,22 @@ def by_slices(group: Group, a: Named, b: Named, known: Sequence[int] | None = No
 def descend(
     groups: Sequence[Group], a: Named, b: Matched, generator: torch.Generator
 ) -> tuple[Matched, float]:
-    """Rounds over the groups in random order until none gains; with ⟨a, g b⟩.
+    """Rounds over the groups in random order until none comes nearer; with |a - g b|².
 
     Source:
         Ainsworth, Hayase & Srinivasa, Git Re-Basin (ICLR 2023), algorithm 1.
     """
-    gain = inner(a, b.parameters)
-    noise = 1e-14 * math.sqrt(inner(a, a) * inner(b.parameters, b.parameters))
+    square = apart(a, b.parameters)
     for _ in range(_SWEEPS):
-        before = gain
+        before = square
         for k in torch.randperm(len(groups), generator=generator).tolist():
             moved = b.then(groups[k], by_slices(groups[k], a, b.parameters))
-            reached = inner(a, moved.parameters)
-            if reached > gain + noise:  # two places in one parameter are no linear problem
-                b, gain = moved, reached
-        if gain <= before + noise:
+            reached = apart(a, moved.parameters)
+            if reached < square * (1 - _GAIN):  # two places in one parameter: no linear problem
+                b, square = moved, reached
+        if square == before:
             break
-    return b, gain
+    return b, square
 
 
 def by_signature(group: Group, a: Named, b: Named) -> Move:
@@ -195,7 +195,7 @@ class _Listening:
 
 
 def by_activations(found: Symmetries, a: Named, b: Matched) -> Matched:
-    """B with the units of each group where their activations on the data are closest to those of a.
+    """The units of b where their activations on the data are closest to those of a.
 
     No other group changes a unit's activations, so that one assignment for each group is enough.
 

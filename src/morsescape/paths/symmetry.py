@@ -205,7 +205,9 @@ def _grouped(
                 if leaf.size > 1:
                     leaves[id(leaf)] = leaf
                     places.setdefault(id(leaf), []).append(Place(name, dim, where))
-    groups, unknown, taps = [], [], {}
+    groups: list[Group] = []
+    unknown: list[str] = []
+    taps: dict[str, tuple[Tap, ...]] = {}
     for key, leaf in leaves.items():
         own, first = tuple(places[key]), places[key][0]
         name = f"{first.name}[{first.dim}]"
@@ -227,23 +229,23 @@ def _with_factors(
 ) -> tuple[Group, Exponentiated, bool]:
     """With its signs and scales; whether there are others, of which nothing is made here."""
     found = []
-    for signs in (True, False):
-        exponents = Exponentiated(leaf, tags, signs=signs)
+    for signed in (True, False):
+        exponents = Exponentiated(leaf, tags, signs=signed)
         exponents.follow(axes.noted)
         found.append(exponents)
     signs, scales = map(solutions, found)
-    kept = {w for part in components(zip(*signs, strict=True), len(signs))
-            for w in part[:_MOST_WAYS]}  # fmt: skip
+    parts = components(zip(*signs, strict=True), len(signs))
+    kept = sorted(w for part in parts for w in part[:_MOST_WAYS])
     simple = [way for way in scales if set(way) <= {-1, 0, 1} and {-1, 1} <= set(way)]
     less = len(kept) < len(signs) or len(simple) < len(scales)
-    signs = [signs[w] for w in sorted(kept)]
-    return replace(group, signs=tuple(signs), scales=tuple(simple)), found[0], less
+    ways = tuple(signs[w] for w in kept)
+    return replace(group, signs=ways, scales=tuple(simple)), found[0], less
 
 
 def _taps(
     group: Group, leaf: Axis, axes: Axes, signed: Exponentiated
 ) -> tuple[Tap, ...]:  # fmt: skip
-    """The first and the last place at which data and parameters give the units a value."""
+    """Where data give the units a value: first, last, and for each way first where it flips it."""
     found = []
     for k, step in enumerate(axes.noted):
         for r, tag in enumerate(step.results):
@@ -255,7 +257,9 @@ def _taps(
             exponent = signed.of(tag)[dim][0]
             signs = tuple(value_at(exponent, way) % 2 for way in group.signs)
             found.append(Tap(k, r, dim, where, signs))
-    return tuple(found if len(found) < 2 else (found[0], found[-1]))
+    shown = [next((tap for tap in found if tap.signs[w]), None) for w in range(len(group.signs))]
+    chosen = [*found[:1], *(tap for tap in shown if tap is not None), *found[-1:]]
+    return tuple(dict.fromkeys(chosen))
 
 
 # -- trying out -----------------------------------------------------------------------------------
@@ -267,14 +271,13 @@ def _tried(found: Symmetries, seed: int) -> Symmetries:
     groups, unknown, taps = [], list(found.unknown), {}
     for group in found.groups:
         bare = replace(group, signs=(), scales=())
-        if not holds(found, bare, generator):
+        if not _holds(found, bare, _permutations(bare, generator), generator):
             unknown.append(f"{group.name}, {group.size} units: permuting them changes an output")
             continue
-        signs, scales = (
-            tuple(way for way in getattr(group, kind)
-                  if holds(found, replace(bare, **{kind: (way,)}), generator))
-            for kind in ("signs", "scales")
-        )  # fmt: skip
+        signs = tuple(way for way in group.signs
+                      if _holds_way(found, replace(bare, signs=(way,)), generator))  # fmt: skip
+        scales = tuple(way for way in group.scales
+                       if _holds_way(found, replace(bare, scales=(way,)), generator))  # fmt: skip
         if (len(signs), len(scales)) != (len(group.signs), len(group.scales)):
             unknown.append(f"{group.name}, {group.size} units: factors that change an output")
         groups.append(replace(group, signs=signs, scales=scales))
@@ -285,22 +288,57 @@ def _tried(found: Symmetries, seed: int) -> Symmetries:
     return replace(found, groups=tuple(groups), unknown=tuple(unknown), taps=taps)
 
 
-def holds(found: Symmetries, group: Group, generator: torch.Generator) -> bool:
-    """Whether random elements of a group leave the outputs as they are, at random parameters."""
+def _permutations(group: Group, generator: torch.Generator) -> list[Move]:
+    """All of them are products of a cycle and one exchange; a random one besides."""
+    cycle = torch.arange(group.size).roll(1)
+    exchange = torch.arange(group.size)
+    exchange[:2] = torch.tensor([1, 0])
+    orders = (cycle, exchange, torch.randperm(group.size, generator=generator))
+    return [Move({group.name: order}) for order in orders]
+
+
+def _holds_way(found: Symmetries, group: Group, generator: torch.Generator) -> bool:
+    """One unit alone, of which permutations make every one, and random factors for all."""
+    moves = []
+    for only in (group.size, 1):
+        move = random_move(group, generator, scales=True)
+        parts = []
+        for kind in (move.signs, move.scales):
+            factors = {name: rows.clone() for name, rows in kind.items()}
+            for rows in factors.values():
+                rows[:, only:] = 1.0
+                rows[:, 0] = torch.where(rows[:, 0] == 1.0, -1.0, rows[:, 0])
+            parts.append(factors)
+        moves.append(Move({}, *parts))
+    return _holds(found, group, moves, generator)
+
+
+def _holds(
+    found: Symmetries, group: Group, moves: Sequence[Move], generator: torch.Generator
+) -> bool:
+    """Whether moves of a group leave the outputs as they are, at random parameters."""
     source = found.source
-    outputs, x = traced(source), samples_of(source)
     size = max(float(source.theta.abs().mean()), 0.1)
     for _ in range(_POINTS):
         noise = torch.randn(source.dim, generator=generator, dtype=torch.float64)
         parameters = source.unflatten(source.theta + 0.5 * size * noise)
-        moved = random_move(group, generator, scales=True).on(group, parameters)
-        with torch.set_grad_enabled(source.needs_graph):
-            before, after = (
-                [leaf.detach().double() for leaf in tree_leaves(outputs(list(p.values()), x))
-                 if isinstance(leaf, Tensor)]
-                for p in (parameters, moved)
-            )  # fmt: skip
-        for p, q in zip(before, after, strict=True):
-            if p.numel() and not bool((p - q).abs().max() <= TOLERANCE * p.abs().max()):
+        before = outputs_of(source, parameters)
+        for move in moves:
+            if not agree(before, outputs_of(source, move.on(group, parameters))):
                 return False
     return True
+
+
+def outputs_of(source: Source, parameters: Parameters) -> list[Tensor]:
+    """What a symmetry must leave as it is, on the samples of the program."""
+    with torch.set_grad_enabled(source.needs_graph):
+        out = traced(source)([parameters[name] for name in source.slices], samples_of(source))
+    return [leaf.detach().double() for leaf in tree_leaves(out) if isinstance(leaf, Tensor)]
+
+
+def agree(before: Sequence[Tensor], after: Sequence[Tensor]) -> bool:
+    """Whether outputs are the same, up to 1e-12 of the largest."""
+    return all(
+        not p.numel() or bool((p - q).abs().max() <= TOLERANCE * p.abs().max())
+        for p, q in zip(before, after, strict=True)
+    )
