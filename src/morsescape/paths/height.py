@@ -186,8 +186,11 @@ class _Proof:
             limit = self.low + self._tolerance(top)
             high = [p for p in todo if not p.upper <= limit]
             self.done += [(piece, p) for p in todo if p.upper <= limit]
-            if not high or count + 2 * len(high) > _MOST:
-                self.done += [(piece, p) for p in high]
+            room = max(0, (_MOST - count) // 2)  # the highest first, where there is not enough
+            high.sort(key=lambda p: -p.upper)
+            self.done += [(piece, p) for p in high[room:]]
+            high = high[:room]
+            if not high:
                 return
             halves = [(p.c + side * p.r / 2, p.r / 2) for p in high for side in (-1, 1)]
             todo, count = self._look(piece, halves), count + len(halves)

@@ -25,11 +25,12 @@ from morsescape.paths.nodes import Nodes, drawn, fixed
 from morsescape.progress import StageProgress
 
 _PAIRS = 30  # of L-BFGS
+_DECAY = 5e-4
 
 _RULES: dict[str, Rule] = COMMON | {
     "measure": choice(("t", "arclength")), "optimiser": choice(("lbfgs", "adam", "sgd")),
     "nodes": a_count(2, most=10_000), "restarts": a_count(1), "rate": a_number(above=0),
-    "batch": a_count(1), "times": a_count(1, most=10_000),
+    "batch": a_count(1), "times": a_count(1, most=10_000), "decay": a_number(least=0),
 }  # fmt: skip
 
 
@@ -47,6 +48,7 @@ def bezier(
     rate: float = 0.01,
     batch: int | None = None,
     times: int = 1,
+    decay: float | None = None,
     seed: int = 0,
     max_steps: int = 500,
     tol: float = 1e-6,
@@ -72,6 +74,9 @@ def bezier(
         rate: of "adam" and "sgd".
         batch: so many samples in each step of "adam" and "sgd", drawn anew; None takes all.
         times: so many t in each step of "adam" and "sgd".
+        decay: κ of κ/2 Σ ‖p_j - q_j‖² that is added, q_j on the straight line. None takes 0 where f
+            has a ridge, else 5e-4, the weight decay of Garipov et al.: without any, the lowest
+            curve of an f that falls towards infinity is there.
         seed: of all that is drawn.
         max_steps: of the optimiser, in all.
         tol: on the gradient by the control points, against that of the straight line, for "lbfgs".
@@ -94,7 +99,7 @@ def bezier(
         >>> found.curve.degree, f.value(found.curve(0.5)) < 0.1
         (2, True)
     """
-    task = _Task(f, a, b, degree, None, measure, seed, max_steps, tol, progress)
+    task = _Task(f, a, b, degree, None, measure, decay, seed, max_steps, tol, progress)
     return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
 
 
@@ -112,6 +117,7 @@ def chain(
     rate: float = 0.01,
     batch: int | None = None,
     times: int = 1,
+    decay: float | None = None,
     seed: int = 0,
     max_steps: int = 500,
     tol: float = 1e-6,
@@ -133,6 +139,7 @@ def chain(
         rate: see `bezier`.
         batch: see `bezier`.
         times: see `bezier`.
+        decay: see `bezier`.
         seed: of all that is drawn.
         max_steps: of the optimiser, in all.
         tol: see `bezier`.
@@ -151,7 +158,7 @@ def chain(
         >>> len(found.curve.pieces), f.value(found.curve(0.5)) < 0.3
         (2, True)
     """
-    task = _Task(f, a, b, None, bends, measure, seed, max_steps, tol, progress)
+    task = _Task(f, a, b, None, bends, measure, decay, seed, max_steps, tol, progress)
     return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
 
 
@@ -185,6 +192,7 @@ class _Task:
     degree: int | None
     bends: int | None
     measure: str
+    decay: float | None
     seed: int
     max_steps: int
     tol: float
@@ -198,6 +206,8 @@ class _Task:
         self.images, self.more, self.steps = Images(self.f), 0, 0
         self.samples = 0  # of which mini-batches took gradients
         self.points = line(self.a, self.b, self.free + 2)
+        self.straight = self.points[1:-1].clone()
+        self.kappa = (0.0 if self.f.l2 else _DECAY) if self.decay is None else self.decay
         lbfgs = optimiser == "lbfgs"
         note = self._lbfgs(nodes, restarts) if lbfgs else self._drawn(drawing)
         spent = self.images.gradients + self.more - (-self.samples // self.f.source.samples)
@@ -263,7 +273,12 @@ class _Task:
         return f"L-BFGS after {self.steps} steps: {str(found.message).lower()}"
 
     def _mean(self, nodes: Nodes) -> tuple[float, Tensor]:
-        """The mean of f over the nodes, and its gradient by the free points."""
+        """What is minimised, and its gradient by the free points."""
+        value, by_points = self._mean_of_f(nodes)
+        off = self.points[1:-1] - self.straight
+        return value + self.kappa / 2 * float(off.square().sum()), by_points + self.kappa * off
+
+    def _mean_of_f(self, nodes: Nodes) -> tuple[float, Tensor]:
         values, gradients = self.images(nodes.basis @ self.points)
         if self.measure == "t":
             weights = nodes.weights
@@ -287,6 +302,7 @@ class _Task:
             points = nodes.basis @ self.points
             gradients = self._gradients(points, drawing.batch)
             by_points = (nodes.basis.t() @ (nodes.weights[:, None] * gradients))[1:-1]
+            by_points = by_points + self.kappa * (self.points[1:-1] - self.straight)
             if not bool(by_points.isfinite().all()):
                 return f"f is not finite after {self.steps} steps"
             self.points[1:-1] += move(by_points)
