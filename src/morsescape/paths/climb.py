@@ -20,6 +20,7 @@ from morsescape.spectrum.lanczos import lanczos, random_start
 _RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.0  # trust radius: of the gap at first, and its factors
 _GOOD, _BAD = 0.35, 0.7  # error of the model's gradient, against the gradient
 _FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
+_STEPS, _FACTORED_STEPS = 200, 30
 _LOOK = 80  # Lanczos steps for the two lowest eigenvalues
 _UPHILL = 10  # steps along positive curvature at most: the ceiling is the other guard
 
@@ -67,7 +68,7 @@ class Climb:
         gap: float,
         ceiling: float,
         tol: float,
-        max_steps: int = 200,
+        max_steps: int | None = None,
     ) -> Saddle | str:
         """The saddle, or why none was reached.
 
@@ -77,10 +78,13 @@ class Climb:
             gap: its distance from its neighbours, which bounds the first step.
             ceiling: f above which the search has left the pass.
             tol: on ‖∇f‖.
-            max_steps: accepted or not.
+            max_steps: accepted or not; None takes 200, and 30 above 1,500 variables, where each
+                takes a factorisation of its own.
         """
         if not regime(self.f.dim).dense:
             return "too many variables for a dense Hessian"
+        if max_steps is None:
+            max_steps = _STEPS if regime(self.f.dim).eigenpairs else _FACTORED_STEPS
         radius, uphill = _RADIUS * gap, 0
         value, g = self._evaluated(theta)
         model = self._model(theta, tangent)

@@ -79,7 +79,8 @@ def string(
         progress: called as progress(steps done, max_steps).
 
     Returns:
-        The chain through the images, what it cost, and how it ended.
+        The chain through the images, the lowest that was looked at, what it cost, and how it ended:
+        also whether another image is higher than the one of index 1.
 
     Raises:
         ArgumentError: ends that are the same, not finite, or of the wrong shape; counts or
@@ -198,7 +199,7 @@ class _Search:
         The height is that of the whole polygon; what is left is the lowest band that was looked at.
         """
         self.best: tuple[float, Band] | None = None
-        note, idle = f"{most} steps", 0
+        note, idle = "steps used up", 0
         for done in range(most):
             if self.band.force() <= self.tol:
                 note = f"|grad f| <= {self.tol:g} across the band"
@@ -268,4 +269,10 @@ class _Search:
         band.gradients[k] = 0.0
         band.climber, band.fixed = k, True
         self.relax(_SETTLE)
-        return f"index 1 as computed at the top, |grad f| = {saddle.norm:.1e}"
+        told = (
+            f"a joint of index 1 as computed, |grad f| = {saddle.norm:.1e}, f = {saddle.value:.6g}"
+        )
+        band = self.band
+        if band.top == band.climber:
+            return f"{told}, the highest of all"
+        return f"{told}; another is higher, f = {float(band.values[band.top]):.6g}"
