@@ -88,9 +88,9 @@ def align(
     """The copy g b of b under the permutations and signs of f that is near a.
 
     It makes |a - g b| small over the groups that `symmetries` finds. By weights: rounds of linear
-    assignment problems, one a group, from several starts (units matched by their activations on the
-    data, by the weights that are known from the data on, by the sorted sizes of their weights, b as
-    it is, and random ones); the nearest end counts. So it is a local optimum, with a lower bound
+    assignment problems, one a group, from several starts (b as it is, units matched by the weights
+    that are known from the data on, by the sorted sizes of their weights, by their activations on
+    the data, and random ones); the nearest end counts. So it is a local optimum, with a lower bound
     beside it. By activations: each group by one assignment of its activations, and no more.
 
     Positive factors are left as they are: no isometry of θ, they have no place in a distance. For
@@ -126,7 +126,7 @@ def align(
         >>> known = symmetries(f)
         >>> copy = known.apply(f.theta, known.random(seed=1))
         >>> found = align(f, f.theta, copy)
-        >>> found.distance_before > 1, found.distance_after, found.gap
+        >>> found.distance_before > 0, found.distance_after, found.gap
         (True, 0.0, 0.0)
     """
     known = symmetries(f)
@@ -143,7 +143,7 @@ def align(
     least = max(sizes - 2 * most - _ROUNDING * sizes, 0.0) ** 0.5
     after = float((a - theta).norm())
     return Alignment(
-        theta, float((a - b).norm()), after, min(least, after),
+        theta, float((a - b).norm()), after, least,
         best.move.permutations, best.move.signs, name, known.unknown,
     )  # fmt: skip
 
@@ -166,11 +166,11 @@ def _starts(
 ) -> Iterator[tuple[str, Matched]]:
     groups = known.groups
     yield "itself", b
+    yield "known weights", from_known(groups, a, b)
+    yield "sorted weights", from_signatures(groups, a, b)
     if all(known.taps.get(group.name) for group in groups):
         with suppress(ArgumentError):  # only one of several starts
             yield "activations", by_activations(known, a, b)
-    yield "known weights", from_known(groups, a, b)
-    yield "sorted weights", from_signatures(groups, a, b)
     for k in range(restarts if groups else 0):
         yield f"random start {k}", scrambled(groups, b, generator)
 

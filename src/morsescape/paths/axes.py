@@ -145,8 +145,16 @@ def terms(axis: Axis) -> list[Axis]:
 
 
 def split(axis: Axis, size: int, *, product: bool) -> tuple[Axis, Axis] | None:
-    """A leaf as a product, or sum, whose first part has that size; None where it is no such."""
+    """A leaf as a product, or sum, whose first part has that size; None where it is no such.
+
+    A sum of so many equal parts is a product too: what one tensor after another is joined to.
+    """
     axis = axis.root
+    parts = [] if not axis.parts or axis.product else terms(axis)
+    if product and len(parts) == size and len({part.size for part in parts}) == 1:
+        for part in parts[1:]:
+            unify(parts[0], part)
+        return fixed(size, PLACES), parts[0]
     if axis.parts or (product and axis.size % size):
         return None
     other = axis.size // size if product else axis.size - size
