@@ -19,6 +19,7 @@ from morsescape.paths.matching import (
     Named,
     apart,
     by_activations,
+    by_slices,
     descend,
     from_known,
     from_signatures,
@@ -39,8 +40,8 @@ class Alignment:
     Attributes:
         theta: g b, shape (D,).
         distance_before, distance_after: |a - b| and |a - g b|.
-        least: no permutation and no signs come closer than this: a lower bound on the distance,
-            from every parameter's entries sorted by size.
+        least: no permutation and no signs come closer than this: a lower bound on the distance, up
+            to rounding. It is the least distance itself where there is one hidden layer.
         permutations: by group, π of shape (units,): unit u of g b is unit π[u] of b.
         signs: by group, of ±1, shape (ways to flip, units): what that unit is multiplied by.
         start: from where the best descent began.
@@ -61,7 +62,7 @@ class Alignment:
         """How much closer the best symmetry could be at most; above 0 this one may be the best too.
 
         Rounds over the groups end in a local optimum. It is known to be the global one where the
-        gap is zero, as for copies.
+        gap is zero, up to rounding: for copies, and for one hidden layer.
         """
         return max(0.0, self.distance_after - self.least)
 
@@ -176,14 +177,26 @@ def _starts(
 
 
 def _most(groups: Sequence[Group], a: Named, b: Named) -> float:
-    """No ⟨a, g b⟩ is above this: of two sets of numbers, sorted ones have the largest product."""
-    total, flipped = 0.0, {p.name for group in groups if group.signs for p in group.places}
-    moved = {place.name for group in groups for place in group.places}
-    for name in a:
+    """No ⟨a, g b⟩ is above this.
+
+    Parameters that one group alone touches: the best assignment of the group for them, as if there
+    were no others. The rest: of two sets of numbers, sorted ones have the largest product.
+    """
+    total, rest = 0.0, dict(a)
+    touched = [{place.name for place in group.places} for group in groups]
+    for k, group in enumerate(groups):
+        others = set().union(*touched[:k], *touched[k + 1 :])
+        known = [j for j in group.single if group.places[j].name not in others]
+        moved = by_slices(group, a, b, known).on(group, b)
+        for name in (group.places[j].name for j in known):
+            total += float((rest.pop(name) * moved[name]).sum())
+    flipped = {place.name for group in groups if group.signs for place in group.places}
+    for name in rest:
         p, q = a[name].reshape(-1), b[name].reshape(-1)
         if name in flipped:
             p, q = p.abs(), q.abs()
-        total += float(p.sort().values @ q.sort().values if name in moved else p @ q)
+        moves = any(name in names for names in touched)
+        total += float(p.sort().values @ q.sort().values if moves else p @ q)
     return total
 
 

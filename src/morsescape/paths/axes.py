@@ -232,3 +232,36 @@ def positions(axis: Axis) -> list[tuple[Axis, Tensor]]:
                 found.append((leaf, own + before))
         before = before * part.size if axis.product else before + part.size
     return found
+
+
+# -- tensors ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Tag:
+    """What is known of a tensor.
+
+    Attributes:
+        axes: its axes.
+        data: whether data enter.
+        zero: whether it is a constant zero.
+        counts: whether it is the constant 0, 1, 2, ...
+    """
+
+    axes: tuple[Axis, ...]
+    data: bool = False
+    zero: bool = False
+    counts: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return tuple(axis.size for axis in self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Tagged:
+    """A tensor with what is known of it."""
+
+    value: Tensor
+    tag: Tag

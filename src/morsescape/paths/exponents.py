@@ -17,8 +17,8 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from morsescape.paths.axes import Axis, positions
-from morsescape.paths.axis_rules import Noted, Tag, order_of, reduced_dims, slice_of
+from morsescape.paths.axes import Axis, Tag, positions
+from morsescape.paths.axis_rules import Noted, order_of, reduced_dims, slice_of
 from morsescape.rounding.nests import mapped
 from morsescape.rounding.operations import Kind, Reach, operation
 

@@ -23,8 +23,8 @@ from morsescape.model.network import Network
 from morsescape.model.samples import spread_places
 from morsescape.model.source import Parameters, Source
 from morsescape.objective import Objective
-from morsescape.paths.axes import EXPECTED, OUTPUTS, Axis, positions
-from morsescape.paths.axis_rules import Axes, Tag, Tagged, of_data, of_parameter
+from morsescape.paths.axes import EXPECTED, OUTPUTS, Axis, Tag, Tagged, positions
+from morsescape.paths.axis_rules import Axes, of_data, of_parameter
 from morsescape.paths.exponents import Exponentiated, solutions, value_at
 from morsescape.paths.moves import Group, Move, Place, components, random_move
 from morsescape.rounding.program import NotTraceable, Program, record
