@@ -142,6 +142,14 @@ def test_the_nearest_of_all_copies_is_found_and_the_bound_holds():
         assert found.least <= best
 
 
+def test_one_hidden_layer_has_no_gap():
+    f = objective(build("mlp2", image_shape=(3, 3), activation="tanh"), (1, 3, 3))
+    found = align(f, point(f, 0), point(f, 1))
+    assert 1 < found.least == pytest.approx(found.distance_after, rel=1e-12)
+    deeper = mlp("tanh")
+    assert align(deeper, point(deeper, 0), point(deeper, 1)).gap > 0.1
+
+
 def test_the_same_seed_gives_the_same(f):
     a, b = point(f, 0), point(f, 1)
     assert torch.equal(align(f, a, b, seed=7).theta, align(f, a, b, seed=7).theta)

@@ -200,6 +200,40 @@ def test_attention_heads_and_groups_of_channels():
     assert_holds(f, known)
 
 
+def test_a_recurrent_layer_of_torchs():
+    class Last(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.cells, self.out = nn.RNN(3, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x):
+            return self.out(self.cells(x)[0][:, -1])
+
+    f = objective(Last(), (4, 3))
+    known = symmetries(f)
+    (group,) = known.groups
+    assert ("cells.weight_hh_l0", 0) in places(group)
+    assert ("cells.weight_hh_l0", 1) in places(group)
+    assert len(group.signs) == 1
+    assert_holds(f, known)
+
+
+def test_tied_weights():
+    class Autoencoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.into, self.shift = nn.Linear(6, 4), nn.Parameter(torch.zeros(6))
+
+        def forward(self, x):
+            return torch.sigmoid(self.into(x)) @ self.into.weight + self.shift
+
+    f = objective(Autoencoder(), (6,))
+    known = symmetries(f)
+    (group,) = known.groups
+    assert places(group) == [("into.weight", 0), ("into.bias", 0)]
+    assert_holds(f, known)
+
+
 class Turned(nn.Module):
     def __init__(self):
         super().__init__()

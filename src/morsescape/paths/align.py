@@ -19,6 +19,7 @@ from morsescape.paths.matching import (
     Named,
     apart,
     by_activations,
+    by_slices,
     descend,
     from_known,
     from_signatures,
@@ -39,8 +40,8 @@ class Alignment:
     Attributes:
         theta: g b, shape (D,).
         distance_before, distance_after: |a - b| and |a - g b|.
-        least: no permutation and no signs come closer than this: a lower bound on the distance,
-            from every parameter's entries sorted by size.
+        least: no permutation and no signs come closer than this: a lower bound on the distance, up
+            to rounding. It is the least distance itself where there is one hidden layer.
         permutations: by group, π of shape (units,): unit u of g b is unit π[u] of b.
         signs: by group, of ±1, shape (ways to flip, units): what that unit is multiplied by.
         start: from where the best descent began.
@@ -61,7 +62,7 @@ class Alignment:
         """How much closer the best symmetry could be at most; above 0 this one may be the best too.
 
         Rounds over the groups end in a local optimum. It is known to be the global one where the
-        gap is zero, as for copies.
+        gap is zero, up to rounding: for copies, and for one hidden layer.
         """
         return max(0.0, self.distance_after - self.least)
 
@@ -88,9 +89,9 @@ def align(
     """The copy g b of b under the permutations and signs of f that is near a.
 
     It makes |a - g b| small over the groups that `symmetries` finds. By weights: rounds of linear
-    assignment problems, one a group, from several starts (units matched by their activations on the
-    data, by the weights that are known from the data on, by the sorted sizes of their weights, b as
-    it is, and random ones); the nearest end counts. So it is a local optimum, with a lower bound
+    assignment problems, one a group, from several starts (b as it is, units matched by the weights
+    that are known from the data on, by the sorted sizes of their weights, by their activations on
+    the data, and random ones); the nearest end counts. So it is a local optimum, with a lower bound
     beside it. By activations: each group by one assignment of its activations, and no more.
 
     Positive factors are left as they are: no isometry of θ, they have no place in a distance. For
@@ -126,7 +127,7 @@ def align(
         >>> known = symmetries(f)
         >>> copy = known.apply(f.theta, known.random(seed=1))
         >>> found = align(f, f.theta, copy)
-        >>> found.distance_before > 1, found.distance_after, found.gap
+        >>> found.distance_before > 0, found.distance_after, found.gap
         (True, 0.0, 0.0)
     """
     known = symmetries(f)
@@ -143,7 +144,7 @@ def align(
     least = max(sizes - 2 * most - _ROUNDING * sizes, 0.0) ** 0.5
     after = float((a - theta).norm())
     return Alignment(
-        theta, float((a - b).norm()), after, min(least, after),
+        theta, float((a - b).norm()), after, least,
         best.move.permutations, best.move.signs, name, known.unknown,
     )  # fmt: skip
 
@@ -166,24 +167,36 @@ def _starts(
 ) -> Iterator[tuple[str, Matched]]:
     groups = known.groups
     yield "itself", b
+    yield "known weights", from_known(groups, a, b)
+    yield "sorted weights", from_signatures(groups, a, b)
     if all(known.taps.get(group.name) for group in groups):
         with suppress(ArgumentError):  # only one of several starts
             yield "activations", by_activations(known, a, b)
-    yield "known weights", from_known(groups, a, b)
-    yield "sorted weights", from_signatures(groups, a, b)
     for k in range(restarts if groups else 0):
         yield f"random start {k}", scrambled(groups, b, generator)
 
 
 def _most(groups: Sequence[Group], a: Named, b: Named) -> float:
-    """No ⟨a, g b⟩ is above this: of two sets of numbers, sorted ones have the largest product."""
-    total, flipped = 0.0, {p.name for group in groups if group.signs for p in group.places}
-    moved = {place.name for group in groups for place in group.places}
-    for name in a:
+    """No ⟨a, g b⟩ is above this.
+
+    Parameters that one group alone touches: the best assignment of the group for them, as if there
+    were no others. The rest: of two sets of numbers, sorted ones have the largest product.
+    """
+    total, rest = 0.0, dict(a)
+    touched = [{place.name for place in group.places} for group in groups]
+    for k, group in enumerate(groups):
+        others = set().union(*touched[:k], *touched[k + 1 :])
+        known = [j for j in group.single if group.places[j].name not in others]
+        moved = by_slices(group, a, b, known).on(group, b)
+        for name in (group.places[j].name for j in known):
+            total += float((rest.pop(name) * moved[name]).sum())
+    flipped = {place.name for group in groups if group.signs for place in group.places}
+    for name in rest:
         p, q = a[name].reshape(-1), b[name].reshape(-1)
         if name in flipped:
             p, q = p.abs(), q.abs()
-        total += float(p.sort().values @ q.sort().values if name in moved else p @ q)
+        moves = any(name in names for names in touched)
+        total += float(p.sort().values @ q.sort().values if moves else p @ q)
     return total
 
 

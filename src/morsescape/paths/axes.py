@@ -145,8 +145,16 @@ def terms(axis: Axis) -> list[Axis]:
 
 
 def split(axis: Axis, size: int, *, product: bool) -> tuple[Axis, Axis] | None:
-    """A leaf as a product, or sum, whose first part has that size; None where it is no such."""
+    """A leaf as a product, or sum, whose first part has that size; None where it is no such.
+
+    A sum of so many equal parts is a product too: what one tensor after another is joined to.
+    """
     axis = axis.root
+    parts = [] if not axis.parts or axis.product else terms(axis)
+    if product and len(parts) == size and len({part.size for part in parts}) == 1:
+        for part in parts[1:]:
+            unify(parts[0], part)
+        return fixed(size, PLACES), parts[0]
     if axis.parts or (product and axis.size % size):
         return None
     other = axis.size // size if product else axis.size - size
@@ -224,3 +232,36 @@ def positions(axis: Axis) -> list[tuple[Axis, Tensor]]:
                 found.append((leaf, own + before))
         before = before * part.size if axis.product else before + part.size
     return found
+
+
+# -- tensors ---------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, eq=False)
+class Tag:
+    """What is known of a tensor.
+
+    Attributes:
+        axes: its axes.
+        data: whether data enter.
+        zero: whether it is a constant zero.
+        counts: whether it is the constant 0, 1, 2, ...
+    """
+
+    axes: tuple[Axis, ...]
+    data: bool = False
+    zero: bool = False
+    counts: bool = False
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the tensor."""
+        return tuple(axis.size for axis in self.axes)
+
+
+@dataclass(frozen=True, eq=False)
+class Tagged:
+    """A tensor with what is known of it."""
+
+    value: Tensor
+    tag: Tag

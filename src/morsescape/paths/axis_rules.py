@@ -18,6 +18,8 @@ from morsescape.paths.axes import (
     INPUTS,
     PLACES,
     Axis,
+    Tag,
+    Tagged,
     fixed,
     regrouped,
     sliced,
@@ -28,36 +30,6 @@ from morsescape.paths.axes import (
 from morsescape.rounding.ball_rules import on_any_layout
 from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import Kind, Reach, operation
-
-
-@dataclass(frozen=True, eq=False)
-class Tag:
-    """What is known of a tensor.
-
-    Attributes:
-        axes: its axes.
-        data: whether data enter.
-        zero: whether it is a constant zero.
-        counts: whether it is the constant 0, 1, 2, ...
-    """
-
-    axes: tuple[Axis, ...]
-    data: bool = False
-    zero: bool = False
-    counts: bool = False
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Of the tensor."""
-        return tuple(axis.size for axis in self.axes)
-
-
-@dataclass(frozen=True, eq=False)
-class Tagged:
-    """A tensor with what is known of it."""
-
-    value: Tensor
-    tag: Tag
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,8 +17,8 @@ from math import lcm
 import torch
 from torch import Tensor
 
-from morsescape.paths.axes import Axis, positions
-from morsescape.paths.axis_rules import Noted, Tag, order_of, reduced_dims, slice_of
+from morsescape.paths.axes import Axis, Tag, positions
+from morsescape.paths.axis_rules import Noted, order_of, reduced_dims, slice_of
 from morsescape.rounding.nests import mapped
 from morsescape.rounding.operations import Kind, Reach, operation
 
@@ -219,11 +219,11 @@ def _expand(self: Exponentiated, step: Noted) -> list[Exponents]:
     return self._back(self._operands(step, [step.args[0]])[0], step)
 
 
-@_rule("select select_copy")
+@_rule("select select_copy unbind unbind_copy")
 def _select(self: Exponentiated, step: Noted) -> list[Exponents]:
     own = list(self.of(step.args[0]))
-    own.pop(step.args[1])
-    return [own]
+    own.pop(step.args[1] if len(step.args) > 1 else step.kwargs.get("dim", 0))
+    return [own for _ in step.results]
 
 
 @_rule("slice slice_copy")

@@ -22,13 +22,13 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.paths.moves import Group, Move, components, random_move
-from morsescape.paths.symmetry import SAMPLES, Symmetries, Tap, samples_of
+from morsescape.paths.symmetry import Symmetries, Tap, block_size, samples_of
 from morsescape.rounding.ball_rules import on_any_layout
 from morsescape.rounding.program import OtherBranch
 
 _SWEEPS = 100
 _GAIN = 1e-12  # less is rounding
-_BLOCKS = 16  # of samples on which activations are compared
+_SAMPLES = 256  # on which activations are compared, at most
 Named = dict[str, Tensor]
 
 
@@ -206,9 +206,9 @@ def by_activations(found: Symmetries, a: Named, b: Matched) -> Matched:
         Ainsworth, Hayase & Srinivasa, Git Re-Basin (ICLR 2023), section 3.1.
     """
     source, taps = found.source, [tap for own in found.taps.values() for tap in own]
-    size = min(SAMPLES, source.samples)
+    size = block_size(source)
     products: dict[int, Tensor] = {}
-    for block in range(min(_BLOCKS, -(-source.samples // size))):
+    for block in range(-(-min(_SAMPLES, source.samples) // size)):
         x = samples_of(source, block)
         heard = [_heard(found, taps, p, x) for p in (a, b.parameters)]
         for tap in taps:

@@ -23,13 +23,14 @@ from morsescape.model.network import Network
 from morsescape.model.samples import spread_places
 from morsescape.model.source import Parameters, Source
 from morsescape.objective import Objective
-from morsescape.paths.axes import EXPECTED, OUTPUTS, Axis, positions
-from morsescape.paths.axis_rules import Axes, Tag, Tagged, of_data, of_parameter
+from morsescape.paths.axes import EXPECTED, OUTPUTS, Axis, Tag, Tagged, positions
+from morsescape.paths.axis_rules import Axes, of_data, of_parameter
 from morsescape.paths.exponents import Exponentiated, solutions, value_at
 from morsescape.paths.moves import Group, Move, Place, components, random_move
 from morsescape.rounding.program import NotTraceable, Program, record
 
-SAMPLES = 32  # with which the program is recorded
+_SAMPLES = 32  # with which the program is recorded, at most
+_NUMBERS = 2**14  # of all their inputs, roughly
 TOLERANCE = 1e-12  # of outputs, against the largest of them
 _POINTS = 2  # at which every symmetry is tried out
 _MOST_WAYS = 6  # to flip one entry of a unit, all combinations of which are compared
@@ -60,7 +61,7 @@ class Symmetries:
     Attributes:
         groups: units that may be permuted, group by group.
         unknown: what was left out, and why: a sentence each.
-        program: the outputs on `SAMPLES` samples; None where it could not be recorded.
+        program: the outputs on a few samples; None where it could not be recorded.
         taps: by group, where its activations can be read in the program.
         source: the network.
     """
@@ -160,9 +161,14 @@ def traced(source: Source) -> Callable[[Sequence[Tensor], Any], Any]:
 
 def samples_of(source: Source, block: int = 0) -> Any:
     """The inputs on which the program is recorded, or as many others."""
-    few = min(SAMPLES, source.samples)
-    places = spread_places(source.samples, few)
+    places = spread_places(source.samples, block_size(source))
     return source.some((places + block) % source.samples)[0]
+
+
+def block_size(source: Source) -> int:
+    """How many samples the program is recorded with."""
+    few = max(4, min(_SAMPLES, _NUMBERS // source.sample_numbers))
+    return min(few, source.samples)
 
 
 def _read_off(source: Source) -> Symmetries:
