@@ -10,7 +10,7 @@ from torch import nn
 import morsescape as ms
 from morsescape.nets import build
 from morsescape.paths import matching
-from morsescape.paths.align import align, same_solution
+from morsescape.paths.alignment import align, same_solution
 from morsescape.paths.canonical import balanced, canonical
 from morsescape.paths.moves import Move
 from morsescape.paths.symmetry import symmetries
@@ -170,7 +170,7 @@ def test_a_symmetry_that_is_none_is_refused_by_its_group(monkeypatch):
     known = symmetries(f)
     first, second = known.groups
     wrong = replace(known, groups=(first, replace(second, places=second.places[:2])))
-    monkeypatch.setattr("morsescape.paths.align.symmetries", lambda f: wrong)
+    monkeypatch.setattr("morsescape.paths.alignment.symmetries", lambda f: wrong)
     with pytest.raises(ms.ArgumentError, match=r"others, by 3\.weight\[0\]; cure"):
         align(f, point(f, 0), point(f, 1))
 

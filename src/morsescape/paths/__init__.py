@@ -1,6 +1,6 @@
 """Paths between solutions: curves, how they are found, and a proved interval for their height."""
 
-from morsescape.paths.align import Alignment, align, same_solution
+from morsescape.paths.alignment import Alignment, align, same_solution
 from morsescape.paths.canonical import canonical
 from morsescape.paths.connect import METHODS, connect
 from morsescape.paths.connected import Connected, Edge, connected

@@ -12,7 +12,7 @@ from morsescape.boundary import a_boolean, a_number, a_seed, a_vector, checked, 
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
-from morsescape.paths.align import align as align_to
+from morsescape.paths.alignment import align as align_to
 from morsescape.paths.curve import Curve
 from morsescape.paths.found import Found, check_ends
 from morsescape.paths.height import height_of, unproved

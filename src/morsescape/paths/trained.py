@@ -99,7 +99,7 @@ def bezier(
         >>> found.curve.degree, f.value(found.curve(0.5)) < 0.1
         (2, True)
     """
-    task = _Task(f, a, b, degree, None, measure, decay, seed, max_steps, tol, progress)
+    task = _Task(f, a, b, degree, None, measure, seed, max_steps, tol, progress, decay)
     return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
 
 
@@ -158,7 +158,7 @@ def chain(
         >>> len(found.curve.pieces), f.value(found.curve(0.5)) < 0.3
         (2, True)
     """
-    task = _Task(f, a, b, None, bends, measure, decay, seed, max_steps, tol, progress)
+    task = _Task(f, a, b, None, bends, measure, seed, max_steps, tol, progress, decay)
     return task.run(optimiser, nodes, restarts, _Drawing(rate, batch, times, optimiser == "adam"))
 
 
@@ -192,11 +192,11 @@ class _Task:
     degree: int | None
     bends: int | None
     measure: str
-    decay: float | None
     seed: int
     max_steps: int
     tol: float
     progress: StageProgress | None
+    decay: float | None = None
 
     def run(self, optimiser: str, nodes: int, restarts: int, drawing: _Drawing) -> Found:
         check_ends(self.f, self.a, self.b)

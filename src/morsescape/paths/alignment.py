@@ -118,7 +118,7 @@ def align(
 
     Example:
         >>> import torch, morsescape as ms
-        >>> from morsescape.paths.align import align
+        >>> from morsescape.paths.alignment import align
         >>> from morsescape.paths.symmetry import symmetries
         >>> net = torch.nn.Sequential(
         ...     torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 1)
@@ -282,7 +282,7 @@ def same_solution(
 
     Example:
         >>> import torch, morsescape as ms
-        >>> from morsescape.paths.align import same_solution
+        >>> from morsescape.paths.alignment import same_solution
         >>> from morsescape.paths.symmetry import symmetries
         >>> net = torch.nn.Sequential(
         ...     torch.nn.Linear(3, 5), torch.nn.ReLU(), torch.nn.Linear(5, 1)
