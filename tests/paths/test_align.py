@@ -17,6 +17,13 @@ from morsescape.paths.symmetry import symmetries
 from planted_symmetry import objective, outputs, point, residual, residual_cnn
 
 
+@pytest.fixture(autouse=True)
+def _the_same_networks():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def mlp(activation):
     return objective(build("mlp3", image_shape=(3, 3), activation=activation), (1, 3, 3))
 
@@ -153,6 +160,31 @@ def test_one_hidden_layer_has_no_gap():
 def test_the_same_seed_gives_the_same(f):
     a, b = point(f, 0), point(f, 1)
     assert torch.equal(align(f, a, b, seed=7).theta, align(f, a, b, seed=7).theta)
+
+
+class Recurrent(nn.Module):
+    """One matrix on both of whose axes the same units stand: no linear assignment."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.out = nn.Linear(2, 6), nn.Linear(6, 2)
+        self.back = nn.Parameter(torch.zeros(6, 6))
+
+    def forward(self, x):
+        h = torch.tanh(self.into(x))
+        return self.out(h + torch.tanh(h @ self.back.T))
+
+
+def test_descent_never_climbs():
+    f = objective(Recurrent(), (2,))
+    known = symmetries(f)
+    assert [place.name for place in known.groups[0].places].count("back") == 2
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(40):
+        a, b = (f.source.unflatten(point(f, 2 * seed + k)) for k in range(2))
+        a["back"], b["back"] = 10 * a["back"], 10 * b["back"]
+        found, square = matching.descend(known.groups, a, matching.Matched(b), generator)
+        assert square == matching.apart(a, found.parameters) <= matching.apart(a, b)
 
 
 def test_restarts_come_no_farther():
