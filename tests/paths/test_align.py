@@ -101,7 +101,7 @@ def test_a_disturbed_copy_comes_as_near_as_the_disturbance(f):
     noise = point(f, 1, 0.01)
     found = align(f, a, known.apply(a + noise, known.random(seed=2)))
     assert found.distance_after == pytest.approx(float(noise.norm()), rel=1e-12)
-    assert found.least <= found.distance_after
+    assert found.least <= found.distance_after * (1 + 1e-12)
 
 
 def test_wide_layers():
@@ -109,7 +109,9 @@ def test_wide_layers():
     f = objective(net, (1, 8, 8))
     known = symmetries(f)
     a = point(f)
-    assert torch.equal(align(f, a, known.apply(a, known.random(seed=3))).theta, a)
+    found = align(f, a, known.apply(a, known.random(seed=3)))
+    assert torch.equal(found.theta, a)
+    assert found.least == 0
 
 
 # -- what alignment says of itself --------------------------------------------------------------
@@ -121,7 +123,7 @@ def test_the_moved_point_is_what_the_permutations_and_signs_make_of_b(f):
     found = align(f, a, b)
     assert torch.equal(known.apply(b, Move(found.permutations, found.signs)), found.theta)
     assert found.distance_after == float((a - found.theta).norm())
-    assert found.least <= found.distance_after < found.distance_before
+    assert found.least < found.distance_after < found.distance_before
     before, after = outputs(f, b), outputs(f, found.theta)
     assert float((before - after).abs().max()) <= 1e-12 * float(before.abs().max())
     assert abs(f.value(b) - f.value(found.theta)) <= 1e-12 * f.value(b)
@@ -146,7 +148,7 @@ def test_the_nearest_of_all_copies_is_found_and_the_bound_holds():
         )  # fmt: skip
         found = align(f, a, b)
         assert found.distance_after == pytest.approx(best, rel=1e-12)
-        assert found.least <= best
+        assert found.least <= best * (1 + 1e-12)
 
 
 def test_one_hidden_layer_has_no_gap():
