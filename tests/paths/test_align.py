@@ -17,6 +17,13 @@ from morsescape.paths.symmetry import symmetries
 from planted_symmetry import objective, outputs, point, residual, residual_cnn
 
 
+@pytest.fixture(autouse=True)
+def _the_same_networks():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def mlp(activation):
     return objective(build("mlp3", image_shape=(3, 3), activation=activation), (1, 3, 3))
 
@@ -94,7 +101,7 @@ def test_a_disturbed_copy_comes_as_near_as_the_disturbance(f):
     noise = point(f, 1, 0.01)
     found = align(f, a, known.apply(a + noise, known.random(seed=2)))
     assert found.distance_after == pytest.approx(float(noise.norm()), rel=1e-12)
-    assert found.least <= found.distance_after
+    assert found.least <= found.distance_after * (1 + 1e-12)
 
 
 def test_wide_layers():
@@ -102,7 +109,9 @@ def test_wide_layers():
     f = objective(net, (1, 8, 8))
     known = symmetries(f)
     a = point(f)
-    assert torch.equal(align(f, a, known.apply(a, known.random(seed=3))).theta, a)
+    found = align(f, a, known.apply(a, known.random(seed=3)))
+    assert torch.equal(found.theta, a)
+    assert found.least == 0
 
 
 # -- what alignment says of itself --------------------------------------------------------------
@@ -114,7 +123,7 @@ def test_the_moved_point_is_what_the_permutations_and_signs_make_of_b(f):
     found = align(f, a, b)
     assert torch.equal(known.apply(b, Move(found.permutations, found.signs)), found.theta)
     assert found.distance_after == float((a - found.theta).norm())
-    assert found.least <= found.distance_after < found.distance_before
+    assert found.least < found.distance_after < found.distance_before
     before, after = outputs(f, b), outputs(f, found.theta)
     assert float((before - after).abs().max()) <= 1e-12 * float(before.abs().max())
     assert abs(f.value(b) - f.value(found.theta)) <= 1e-12 * f.value(b)
@@ -139,7 +148,7 @@ def test_the_nearest_of_all_copies_is_found_and_the_bound_holds():
         )  # fmt: skip
         found = align(f, a, b)
         assert found.distance_after == pytest.approx(best, rel=1e-12)
-        assert found.least <= best
+        assert found.least <= best * (1 + 1e-12)
 
 
 def test_one_hidden_layer_has_no_gap():
@@ -153,6 +162,31 @@ def test_one_hidden_layer_has_no_gap():
 def test_the_same_seed_gives_the_same(f):
     a, b = point(f, 0), point(f, 1)
     assert torch.equal(align(f, a, b, seed=7).theta, align(f, a, b, seed=7).theta)
+
+
+class Recurrent(nn.Module):
+    """One matrix on both of whose axes the same units stand: no linear assignment."""
+
+    def __init__(self):
+        super().__init__()
+        self.into, self.out = nn.Linear(2, 6), nn.Linear(6, 2)
+        self.back = nn.Parameter(torch.zeros(6, 6))
+
+    def forward(self, x):
+        h = torch.tanh(self.into(x))
+        return self.out(h + torch.tanh(h @ self.back.T))
+
+
+def test_descent_never_climbs():
+    f = objective(Recurrent(), (2,))
+    known = symmetries(f)
+    assert [place.name for place in known.groups[0].places].count("back") == 2
+    generator = torch.Generator().manual_seed(0)
+    for seed in range(40):
+        a, b = (f.source.unflatten(point(f, 2 * seed + k)) for k in range(2))
+        a["back"], b["back"] = 10 * a["back"], 10 * b["back"]
+        found, square = matching.descend(known.groups, a, matching.Matched(b), generator)
+        assert square == matching.apart(a, found.parameters) <= matching.apart(a, b)
 
 
 def test_restarts_come_no_farther():

@@ -12,6 +12,13 @@ from morsescape.paths.symmetry import symmetries
 from planted_symmetry import objective, outputs, point, residual, residual_cnn
 
 
+@pytest.fixture(autouse=True)
+def _the_same_networks():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        yield
+
+
 def places(group):
     return [(place.name, place.dim) for place in group.places]
 

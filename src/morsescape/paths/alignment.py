@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -28,7 +29,6 @@ from morsescape.paths.matching import (
 from morsescape.paths.moves import Group, Move
 from morsescape.paths.symmetry import TOLERANCE, Symmetries, agree, outputs_of, symmetries
 
-_ROUNDING = 1e-14  # of sums of squares
 WAYS = ("weights", "activations")
 _OBJECTIVE = instance(Objective, "build one with ms.Objective(model, loss, data)")
 
@@ -132,7 +132,6 @@ def align(
     """
     known = symmetries(f)
     first, start = f.source.unflatten(a), Matched(f.source.unflatten(b))
-    most = _most(known.groups, first, start.parameters)
     generator = torch.Generator().manual_seed(seed)
     if by == "activations":
         best, name = by_activations(known, first, start), "activations"
@@ -140,8 +139,7 @@ def align(
         best, name = _nearest(known, first, start, generator, restarts)
     theta = known.apply(b, best.move)
     _check(f, known, b, theta, best.move)
-    sizes = float(a @ a + b @ b)
-    least = max(sizes - 2 * most - _ROUNDING * sizes, 0.0) ** 0.5
+    least = _least(known.groups, first, start.parameters)
     after = float((a - theta).norm())
     return Alignment(
         theta, float((a - b).norm()), after, least,
@@ -176,11 +174,11 @@ def _starts(
         yield f"random start {k}", scrambled(groups, b, generator)
 
 
-def _most(groups: Sequence[Group], a: Named, b: Named) -> float:
-    """No ⟨a, g b⟩ is above this.
+def _least(groups: Sequence[Group], a: Named, b: Named) -> float:
+    """No |a - g b| is below this.
 
     Parameters that one group alone touches: the best assignment of the group for them, as if there
-    were no others. The rest: of two sets of numbers, sorted ones have the largest product.
+    were no others. The rest: two sets of numbers are closest when both are sorted.
     """
     total, rest = 0.0, dict(a)
     touched = [{place.name for place in group.places} for group in groups]
@@ -189,15 +187,16 @@ def _most(groups: Sequence[Group], a: Named, b: Named) -> float:
         known = [j for j in group.single if group.places[j].name not in others]
         moved = by_slices(group, a, b, known).on(group, b)
         for name in (group.places[j].name for j in known):
-            total += float((rest.pop(name) * moved[name]).sum())
+            total += float((rest.pop(name) - moved[name]).square().sum())
     flipped = {place.name for group in groups if group.signs for place in group.places}
     for name in rest:
         p, q = a[name].reshape(-1), b[name].reshape(-1)
         if name in flipped:
             p, q = p.abs(), q.abs()
-        moves = any(name in names for names in touched)
-        total += float(p.sort().values @ q.sort().values if moves else p @ q)
-    return total
+        if any(name in names for names in touched):
+            p, q = p.sort().values, q.sort().values
+        total += float((p - q).square().sum())
+    return math.sqrt(total)
 
 
 def _check(f: Objective, known: Symmetries, b: Tensor, theta: Tensor, move: Move) -> None:
