@@ -220,8 +220,10 @@ def robustness(
         theta, there = curve(t), target
         if recompute:
             there = as_statistics(target, at_statistics_of(f, theta))
-        one = {"steps": 1, "step": eps, "random_start": False} if attack == "fgsm" else {}
-        moved = pgd(there, theta, eps, **({"steps": steps, "seed": seed} | one))
+        if attack == "fgsm":
+            moved = fgsm(there, theta, eps)
+        else:
+            moved = pgd(there, theta, eps, steps=steps, seed=seed)
         rows.append(_counted(_of_images(there), theta, moved))
     clean, attacked, loss = torch.tensor(rows, dtype=torch.float64).T
     warning = UNFITTING if with_statistics(f) and not recompute else ""

@@ -215,13 +215,13 @@ class _Places:
         return [self.found[t][0][0] for t in times]
 
     def measures(self, times: list[float], which: int) -> Measures:
-        columns = list(zip(*(self.found[t][which] for t in times), strict=True))
-        loss, data, right, slope = (
-            None if column[0] is None else torch.tensor(column, dtype=torch.float64)
-            for column in columns
+        rows = [self.found[t][which] for t in times]
+        loss, data, slope = (
+            torch.tensor([row[k] for row in rows], dtype=torch.float64) for k in (0, 1, 3)
         )
-        assert loss is not None and data is not None and slope is not None
-        return Measures(loss, data, right, slope)
+        right = [row[2] for row in rows if row[2] is not None]
+        shares = torch.tensor(right, dtype=torch.float64) if right else None
+        return Measures(loss, data, shares, slope)
 
 
 def _at(f: Objective, theta: Tensor) -> tuple[float, float, float | None, float]:

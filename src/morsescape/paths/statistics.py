@@ -12,6 +12,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
@@ -76,7 +77,7 @@ def as_statistics(f: Objective, of: Objective) -> Objective:
 
 
 def on_data(f: Objective, test: Any) -> Objective | None:
-    """The model and loss of f on other data, without the ridge's being another.
+    """The model, loss and ridge of f on other data.
 
     Args:
         f: on the training data.
@@ -109,6 +110,7 @@ class _Layers(nn.Module):
     def __init__(self, net: Network, theta: Tensor) -> None:
         super().__init__()
         self.model, self.net, self.parameters_at = net.model, net, net.unflatten(theta)
+        self.training = False  # what update_bn goes back to in the end
 
     def train(self, mode: bool = True) -> _Layers:
         self.training = mode
@@ -117,7 +119,8 @@ class _Layers(nn.Module):
         return self
 
     def forward(self, x: Any) -> Any:
-        return self.net.output(self.parameters_at, x)
+        with torch.set_grad_enabled(self.net.needs_graph):
+            return self.net.output(self.parameters_at, x)
 
 
 def _normalising(model: nn.Module) -> Iterator[nn.Module]:
