@@ -8,7 +8,8 @@ import mpmath as mp
 import pytest
 import torch
 
-from morsescape.zoo import ZOO, Landscape
+import morsescape as ms
+from morsescape.zoo import ZOO, Landscape, needle
 
 NULL = mp.mpf(10) ** -14  # families are listed in binary64, so their Hessians are off by this
 
@@ -99,3 +100,32 @@ def test_a_wrong_index_would_be_seen():
     assert expected == (2, 0)
     assert signs(himmelblau, polished(himmelblau, point)) != (1, 0)
     assert not math.isclose(point[0], himmelblau.critical[0][0][0])
+
+
+BETWEEN = [z for z in (*ZOO, needle(), needle(1e-5)) if z.passes]
+
+
+@pytest.mark.parametrize("z", BETWEEN, ids=lambda z: z.name)
+def test_passes_have_the_height_that_is_listed(z):
+    saddles = [point for point, signs in z.critical if signs == (1, 0)]
+    for point, height in zip(saddles, z.passes, strict=True):
+        assert abs(z.fn(polished(z, point), mp) - mp.mpf(height)) < 1e-10
+
+
+@pytest.mark.parametrize("z", BETWEEN, ids=lambda z: z.name)
+def test_float64_finds_the_signs_where_passes_are_listed(z):
+    f = z.objective()
+    for point, (index, nullity) in z.critical:
+        theta = torch.tensor([float(x) for x in polished(z, point)], dtype=torch.float64)
+        scale = float(f.hessian(theta).norm())
+        assert float(f.gradient(theta).norm()) <= 1e-12 * scale
+        found = ms.inertia(f, theta)
+        assert found.negative == (index, index)
+        assert found.null == (nullity, nullity)
+
+
+def test_an_even_sampling_misses_the_needle():
+    f = needle(1e-4).objective()
+    even = [f.value(torch.tensor([k / 60, 0.0], dtype=torch.float64)) for k in range(61)]
+    assert max(even) < 1e-100
+    assert f.value(torch.tensor(needle().critical[0][0], dtype=torch.float64)) == 1

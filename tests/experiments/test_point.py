@@ -6,9 +6,10 @@ import pytest
 import torch
 
 import own_model
+from morsescape.accuracy import accuracy
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import IndexSettings, PointSettings, published, run_index
-from morsescape.experiments.point import accuracy, make_point
+from morsescape.experiments.point import make_point
 from morsescape.nets import build
 from morsescape.objective import Objective
 from morsescape.store import save_checkpoint

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
-import torch
 from torch import Tensor, nn
 
 from morsescape.boundary import (
@@ -208,17 +207,6 @@ def load_data(settings: PointSettings) -> Dataset:
     """The data set that `settings` names."""
     with spelt(option):
         return load(settings.data, settings.root, samples=settings.samples)
-
-
-def accuracy(f: Objective, theta: Tensor) -> float | None:
-    """Share of the samples whose largest output is that of their label; None without labels."""
-    net = f.network
-    if net is None or not net.loss.is_of_labels:
-        return None
-    parameters = net.unflatten(theta)
-    with torch.no_grad():
-        right = [(net.output(parameters, x).argmax(1) == y).sum() for x, y in net.chunks(4096)]
-    return int(torch.stack(right).sum()) / net.samples
 
 
 def recipe_of(settings: PointSettings, model: nn.Module, samples: int) -> Recipe:

@@ -5,5 +5,17 @@ is beside the study.
 """
 
 from morsescape.figures.histogram import spectrum_figure, spectrum_histogram, spectrum_linear
+from morsescape.figures.plane import Plane, plane_figure, plane_of
+from morsescape.figures.profile import profile_accuracy, profile_figure, profile_loss
 
-__all__ = ["spectrum_figure", "spectrum_histogram", "spectrum_linear"]
+__all__ = [
+    "Plane",
+    "plane_figure",
+    "plane_of",
+    "profile_accuracy",
+    "profile_figure",
+    "profile_loss",
+    "spectrum_figure",
+    "spectrum_histogram",
+    "spectrum_linear",
+]

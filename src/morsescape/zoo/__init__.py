@@ -8,7 +8,7 @@ Example:
     >>> {zoo.himmelblau.signs_at(point.theta) for point in found}  # (index, nullity)
     {(0, 0)}
     >>> len(zoo.ZOO), zoo.himmelblau.morse
-    (22, True)
+    (25, True)
 """
 
 from morsescape.zoo.landscape import Landscape
@@ -37,10 +37,12 @@ from morsescape.zoo.landscapes import (
     two_layers,
     xor,
 )
+from morsescape.zoo.valleys import banana, needle, ring, two_wells
 
 __all__ = [
     "ZOO",
     "Landscape",
+    "banana",
     "bowl",
     "circle",
     "deep_chain",
@@ -52,15 +54,18 @@ __all__ = [
     "linear_pair",
     "monkey",
     "mueller_brown",
+    "needle",
     "one_unit",
     "quadric",
     "quartic",
     "rayleigh",
+    "ring",
     "rosenbrock",
     "six_hump",
     "styblinski",
     "three_hump",
     "torus",
     "two_layers",
+    "two_wells",
     "xor",
 ]

@@ -32,6 +32,8 @@ class Landscape:
         family: (index, nullity) of a critical point that is one of infinitely many; None for a
             point that is not critical.
         box: random starts are drawn from [-box, box]^dim.
+        passes: f at the points of index 1, in the order of `critical`, to 10⁻¹⁰; empty if they are
+            not listed.
 
     Example:
         >>> points = (((0.0,), (0, 0)),)
@@ -49,6 +51,7 @@ class Landscape:
     complete: bool = True
     family: Callable[[Point], Signs | None] | None = None
     box: float = 2.0
+    passes: tuple[float, ...] = ()
 
     def objective(self) -> Objective:
         """The landscape as an `Objective` of `dim` variables."""

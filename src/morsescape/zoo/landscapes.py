@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from morsescape.zoo.landscape import Landscape, Point, Signs
+from morsescape.zoo.valleys import banana, ring, two_wells
 
 
 def _near(a: Any, b: Any, tol: float = 1e-4) -> bool:
@@ -199,9 +200,10 @@ mueller_brown = Landscape(
         ((-0.822002, 0.624313), (1, 0)),
         ((0.212487, 0.292988), (1, 0)),
     ),
-    "Müller & Brown, Theor. Chim. Acta 53 (1979)",
+    "Müller & Brown, Theor. Chim. Acta 53 (1979); passes by Newton's method in 50 digits",
     True,
     box=1.0,
+    passes=(-40.6648435086574, -72.2489401123252),
 )
 
 # -- Morse–Bott and height functions --------------------------------------------------------------
@@ -380,5 +382,5 @@ xor = Landscape(
 ZOO = (
     bowl, quadric, double_well, fold, quartic, inflection, monkey, held_monkey, himmelblau,
     rosenbrock, three_hump, six_hump, styblinski, mueller_brown, circle, torus, rayleigh,
-    linear_pair, deep_chain, two_layers, one_unit, xor,
+    linear_pair, deep_chain, two_layers, one_unit, xor, two_wells, ring, banana,
 )  # fmt: skip

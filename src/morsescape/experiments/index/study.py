@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import Tensor
 
+from morsescape.accuracy import accuracy
 from morsescape.boundary import (
     a_boolean,
     a_count,
@@ -27,7 +28,6 @@ from morsescape.experiments.index.estimates import computed_ends, naive_counts
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import (
     PointSettings,
-    accuracy,
     load_data,
     make_point,
 )

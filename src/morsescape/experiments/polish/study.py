@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import Tensor
 
+from morsescape.accuracy import accuracy
 from morsescape.boundary import (
     a_count,
     a_function,
@@ -22,7 +23,7 @@ from morsescape.boundary import (
 )
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS, check_method
-from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
+from morsescape.experiments.point import Point, PointSettings, make_point
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder, Settings

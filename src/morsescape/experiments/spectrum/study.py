@@ -11,9 +11,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.accuracy import accuracy
 from morsescape.boundary import a_function, a_seed, checked, instance, option
 from morsescape.experiments.part import Part, points_of, the_only_piece
-from morsescape.experiments.point import Point, PointSettings, accuracy, make_point
+from morsescape.experiments.point import Point, PointSettings, make_point
 from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
 from morsescape.model.network import Network
