@@ -4,12 +4,14 @@ Each takes `ax`; None makes a figure of its own, reached as `ax.figure`. What a 
 is beside the study.
 """
 
+from morsescape.figures.heights import heights_figure
 from morsescape.figures.histogram import spectrum_figure, spectrum_histogram, spectrum_linear
 from morsescape.figures.plane import Plane, plane_figure, plane_of
 from morsescape.figures.profile import profile_accuracy, profile_figure, profile_loss
 
 __all__ = [
     "Plane",
+    "heights_figure",
     "plane_figure",
     "plane_of",
     "profile_accuracy",

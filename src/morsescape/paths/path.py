@@ -12,6 +12,7 @@ from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
+from morsescape.paths.profile import Profile, profile
 from morsescape.progress import StageProgress
 from morsescape.store.codec import Saved
 
@@ -81,6 +82,16 @@ class Path(Saved):
         f = self.landscape(f)
         height = height_of(f, self.curve, tol=tol, smooth=smooth, progress=progress)
         return replace(self, height=height, f=f)
+
+    def profile(self, f: Objective | None = None, **options: Any) -> Profile:
+        """Loss, accuracy and gradient along the path; options as of `morsescape.paths.profile`."""
+        return profile(self.landscape(f), self.curve, **options)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw f along the path, with what is proved of it as a band."""
+        from morsescape.figures import heights_figure
+
+        return heights_figure([(self.method, self.height)], ax)
 
     def landscape(self, f: Objective | None = None) -> Objective:
         """The f that is meant: the given one, or that of the path.

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from matplotlib.axes import Axes
-
 from morsescape.cli import options
 from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
-from morsescape.experiments.connect.figure import heights_figure
+from morsescape.experiments.connect.figure import connect_figure
 from morsescape.experiments.connect.study import ConnectResult, ConnectSettings, run_connect
 from morsescape.experiments.connect.words import connect_sentences, connect_table
 from morsescape.experiments.point import PointSettings
@@ -75,8 +73,4 @@ def _head(result: ConnectResult) -> str:
     return f"{result.description}: {result.dim:,} parameters, {result.samples:,} samples"
 
 
-def _figure(result: ConnectResult) -> Axes:
-    return heights_figure([(w.method, w.height) for w in result.ways], log=True)
-
-
-_TOLD = Told(_head, connect_table, connect_sentences, _figure)
+_TOLD = Told(_head, connect_table, connect_sentences, connect_figure)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
+from morsescape.accuracy import accuracy
 from morsescape.boundary import (
     a_boolean,
     a_function,
@@ -25,7 +26,7 @@ from morsescape.boundary import (
 from morsescape.critical import CertificateStatus, find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
-from morsescape.experiments.point import PointSettings, accuracy, load_data, make_point
+from morsescape.experiments.point import PointSettings, load_data, make_point
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
@@ -126,8 +127,9 @@ class Way(Saved):
 
 @dataclass(frozen=True)
 class ConnectResult(Saved):
-    """The two solutions, and what each method found between them."""
+    """The two solutions, and what each method found between them; `path` is the lowest."""
 
+    UNSAVED: ClassVar[tuple[str, ...]] = ("path",)
     settings: ConnectSettings
     description: str
     dim: int
@@ -135,6 +137,7 @@ class ConnectResult(Saved):
     not_smooth: tuple[str, ...]
     ends: tuple[End, End]
     ways: tuple[Way, ...]
+    path: Path | None = field(default=None, repr=False)
 
     @property
     def best(self) -> Way:
@@ -173,19 +176,21 @@ def run_connect(
         (True, True)
     """
     f, ends, points = _solutions(settings, folder, progress, notice)
-    ways = []
+    found: list[tuple[Way, Path]] = []
     for method in settings.methods:
         kept = None if folder is None else folder.load(f"way-{method}")
         if kept is not None:
-            ways.append(Way.from_json(kept.payload))
-            continue
-        way, path = _way(f, points, settings, method, progress)
-        ways.append(way)
-        if folder is not None:
-            folder.save(f"way-{method}", way.to_json(), {"pieces": path.pieces})
+            way = Way.from_json(kept.payload)
+            path = Path(kept.tensors["pieces"], way.height, method, way.gradients, f=f)
+        else:
+            way, path = _way(f, points, settings, method, progress)
+            if folder is not None:
+                folder.save(f"way-{method}", way.to_json(), {"pieces": path.pieces})
+        found.append((way, path))
+    lowest = min(found, key=lambda pair: pair[0].height.high)[1]
     return ConnectResult(
         settings, str(settings.point), f.dim, f.source.samples,
-        tuple(structure_of(f.source).not_smooth), ends, tuple(ways),
+        tuple(structure_of(f.source).not_smooth), ends, tuple(way for way, _ in found), lowest,
     )  # fmt: skip
 
 

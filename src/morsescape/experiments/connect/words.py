@@ -7,9 +7,9 @@ from collections.abc import Iterator
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from morsescape.experiments.connect.figure import heights_figure
 from morsescape.experiments.connect.study import ConnectResult
 from morsescape.experiments.point import point_options
+from morsescape.figures import heights_figure
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import duration, number, rounded_down, rounded_up
 from morsescape.page.tables import printed_table
