@@ -1,0 +1,133 @@
+"""`morsescape connect`: what it prints, keeps, resumes and refuses."""
+
+from __future__ import annotations
+
+import pytest
+from typer.testing import CliRunner
+
+from morsescape.app import app
+from morsescape.errors import ArgumentError
+from morsescape.experiments.connect.study import ConnectResult, ConnectSettings, run_connect
+from morsescape.experiments.connect.words import connect_command, connect_section
+from morsescape.experiments.point import PointSettings
+from morsescape.nets import build
+from morsescape.store import RunFolder, read_json, save_checkpoint
+
+SMALL = ["connect", "--samples", "80", "--epochs", "3", "--activation", "tanh", "--l2", "0.01"]
+
+
+def run(*arguments):
+    return CliRunner(env={"COLUMNS": "140"}).invoke(app, [str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def connected(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("connect")
+    more = ("--methods", "line,bezier", "--polish")
+    return run(*SMALL, *more, "--out", folder / "out", "--json", folder / "a.json"), folder
+
+
+def test_it_prints_writes_and_draws(connected):
+    result, folder = connected
+    assert result.exit_code == 0, result.output
+    assert "lie in one component of the sublevel set" in result.stdout
+    assert "2 of the 2 ends are proved to be strict local minima" in result.stdout
+    values = read_json(folder / "a.json")
+    heights = {way["method"]: way["height"] for way in values["ways"]}
+    assert heights["bezier"]["high"] < heights["line"]["low"]
+    assert all(h["estimate"] is None for h in heights.values())
+    assert (folder / "out" / "connect.png").exists()
+
+
+def test_the_same_command_resumes(connected):
+    first, folder = connected
+    again = run(*SMALL, "--methods", "line,bezier", "--polish", "--out", folder / "out")
+    assert again.exit_code == 0
+    assert again.stdout == first.stdout
+    assert "both solutions are there already" in again.stderr
+
+
+def test_a_killed_run_goes_on_with_the_paths_it_has(tmp_path):
+    point = PointSettings(samples=60, epochs=2, activation="tanh")
+    settings = ConnectSettings(point, methods=("line", "bezier"))
+    seen = []
+
+    def killed(what, done, total):
+        seen.append(what)
+        if what.startswith("proof, bezier"):
+            raise KeyboardInterrupt
+
+    folder = RunFolder(tmp_path / "run", settings.identity())
+    with pytest.raises(KeyboardInterrupt):
+        run_connect(settings, folder, killed)
+    assert folder.load("way-line") is not None
+    assert folder.load("way-bezier") is None
+    result = run_connect(settings, folder)
+    assert [way.method for way in result.ways] == ["line", "bezier"]
+    whole = run_connect(settings)
+    assert [w.height for w in whole.ways] == [w.height for w in result.ways]
+
+
+def test_two_checkpoints(tmp_path):
+    files = [tmp_path / f"{seed}.safetensors" for seed in (0, 1)]
+    for seed, file in enumerate(files):
+        save_checkpoint(file, build("mlp2", image_shape=(8, 8), seed=seed))
+    result = run("connect", "--samples", 60, "--checkpoint", files[0], "--to", files[1],
+                 "--methods", "line", "--no-align")  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "relu" in result.stdout  # kinks are named
+    wrong = run("connect", "--net", "mlp3", "--samples", 60, "--checkpoint", files[0],
+                "--to", files[1])  # fmt: skip
+    assert wrong.exit_code == 1
+    assert "morsescape: " in wrong.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["--methods", "tunnel"], "tunnel"),
+        (["--other", "0"], "another seed"),
+        (["--to", "b.safetensors"], "--checkpoint for the first"),
+        (["--tol", "0"], "--tol"),
+    ],
+)
+def test_bad_options_are_one_line(arguments, words):
+    result = run("connect", *arguments)
+    assert result.exit_code == 2
+    assert words in result.stderr
+
+
+def test_a_network_of_ones_own(tmp_path):
+    (tmp_path / "model.py").write_text(
+        "import torch, morsescape as ms\n"
+        "def own(seed=0):\n"
+        "    g = torch.Generator().manual_seed(seed)\n"
+        "    net = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.GELU(),"
+        " torch.nn.Linear(4, 2))\n"
+        "    with torch.no_grad():\n"
+        "        for p in net.parameters():\n"
+        "            p.copy_(torch.randn(p.shape, generator=g))\n"
+        "    x = torch.linspace(-1, 1, 30).reshape(10, 3)\n"
+        "    return ms.Objective(net, 'mse', (x, x[:, :2] ** 2), l2=1e-2)\n"
+    )
+    result = run("connect", "--objective", tmp_path / "model.py:own", "--methods", "line")
+    assert result.exit_code == 0, result.output
+    assert "proved" in result.stdout.lower()
+
+
+def test_its_section_and_command():
+    point = PointSettings(samples=60, epochs=2, activation="tanh")
+    result = run_connect(ConnectSettings(point, 3, methods=("line",), align=False))
+    assert connect_command(result) == (
+        "morsescape connect --samples 60 --activation tanh --epochs 2 --methods line --seed 3 "
+        "--no-align"
+    )
+    section = connect_section(result)
+    assert "Proved" in section.lead[0]
+    again = ConnectResult.from_json(result.to_json(), settings=result.settings)
+    assert again.ways == result.ways
+
+
+def test_solutions_of_two_sizes_are_not_compared(tmp_path):
+    with pytest.raises(ArgumentError, match="--checkpoint"):
+        ConnectSettings(PointSettings(), to=str(tmp_path / "b.safetensors"))
