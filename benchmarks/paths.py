@@ -23,8 +23,9 @@ from typing import Any
 import torch
 
 import morsescape as ms
+from morsescape.accuracy import accuracy
 from morsescape.data import load
-from morsescape.experiments.point import PointSettings, accuracy, make_point
+from morsescape.experiments.point import PointSettings, make_point
 from morsescape.nets import build
 from morsescape.paths.height import height_of, sample_times
 from morsescape.store import read_json, write_json_atomic
