@@ -43,6 +43,7 @@ bench: $(BENCH_STAMP)
 	$(BENCH)/python benchmarks/sign_counts.py $(FROM)
 	$(BENCH)/python benchmarks/hessian_peers.py $(FROM)
 	$(BENCH)/python benchmarks/ensemble.py $(FROM) --samples 10000
+	$(BENCH)/python benchmarks/bands.py $(FROM)
 	$(BENCH)/python benchmarks/killed.py
 	$(BENCH)/python benchmarks/page.py
 

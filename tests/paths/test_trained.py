@@ -61,7 +61,7 @@ def test_no_nearby_point_gives_a_lower_mean(measure):
 def test_the_gradient_of_the_mean_by_arc_length_is_that_of_differences():
     f, a, b = hill()
     task = _Task(f, a, b, 3, None, "arclength", 0, 1, 1e-6, None)
-    task.run("lbfgs", 8, 1, _Drawing(0.1, None, 1, True))
+    task.run("lbfgs", 8, 1, _Drawing(0.1, None, 1))
     nodes = fixed(3, 2, 8, None)
     task.points[1:-1] += torch.tensor([[0.1, 0.3], [-0.2, 0.4]]).double()
     gradient = task._mean(nodes)[1]
@@ -108,7 +108,7 @@ def test_a_mini_batch_stands_for_all_samples():
     x = torch.tensor([[0.3, -1.0]]).double().repeat(8, 1)
     f = Objective(mlp((2, 3, 2)), "cross_entropy", (x, torch.ones(8).long()), l2=0.3)
     task = _Task(f, f.theta, f.theta + 1, 2, None, "t", 0, 1, 1e-6, None)
-    task.run("adam", 8, 1, _Drawing(0.1, 2, 1, True))
+    task.run("adam", 8, 1, _Drawing(0.1, 2, 1))
     gradients = task._gradients(f.theta[None] + 0.5, 2)
     assert torch.allclose(gradients[0], f.gradient(f.theta + 0.5), rtol=1e-12)
 
