@@ -2,13 +2,13 @@
 
     python benchmarks/paths.py --root DIR [--data digits mnist fashion-mnist] [--pairs 3]
         [--out docs/results/paths/rows.json]
-    python benchmarks/paths.py --page
 
 For each network (the paper's with ReLU; mlp2 and cnn with tanh, average pooling and λ = 1e-4), data
 set and pair of seeds: the straight line with and without alignment, and the paths of the other
-methods, aligned. Trained curves take 4,000 steps over mini-batches of all images, bands are searched
-for on the first 2,000 (digits: all, from proved minima where f is smooth). Proved are all on all: the height of f and of the test loss, the worst error on 25
-points or more. Rows are kept as they come, and what is there is not repeated.
+methods, aligned. Trained curves take 4,000 steps over mini-batches of all images; bands are
+searched for on the first 2,000 (digits: all, from proved minima where f is smooth). Proved on all:
+the height of f and of the test loss; the worst error is of 25 points or more. Rows are kept as
+they come, and what is there is not repeated.
 """
 
 from __future__ import annotations

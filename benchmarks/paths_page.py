@@ -1,0 +1,118 @@
+"""docs/paths.md: which method when, as measured, from docs/results/paths and docs/bench/bands.json.
+
+python benchmarks/paths_page.py
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from morsescape.page.readable import duration, rounded_down, rounded_up
+from morsescape.store import read_json
+
+DOCS = Path(__file__).parents[1] / "docs"
+FOLDER = DOCS / "results" / "paths"
+HEAD = """\
+# Paths between solutions: which method when
+
+Made by `benchmarks/paths_page.py` from `docs/results/paths` (`benchmarks/paths.py`,
+`benchmarks/threshold.py`) and `docs/bench/bands.json` (`benchmarks/bands.py`). Every height is
+proved for the whole curve over all samples ([how](heights.md)); a range is over pairs of seeds.
+
+- **`line`** costs nothing and says how far apart two solutions are. Align first: the barrier of
+  aligned ends is several times lower.
+- **`bezier`** is the cheap path: mini-batches, a few hundred gradients.
+- **`chain`** is `bezier` with corners, whose proof needs fewer intervals.
+- **`string`** and **`neb`** look for the pass itself, a saddle of index 1 among their images, in
+  thousands of gradients and some dense Hessians; for smooth f of up to some thousand variables.
+- **`fip`** keeps the outputs near those of the start; it is no search for a low f.
+"""
+
+
+def rows_table(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield (
+        "| data | network | path | pairs | f at the ends | max f, proved within | "
+        "barrier at most | worst error | test loss at most | gradients | intervals | search | proof |"
+    )
+    yield "|---|---|---|---:|---|---|---|---|---|---:|---:|---:|---:|"
+    groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for row in rows:
+        key = row["data"], row["net"], row["method"], row["aligned"]
+        groups.setdefault(key, []).append(row)
+    for (data, net, method, aligned), group in groups.items():
+        name = f"`{method}`" + ("" if aligned else ", not aligned")
+        low, high = min(r["low"] for r in group), max(r["high"] for r in group)
+        tests = [r["test_high"] for r in group if r["test_high"] is not None]
+        sure = all(r["estimate"] is None for r in group)
+        cells = (
+            data, net, name, len(group),
+            spread([e for r in group for e in r["ends"]], ".4g"),
+            f"{rounded_down(low, 4)} to {rounded_up(high, 4)}" if sure else "estimate",
+            rounded_up(max(r["barrier"][1] for r in group), 3),
+            spread([r["worst_error"] for r in group], ".2%"),
+            rounded_up(max(tests), 3) if tests else "–",
+            spread([r["gradients"] for r in group], ",.0f"),
+            spread([r["evaluations"] for r in group], ",.0f"),
+            duration(sum(r["search_seconds"] for r in group) / len(group)),
+            duration(sum(r["proof_seconds"] for r in group) / len(group)),
+        )  # fmt: skip
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def spread(values: list[float], form: str) -> str:
+    low, high = format(min(values), form), format(max(values), form)
+    return low if low == high else f"{low} to {high}"
+
+
+def brackets() -> Iterator[str]:
+    for file in sorted(FOLDER.glob("bracket-*.json")):
+        b = read_json(file)
+        edges = [e["height"] for e in b["edges"]]
+        yield (
+            f"- λ = {b['l2']:g}: {b['minima']} proved minima, f from {b['values'][0]:.6f} to "
+            f"{b['values'][1]:.6f}. All, each up to a symmetry of f, lie in one component of "
+            f"M_ε for every ε ≥ **{rounded_up(b['joined_at'], 6)}**, proved by {len(edges)} paths and "
+            f"{sum(e['evaluations'] for e in edges):,} intervals; M_ε is disconnected at an ε ≥ "
+            f"**{rounded_down(b['split_at'], 6)}**, proved, and first at one ≥ "
+            f"{rounded_down(b['lowest_split_at'], 6)}. {duration(b['seconds'])} on one core."
+        )
+
+
+def bands(found: dict[str, Any]) -> Iterator[str]:
+    yield "| 16 images | one by one | at once | ratio, second lowest and highest of 7 |"
+    yield "|---|---:|---:|---|"
+    for r in found["speed"]:
+        low, high = r["spread"]
+        yield (
+            f"| {r['name']} | {1e3 * r['alone']:.0f} ms | {1e3 * r['at_once']:.0f} ms | "
+            f"{r['ratio']:.1f} ({low:.1f} to {high:.1f}) |"
+        )
+    yield ""
+    yield "| pair | ends | SGD over t | `bezier`, as many gradients | `bezier`, L-BFGS |"
+    yield "|---:|---|---|---|---|"
+    for p in found["pairs"]:
+        cells = [f"{p['ends'][0]:.4f}, {p['ends'][1]:.4f}"]
+        for k in ("sgd", "bezier", "converged"):
+            cells.append(f"at most {rounded_up(p[k][1], 4)} ({p[k + '_gradients']:,})")
+        yield f"| {p['seed']} | " + " | ".join(cells) + " |"
+
+
+def main() -> None:
+    rows = read_json(FOLDER / "rows.json")
+    parts = [
+        HEAD, "## Measured\n",
+        "Seconds on one of two busy cores. Test loss: of L alone on the 10,000 test images, "
+        "proved to 5 % of its barrier.\n",
+        "\n".join(rows_table(rows)), "",
+        "## Many minima of one network: mlp2 (tanh) on digits\n", "\n".join(brackets()), "",
+        "## A band at once, and a loop of SGD\n", 
+        "\n".join(bands(read_json(DOCS / "bench/bands.json"))),
+        "",
+    ]  # fmt: skip
+    (DOCS / "paths.md").write_text("\n".join(parts))
+
+
+if __name__ == "__main__":
+    main()
