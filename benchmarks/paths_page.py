@@ -34,7 +34,8 @@ proved for the whole curve over all samples ([how](heights.md)); a range is over
 def rows_table(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield (
         "| data | network | path | pairs | f at the ends | max f, proved within | "
-        "barrier at most | worst error | test loss at most | gradients | intervals | search | proof |"
+        "barrier at most | worst error | "
+        "test loss at most | gradients | intervals | search | proof |"
     )
     yield "|---|---|---|---:|---|---|---|---|---|---:|---:|---:|---:|"
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
@@ -72,8 +73,8 @@ def brackets() -> Iterator[str]:
         edges = [e["height"] for e in b["edges"]]
         yield (
             f"- λ = {b['l2']:g}: {b['minima']} proved minima, f from {b['values'][0]:.6f} to "
-            f"{b['values'][1]:.6f}. All, each up to a symmetry of f, lie in one component of "
-            f"M_ε for every ε ≥ **{rounded_up(b['joined_at'], 6)}**, proved by {len(edges)} paths and "
+            f"{b['values'][1]:.6f}. All, each up to a symmetry of f, lie in one component "
+            f"of M_ε for every ε ≥ **{rounded_up(b['joined_at'], 6)}**, proved by {len(edges)} paths and "
             f"{sum(e['evaluations'] for e in edges):,} intervals; M_ε is disconnected at an ε ≥ "
             f"**{rounded_down(b['split_at'], 6)}**, proved, and first at one ≥ "
             f"{rounded_down(b['lowest_split_at'], 6)}. {duration(b['seconds'])} on one core."
@@ -107,7 +108,7 @@ def main() -> None:
         "proved to 5 % of its barrier.\n",
         "\n".join(rows_table(rows)), "",
         "## Many minima of one network: mlp2 (tanh) on digits\n", "\n".join(brackets()), "",
-        "## A band at once, and a loop of SGD\n", 
+        "## A band at once, and a loop of SGD\n",
         "\n".join(bands(read_json(DOCS / "bench/bands.json"))),
         "",
     ]  # fmt: skip
