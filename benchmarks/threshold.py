@@ -12,6 +12,7 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
+from typing import Any
 
 import morsescape as ms
 from morsescape.experiments.point import PointSettings, make_point
@@ -42,6 +43,18 @@ def minima(l2: float, count: int, out: Path) -> tuple[ms.Objective, list[ms.Crit
     return f, found
 
 
+def shortened(
+    l2: float, found: list[ms.CriticalPoint], bracket: ms.Connected, seconds: float
+) -> dict[str, Any]:
+    """Without the bound of every interval."""
+    values, whole = sorted(m.value for m in found), bracket.to_json()
+    for edge in whole["edges"]:
+        for name in ("bounds", "samples"):
+            edge["height"].pop(name)
+    ends = [values[0], values[-1]]
+    return {"l2": l2, "minima": len(found), "values": ends, "seconds": seconds, **whole}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
@@ -51,22 +64,24 @@ def main() -> None:
     parser.add_argument("--method", default="string")
     parser.add_argument("--out", type=Path, default=Path("build/threshold"))
     parser.add_argument("--minima-only", action="store_true")
+    parser.add_argument("--no-climb", action="store_true", help="of string and neb")
     asked = parser.parse_args()
     out = asked.out / f"{asked.l2:g}"
     f, found = minima(asked.l2, asked.count, out)
     if asked.minima_only:
         return
     start = time.perf_counter()
+    options = {"climb": False} if asked.no_climb else {}
     bracket = ms.connected(
-        f, found, method=asked.method, progress=lambda what, k, n: print(what, k, n, flush=True)
+        f,
+        found,
+        method=asked.method,
+        **options,
+        progress=lambda what, k, n: print(what, k, n, flush=True),
     )
     seconds = time.perf_counter() - start
     print(bracket, f"{seconds:.0f} s")
-    values = sorted(m.value for m in found)
-    write_json_atomic(out / "bracket.json", {
-        "l2": asked.l2, "minima": asked.count, "values": [values[0], values[-1]],
-        "seconds": seconds, **bracket.to_json(),
-    })  # fmt: skip
+    write_json_atomic(out / "bracket.json", shortened(asked.l2, found, bracket, seconds))
 
 
 if __name__ == "__main__":
