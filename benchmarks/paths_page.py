@@ -75,7 +75,8 @@ def brackets() -> Iterator[str]:
             f"- λ = {b['l2']:g}: {b['minima']} proved minima, f from {b['values'][0]:.6f} to "
             f"{b['values'][1]:.6f}. All, each up to a symmetry of f, lie in one component "
             f"of M_ε for every ε ≥ **{rounded_up(b['joined_at'], 6)}**, proved by "
-            f"{len(edges)} paths and {sum(e['evaluations'] for e in edges):,} intervals; M_ε is disconnected at an ε ≥ "
+            f"{len(edges)} paths and {sum(e['evaluations'] for e in edges):,} intervals; "
+            "M_ε is disconnected at an ε ≥ "
             f"**{rounded_down(b['split_at'], 6)}**, proved, and first at one ≥ "
             f"{rounded_down(b['lowest_split_at'], 6)}. {duration(b['seconds'])} on one core."
         )
