@@ -6,6 +6,7 @@ import pytest
 import torch
 
 import morsescape as ms
+from morsescape import zoo
 from morsescape.paths import height, symmetries
 
 
@@ -156,3 +157,27 @@ def test_ends_that_differ_by_a_symmetry_are_said_to_be_one():
     apart = ms.connect(f, f.theta, copy, method="line", align=False)
     assert not apart.same
     assert apart.length > 1
+
+
+@pytest.mark.parametrize(
+    ("name", "method"),
+    [
+        ("mueller_brown", "string"), ("two_wells", "string"), ("banana", "string"),
+        ("ring", "string"), ("ring", "neb"),
+    ],
+)  # fmt: skip
+def test_the_proved_height_holds_the_known_pass(name, method):
+    """Between two minima of the zoo, over its passes; a band of images meets them to 1e-8.
+
+    The line between the minima of the ring is mapped to itself by a symmetry, and leads over a
+    point of index 1 that is higher than both passes.
+    """
+    known = getattr(zoo, name)
+    f = known.objective()
+    minima = [torch.tensor(p).double() for p, signs in known.critical if signs == (0, 0)]
+    path = ms.connect(f, minima[0], minima[1], method=method, images=9, height_tol=1e-6)
+    pass_ = min(known.passes, key=lambda x: abs(x - path.height.high))
+    assert path.height.estimate is None
+    assert path.height.low - 1e-8 * max(1, abs(pass_)) <= pass_
+    assert pass_ <= path.height.high + 1e-8 * max(1, abs(pass_))
+    assert abs(path.height.low - pass_) < 2 * path.height.tolerance + 1e-8 * max(1, abs(pass_))

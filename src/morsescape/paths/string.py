@@ -19,6 +19,7 @@ from morsescape.paths.images import Images
 from morsescape.paths.metrics import Metrics
 from morsescape.progress import StageProgress
 
+_OFF = 1e-3  # of the distance of the ends: what images start off the line
 _ANCHORS = 5  # metrics of a band: three times as many save a tenth of the steps (digits)
 _RENEW = 10  # steps in one set of metrics
 _LOOK = 10  # steps between two looks at what is between the images
@@ -71,8 +72,9 @@ def string(
         insert: an image is inserted where f rises between two by this share of the height of the
             string over its lower end.
         climb: whether the highest image climbs.
-        start: the curve to start from; None takes the straight line.
-        seed: not used: nothing is random.
+        start: the curve to start from; None takes the straight line, a thousandth of its length
+            off it: where a symmetry of f maps the line to itself, gradients would stay there.
+        seed: of what is drawn for that.
         max_steps: steps of the string.
         tol: on ‖∇f‖ across the string, and at the saddle; the string also ends where its height
             falls no more.
@@ -98,7 +100,7 @@ def string(
         1.0
     """
     return _Search(
-        f, a, b, images, most, insert, climb, start, None, max_steps, tol, progress
+        f, a, b, images, most, insert, climb, start, None, max_steps, tol, progress, seed
     ).run()
 
 
@@ -135,8 +137,9 @@ def neb(
         climb: whether the highest image climbs.
         spring: how stiff the springs are: the share of the way to equal distances that they pull an
             image in a step.
-        start: the curve to start from; None takes the straight line.
-        seed: not used: nothing is random.
+        start: the curve to start from; None takes the straight line, a thousandth of its length
+            off it: where a symmetry of f maps the line to itself, gradients would stay there.
+        seed: of what is drawn for that.
         max_steps: steps of the band.
         tol: on ‖∇f‖ across the band, and at the saddle; the band also ends where its height falls
             no more.
@@ -157,7 +160,7 @@ def neb(
         1.0
     """
     return _Search(
-        f, a, b, images, most, insert, climb, start, spring, max_steps, tol, progress
+        f, a, b, images, most, insert, climb, start, spring, max_steps, tol, progress, seed
     ).run()
 
 
@@ -175,13 +178,16 @@ class _Search:
     max_steps: int
     tol: float
     progress: StageProgress | None
+    seed: int = 0
 
     def run(self) -> Found:
         check_ends(self.f, self.a, self.b)
         if self.start is not None:
             self.f.check(self.start.joints[0], "start")
         points = line(self.a, self.b, self.images + 2)
-        if self.start is not None:
+        if self.start is None:
+            points[1:-1] += self._noise(len(points) - 2)
+        else:
             points = torch.stack([self.start(float(t)) for t in torch.linspace(0, 1, len(points))])
             points[0], points[-1] = self.a, self.b
         self.metrics = Metrics(self.f, _ANCHORS)
@@ -192,6 +198,12 @@ class _Search:
             note += "; " + self.to_the_saddle()
         spent = self.band.images.gradients + self.metrics.gradients + self.climber.gradients
         return Found(Curve.chain(self.band.points.clone()), spent, note)
+
+    def _noise(self, images: int) -> Tensor:
+        """Of a thousandth of the distance, for each image."""
+        g = torch.Generator().manual_seed(self.seed)
+        drawn = torch.randn(images, self.f.dim, generator=g, dtype=torch.float64)
+        return _OFF * float((self.b - self.a).norm()) / self.f.dim**0.5 * drawn
 
     def relax(self, most: int) -> str:
         """Steps until ∇f is small across the band, its height falls no more, or there are none.
