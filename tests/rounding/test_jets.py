@@ -14,7 +14,7 @@ from morsescape.rounding import jet_smooth
 from morsescape.rounding.along import Along
 from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.jet_branches import hull
-from morsescape.rounding.jets import Jet, Poly, between, ends, narrower
+from morsescape.rounding.jets import Jet, Poly, Undecided, between, ends, narrower
 from morsescape.rounding.program import record
 
 X = torch.randn(6, 4, generator=torch.Generator().manual_seed(0)).double()
@@ -36,6 +36,10 @@ SMOOTH = {
     "attention": lambda t: F.scaled_dot_product_attention(
         w(t, 3, 4)[None], X[None], X[None] * t[0]
     ).sum(),
+    "masked attention": lambda t: F.scaled_dot_product_attention(
+        w(t, 3, 4)[None], X[:3][None], X[:3][None], attn_mask=torch.ones(3, 3).bool().tril()
+    ).square().sum(),
+    "heads": lambda t: torch._safe_softmax(X @ w(t, 4, 3), 1).square().sum(),
     "quotient": lambda t: (t[:3] / (2 + t[3:6].square())).sum(),
     "layer norm": lambda t: (F.layer_norm(X @ w(t, 4, 3), (3,)) * X[:, :3]).sum(),
     "gelu": lambda t: F.gelu(X @ w(t, 4, 3)).sum(),
@@ -156,7 +160,7 @@ def test_a_condition_of_ones_own_that_turns_is_refused_by_name():
         lambda t: torch.where(t > 0.3, t, 2 * t).sum(), torch.tensor([[0.0], [1.0]]).double()
     )
     jump.on(0.75, 0.25)
-    with pytest.raises(NoErrorRule, match="where, whose condition changes"):
+    with pytest.raises(Undecided, match="where, whose condition changes"):
         jump.on(0.25, 0.25)
 
 

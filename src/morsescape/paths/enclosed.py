@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
 from typing import Any
@@ -23,7 +23,7 @@ from morsescape.objective import Objective
 from morsescape.rounding.along import Along
 from morsescape.rounding.balls import Ball
 from morsescape.rounding.floats import down, up
-from morsescape.rounding.jets import Jet, aten, carried, ends
+from morsescape.rounding.jets import Jet, Undecided, aten, carried, ends
 from morsescape.rounding.program import OfOneChunk, record, record_chunk
 
 _NUMBERS = 2**22  # of the widest layer in one run: beyond it memory rules
@@ -38,6 +38,7 @@ class Piece:
         c, r: the interval of t, within [0, 1].
         value, slope: φ(c) and φ′(c).
         slopes, bends: φ′ and φ″ on the whole interval; φ″ is unbounded where there are kinks.
+        why: all are, for this reason: a decision or a formula on an interval that is too wide.
     """
 
     c: float
@@ -46,6 +47,7 @@ class Piece:
     slope: Interval
     slopes: Interval
     bends: Interval
+    why: str = ""
 
     @property
     def upper(self) -> float:
@@ -69,6 +71,10 @@ class Piece:
         return self.value[0]
 
 
+_ANYTHING = (-math.inf, math.inf)
+UNKNOWN = Piece(0.0, 0.0, _ANYTHING, _ANYTHING, _ANYTHING, _ANYTHING)
+
+
 def pieces_on(
     f: Objective, points: Tensor, intervals: Sequence[tuple[float, float]]
 ) -> list[Piece]:
@@ -79,11 +85,18 @@ def pieces_on(
     """
     polynomial = coefficients(points)
     sums: list[list[Jet]] = [[] for _ in intervals]
+    why = [""] * len(intervals)
     for along in _programs(f, polynomial):
         for k, (c, r) in enumerate(intervals):
-            sums[k].append(along.on(c, r))
+            try:
+                sums[k].append(along.on(c, r))
+            except Undecided as reason:
+                why[k] = str(reason)
     scale = f.source.loss.scale_error
-    return [_joined(c, r, jets, scale) for (c, r), jets in zip(intervals, sums, strict=True)]
+    return [
+        replace(UNKNOWN, c=c, r=r, why=why[k]) if why[k] else _joined(c, r, sums[k], scale)
+        for k, (c, r) in enumerate(intervals)
+    ]
 
 
 def coefficients(points: Tensor) -> list[Ball | None]:
@@ -143,7 +156,7 @@ def _joined(c: float, r: float, parts: list[Any], scale: float) -> Piece:
         for name, found in fields.items():
             if (ball := getattr(part, name)) is not None:
                 found.append(ball)
-    return Piece(c, r, *(_interval(found, scale) for found in fields.values()))
+    return Piece(c, r, **{name: _interval(found, scale) for name, found in fields.items()})
 
 
 def _interval(balls: list[Ball], scale: float) -> Interval:

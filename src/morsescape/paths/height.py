@@ -26,6 +26,7 @@ from morsescape.paths.curve import Curve
 from morsescape.paths.enclosed import Interval, Piece, pieces_on
 from morsescape.progress import StageProgress
 from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.floats import down, up
 from morsescape.rounding.program import NotTraceable
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.store.codec import Saved
@@ -33,6 +34,7 @@ from morsescape.store.codec import Saved
 _START = 4  # intervals of each piece
 _HALVINGS = 48
 _MOST = 2_000  # intervals of one piece: beyond it, what is too high stays so
+_TINY, _JUMPS = 2.0**-9, 64  # so many short intervals of which nothing is known are too many
 _SAMPLES = 61  # where nothing can be proved
 _FLOOR = 1e-6  # of the height: no tolerance is smaller
 
@@ -70,7 +72,7 @@ class Height(Saved):
         """The rise above the higher end, max f - max(f(a), f(b)): an interval, at least 0."""
         low = self.low - max(end[1] for end in self.ends)
         high = self.high - max(end[0] for end in self.ends)
-        return max(0.0, math.nextafter(low, -math.inf)), max(0.0, math.nextafter(high, math.inf))
+        return (down(low) if low > 0 else 0.0), (up(high) if high > 0 else 0.0)
 
     @property
     def reached(self) -> bool:
@@ -186,6 +188,8 @@ class _Proof:
             limit = self.low + self._tolerance(top)
             high = [p for p in todo if not p.upper <= limit]
             self.done += [(piece, p) for p in todo if p.upper <= limit]
+            if high and high[0].r < _TINY and sum(bool(p.why) for p in high) > _JUMPS:
+                raise NoErrorRule(f"{high[0].why} (at many t)")
             room = max(0, (_MOST - count) // 2)  # the highest first, where there is not enough
             high.sort(key=lambda p: -p.upper)
             self.done += [(piece, p) for p in high[room:]]
@@ -199,6 +203,10 @@ class _Proof:
     def _height(self, ends: tuple[Interval, Interval], top: float) -> Height:
         n = len(self.curve.pieces)
         every = sorted(self.done, key=lambda kp: (kp[0], kp[1].c))
+        for k, p in every:
+            if not math.isfinite(p.upper):
+                why = p.why or "a bound that is infinite"
+                raise NoErrorRule(f"{why} (near t = {(k + p.c) / n:.4g})")
         high = max(max(p.upper for _, p in every), *(end[1] for end in ends))
         return Height(
             low=self.low, high=high, ends=ends, at=self.at, tolerance=self._tolerance(top),

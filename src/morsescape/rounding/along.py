@@ -53,7 +53,11 @@ class Along:
         self.values = {k: v for k, v in values.items() if k in wanted}
 
     def on(self, c: float, r: float) -> Any:
-        """The outputs on [c - r, c + r]; c and r are exact."""
+        """The outputs on [c - r, c + r]; c and r are exact.
+
+        Raises:
+            Undecided: nothing is known on an interval as wide as this.
+        """
         values = _Lazily(self.values, c, r)
         for step in self.bent:
             _store(values, step, self._carried(step, values, r))

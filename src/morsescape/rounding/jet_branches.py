@@ -16,6 +16,7 @@ from morsescape.rounding.jet_rules import Run, expanded, linear
 from morsescape.rounding.jets import (
     Decision,
     Jet,
+    Undecided,
     aten,
     between,
     carried,
@@ -42,6 +43,9 @@ def _compared(run: Run, target: Any, a: Any, b: Any) -> Any:
     on_jets(a, b)
     left, right = (_range(x) for x in (a, b))
     low, high = ends(carried(aten.sub.Tensor, left, right))
+    # Nothing that is bounded reaches an infinity, as masks have it.
+    beyond = right.mid.isinf() & (left.mid.isfinite() & left.radius().isfinite())
+    low, high = (torch.where(beyond, -right.mid, x) for x in (low, high))
     apart = (low > 0) | (high < 0)
     if target.overloadpacket.__name__ in ("gt", "le"):
         apart = apart | (high <= 0)  # equality has the answer of one side
@@ -67,13 +71,23 @@ def _logic(run: Run, target: Any, *args: Any) -> Any:
     return Decision(out, doubt.expand(out.shape))
 
 
+@rule(JET, "all", "any")
+def _of_several(run: Run, target: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
+    """Certain where doubts, be they resolved to False or to True, do not matter."""
+    if not isinstance(x, Decision):
+        return NotImplemented
+    least = target(x.value & ~x.doubt, *args, **kwargs)  # every doubt resolved to False
+    most = target(x.value | x.doubt, *args, **kwargs)  # and to True
+    return Decision(least, least != most)
+
+
 @rule(JET, "where")
 def _where(run: Run, target: Any, condition: Any, a: Any, b: Any) -> Any:
     if not isinstance(condition, Decision):
         return linear(run, target, condition, a, b)
     on_jets(a, b)
     if bool(condition.doubt.any()) and not _CONTINUOUS.intersection(run.inside):
-        raise NoErrorRule("where, whose condition changes on the way")
+        raise Undecided("where, whose condition changes on the way")
     shape = torch.broadcast_shapes(condition.value.shape, *(shape_of(x) for x in (a, b)))
     first, second = (_as_jet(run, x, shape) for x in (a, b))
     return chosen(condition.value, condition.doubt, first, second)

@@ -16,7 +16,7 @@ from torch.func import jvp
 
 from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.enclose import Enclosure, Values
-from morsescape.rounding.jets import Decision, Jet, middle, moving, on_jets, zeros_of
+from morsescape.rounding.jets import Decision, Jet, Undecided, middle, moving, on_jets, zeros_of
 from morsescape.rounding.nests import leaves_of, mapped
 from morsescape.rounding.operations import operation
 from morsescape.rounding.program import NotTraceable, Program, Step, record
@@ -53,10 +53,10 @@ def _on_balls(name: str, program: Program, *inputs: list[Any]) -> list[Ball]:
     machine = Enclosure()
     try:
         out = [as_ball(x) for x in program.run(machine, *inputs)]
-    except NotTraceable as error:
-        raise NoErrorRule(name) from error
+    except (NotTraceable, NoErrorRule) as error:  # a rule that a wide ball does not meet
+        raise Undecided(name) from error
     if machine.kinks:
-        raise NoErrorRule(f"{name} at a kink")
+        raise Undecided(f"{name} at a kink")
     return out
 
 

@@ -32,7 +32,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.rounding.balls import Ball, NoErrorRule
+from morsescape.rounding.balls import Ball
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.nests import leaves_of
 
@@ -186,11 +186,15 @@ class Decision:
         """The value, if it is certain everywhere.
 
         Raises:
-            NoErrorRule: it is not.
+            Undecided: it is not.
         """
         if bool(self.doubt.any()):
-            raise NoErrorRule(what)
+            raise Undecided(what)
         return self.value
+
+
+class Undecided(Exception):
+    """A decision, or a formula, that is not known on an interval as wide as this."""
 
 
 class Bent(Exception):
