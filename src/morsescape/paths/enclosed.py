@@ -156,7 +156,8 @@ def _joined(c: float, r: float, parts: list[Any], scale: float) -> Piece:
         for name, found in fields.items():
             if (ball := getattr(part, name)) is not None:
                 found.append(ball)
-    return Piece(c, r, **{name: _interval(found, scale) for name, found in fields.items()})
+    value, slope, slopes, bends = (_interval(found, scale) for found in fields.values())
+    return Piece(c, r, value, slope, slopes, bends)
 
 
 def _interval(balls: list[Ball], scale: float) -> Interval:
