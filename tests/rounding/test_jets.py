@@ -56,6 +56,14 @@ SMOOTH = {
     "gathered": lambda t: (X @ w(t, 4, 3)).exp().gather(1, LABELS[:, None]).sum(),
     "joined": lambda t: torch.cat([t[:3].sin(), torch.ones(2).double(), t[3:]]).square().sum(),
     "in twos": lambda t: (t.sin().chunk(2)[0] * t.cos().chunk(2)[1]).sum(),
+    "a whole number added": lambda t: (3 - t.sin()).square().sum() + (t.cos() + 2).log().sum(),
+    "padded with a whole number": lambda t: F.pad(t.sin(), (1, 2), value=3).square().sum(),
+    "a whole number written": lambda t: t.sin().scatter(
+        0, torch.tensor([0, 3]), 2
+    ).square().sum(),
+    "whole numbers elsewhere": lambda t: torch.where(
+        torch.arange(len(t)) % 2 == 0, t.sin(), 2
+    ).square().sum(),
     "padded": lambda t: F.pad(t.sin(), (1, 2), value=3.0).square().sum(),
 }  # fmt: skip
 

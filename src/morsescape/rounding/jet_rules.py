@@ -43,9 +43,9 @@ class Run(NamedTuple):
     inside: tuple[str, ...]  # the operations that this one was written out from
 
 
-def is_number(x: Any) -> bool:
-    """A constant that is added where a part of the value is asked for."""
-    return isinstance(x, Ball | float) or (isinstance(x, Tensor) and x.is_floating_point())
+def is_constant(x: Any) -> bool:
+    """Entries that do not move: they count for the value, and not for its derivatives."""
+    return isinstance(x, Ball) or (isinstance(x, Tensor) and x.is_floating_point())
 
 
 def _of_parts(
@@ -92,9 +92,15 @@ def _gathered(found: Parts, join: Callable[[Parts], Any], numbers: list[Any]) ->
 # -- what is linear in all that moves -----------------------------------------------------------
 
 
+# Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
+_ENTRIES = {"add": (0, 1), "sub": (0, 1), "where": (1, 2), "constant_pad_nd": (2,), "scatter": (3,)}
+
+
 def linear(run: Run, target: Any, *args: Any, **kwargs: Any) -> Any:
     """An operation that is affine in all its moving numbers together."""
-    numbers = moving((args, kwargs))
+    name, numbers = target.overloadpacket.__name__, moving((args, kwargs))
+    if "reduce" in kwargs or "reduce" in target._overloadname:
+        return NotImplemented  # it may multiply
     if any(isinstance(x, Decision) for x in numbers):
         return _moved_decision(target, args, kwargs)
 
@@ -103,18 +109,24 @@ def linear(run: Run, target: Any, *args: Any, **kwargs: Any) -> Any:
             if isinstance(x, Jet | Poly):
                 found = take(x)
                 return zeros_of(x) if found is None else found
-            if first or not is_number(x):
+            if first or not is_constant(x):
                 return x
-            return 0.0 if isinstance(x, float) else Ball(torch.zeros_like(middle(x)))
+            return Ball(torch.zeros_like(middle(x)))
 
-        return carried(target, *mapped(part, args), **_factors(kwargs, part))
+        parts = [mapped(part, x) for x in args]
+        named = {k: mapped(part, v) for k, v in kwargs.items()}
+        if not first:
+            entries = [k for k in _ENTRIES.get(name, ()) if k < len(parts)]
+            parts = [0.0 if k in entries and _is_python(x) else x for k, x in enumerate(parts)]
+            if "value" in named and _is_python(named["value"]):
+                named["value"] = 0.0
+        return carried(target, *parts, **named)
 
     return _of_parts(make, numbers, run.r)
 
 
-def _factors(kwargs: dict[str, Any], part: Callable[[Any], Any]) -> dict[str, Any]:
-    """Alpha is a factor, which stays; other numbers are parts of the value."""
-    return {k: v if k == "alpha" else mapped(part, v) for k, v in kwargs.items()}
+def _is_python(x: Any) -> bool:
+    return isinstance(x, int | float)
 
 
 def _moved_decision(target: Any, args: Any, kwargs: Any) -> Any:
@@ -134,10 +146,9 @@ derive(JET, linear, Kind.MOVES, Kind.CHOOSES, Kind.LINEAR)
 
 @rule(JET, "add", "sub")
 def _sum(run: Run, target: Any, a: Any, b: Any, **kwargs: Any) -> Any:
-    """A number that is added counts for the value alone; integers too."""
-    a, b = (float(x) if isinstance(x, int) else x for x in (a, b))
+    """Parts may be 0 where the other's are not, so both take the shape of the sum."""
     shape = torch.broadcast_shapes(*(shape_of(x) for x in (a, b)))
-    a, b = (expanded(run, x, shape) for x in (a, b))  # parts may be 0 where the other's are not
+    a, b = (expanded(run, x, shape) for x in (a, b))
     return linear(run, target, a, b, **kwargs)
 
 
