@@ -5,6 +5,7 @@ python benchmarks/paths_page.py
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -88,6 +89,46 @@ def brackets() -> Iterator[str]:
         )
 
 
+def widths(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield (
+        "784-w-10, ReLU, MNIST: rise of the training loss on the straight line above the ends' "
+        "mean, the largest of 11 points, mean ± standard deviation over pairs "
+        "(`benchmarks/widths.py`); published by Sonthalia et al. (2024) over 51 pairs of another "
+        "training. Proved, for the first pair: at most so much above the higher end, on all of "
+        "the line, and on a trained Bézier curve.\n"
+    )
+    yield (
+        "| w | pairs | not matched | matched | published, matched | line, proved at most | "
+        "Bézier, proved at most |"
+    )
+    yield "|---:|---:|---|---|---|---:|---:|"
+    for r in rows:
+        mean, off = r["published"]
+        cells = (
+            r["width"], r["pairs"], mean_and_spread(r["unmatched"]), mean_and_spread(r["matched"]),
+            f"{mean:.3g} ± {off:.2g}", rounded_up(r["proved"]["line"][1], 3),
+            rounded_up(r["proved"]["bezier"][1], 3),
+        )  # fmt: skip
+        yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def mean_and_spread(values: list[float]) -> str:
+    return f"{statistics.mean(values):.3g} ± {statistics.stdev(values):.2g}"
+
+
+def proofs() -> Iterator[str]:
+    for file in sorted((DOCS / "bench").glob("proof-*.json")):
+        r = read_json(file)
+        yield (
+            f"- {r['net']} ({r['activation']}), {r['samples']:,} images, a path of {r['pieces']} "
+            f"pieces: {r['seconds']:.0f} s on {r['machine']['threads']} cores, "
+            f"{r['intervals']} intervals ({r['kinked']} with kinks), "
+            f"{r['forwards_an_interval']:.1f} forward passes an interval, "
+            f"{r['forwards_a_piece']:.0f} a piece; max f is between {rounded_down(r['low'], 5)} "
+            f"and {rounded_up(r['high'], 5)}."
+        )
+
+
 def bands(found: dict[str, Any]) -> Iterator[str]:
     yield "| 16 images | one by one | at once | ratio, second lowest and highest of 7 |"
     yield "|---|---:|---:|---|"
@@ -116,6 +157,8 @@ def main() -> None:
         "(constant output), as several do.\n",
         "\n".join(rows_table(rows)), "",
         "## Many minima of one network: mlp2 (tanh) on digits\n", "\n".join(brackets()), "",
+        "## Barriers by width\n", "\n".join(widths(read_json(FOLDER / "widths.json"))), "",
+        "## What a proof costs\n", "\n".join(proofs()), "",
         "## A band at once, and a loop of SGD\n",
         "\n".join(bands(read_json(DOCS / "bench/bands.json"))),
         "",
