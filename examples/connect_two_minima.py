@@ -1,4 +1,4 @@
-"""Two minima of a small network: the straight line, a path of its own, and what is proved of both."""
+"""Two minima of a small network: a straight line, a better path, and what is proved of both."""
 
 import torch
 
