@@ -147,6 +147,12 @@ def test_an_operation_of_which_nothing_is_known_makes_it_an_estimate(fn, words):
     assert "estimate" in str(height)
 
 
+def test_a_condition_that_turns_at_many_places_is_given_up_early():
+    f = function(lambda t: torch.where((300 * t).sin() > 0, t**2, 2 * t).sum())
+    height = height_of(f, LINE)
+    assert "at many t" in height.estimate
+
+
 def test_a_smooth_proof_of_kinks_is_refused():
     f = network("mlp2", "relu", "max")
     with pytest.raises(ms.ArgumentError, match="without kinks"):

@@ -188,8 +188,9 @@ class _Proof:
             limit = self.low + self._tolerance(top)
             high = [p for p in todo if not p.upper <= limit]
             self.done += [(piece, p) for p in todo if p.upper <= limit]
-            if high and high[0].r < _TINY and sum(bool(p.why) for p in high) > _JUMPS:
-                raise NoErrorRule(f"{high[0].why} (at many t)")
+            unknown = [p.why for p in high if p.why and p.r < _TINY]
+            if len(unknown) > _JUMPS:
+                raise NoErrorRule(f"{unknown[0]} (at many t)")
             room = max(0, (_MOST - count) // 2)  # the highest first, where there is not enough
             high.sort(key=lambda p: -p.upper)
             self.done += [(piece, p) for p in high[room:]]
