@@ -58,6 +58,13 @@ SMOOTH = {
     "in twos": lambda t: (t.sin().chunk(2)[0] * t.cos().chunk(2)[1]).sum(),
     "a whole number added": lambda t: (3 - t.sin()).square().sum() + (t.cos() + 2).log().sum(),
     "padded with a whole number": lambda t: F.pad(t.sin(), (1, 2), value=3).square().sum(),
+    "whole tensors added": lambda t: (t - torch.arange(16)).square().sum() + (
+        t.sin() + (torch.arange(16) > 3)
+    ).square().sum(),
+    "whole tensors joined": lambda t: torch.cat([t.sin(), torch.tensor([1, 2])]).square().sum(),
+    "whole tensors chosen": lambda t: torch.where(
+        torch.arange(16) > 3, t.sin(), torch.arange(16)
+    ).square().sum(),
     "a whole number written": lambda t: t.sin().scatter(
         0, torch.tensor([0, 3]), 2
     ).square().sum(),

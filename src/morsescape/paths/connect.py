@@ -102,6 +102,9 @@ def connect(
         found = Found(Curve(torch.stack([a, end])[None]), 0, "one network up to symmetry")
     else:
         found = _search(f, a, end, method, seed, stage(progress, "path"), options)
+    curve = found.curve
+    if not (torch.equal(curve(0.0), a) and torch.equal(curve(1.0), end)):
+        raise ValueError(f"{method} has moved an end, which is an error of its own")
     prove_it = stage(progress, "proof")
     height = (
         height_of(f, found.curve, tol=height_tol, progress=prove_it) if prove

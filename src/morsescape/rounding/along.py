@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import UserDict
 from typing import Any
 
+from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_unflatten
 
 from morsescape.errors import is_out_of_memory
@@ -66,7 +67,7 @@ class Along:
         for slot, taken in self.program.assumed:
             value = values[slot]
             value = value.settled("a branch") if isinstance(value, Decision) else value
-            if bool(value) != taken:
+            if not isinstance(value, Tensor) or bool(value) != taken:
                 raise NoErrorRule("a branch on the values of a tensor")
         out = read(list(self.program.outputs), values, True)
         return tree_unflatten(out, self.program.spec)

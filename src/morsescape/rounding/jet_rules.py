@@ -30,7 +30,7 @@ from morsescape.rounding.jets import (
     zeros_of,
 )  # fmt: skip
 from morsescape.rounding.nests import mapped
-from morsescape.rounding.operations import JET, Kind, derive, rule
+from morsescape.rounding.operations import JET, Kind, derive, operation, rule
 
 Parts = list[Any]
 Make = Callable[[Callable[[Any], Any], bool], Any]
@@ -93,6 +93,11 @@ def _gathered(found: Parts, join: Callable[[Parts], Any], numbers: list[Any]) ->
 
 
 # Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
+# Tensors that name places or choose; any other one beside what moves holds entries of the result.
+_PLACES = {
+    "where": (0,), "scatter": (2,), "scatter_add": (2,), "index_put": (1,),
+    "_unsafe_index_put": (1,), "max_unpool2d": (1,), "max_unpool3d": (1,),
+}  # fmt: skip
 _ENTRIES = {"add": (0, 1), "sub": (0, 1), "where": (1, 2), "constant_pad_nd": (2,), "scatter": (3,)}
 
 
@@ -102,18 +107,23 @@ def linear(run: Run, target: Any, *args: Any, **kwargs: Any) -> Any:
     if "reduce" in kwargs or "reduce" in target._overloadname:
         return NotImplemented  # it may multiply
     if any(isinstance(x, Decision) for x in numbers):
-        return _moved_decision(target, args, kwargs)
+        moves = operation(name).kind is Kind.MOVES
+        return _moved_decision(target, args, kwargs) if moves else NotImplemented
+    chooses = operation(name).kind is Kind.CHOOSES
 
     def make(take: Callable[[Any], Any], first: bool) -> Any:
         def part(x: Any) -> Any:
             if isinstance(x, Jet | Poly):
                 found = take(x)
                 return zeros_of(x) if found is None else found
-            if first or not is_constant(x):
+            if first or not isinstance(x, Ball | Tensor):
                 return x
-            return Ball(torch.zeros_like(middle(x)))
+            zero = torch.zeros_like(middle(x))
+            return Ball(zero) if is_constant(x) else zero
 
-        parts = [mapped(part, x) for x in args]
+        places = range(1, len(args)) if chooses else _PLACES.get(name, ())
+        parts = [x if k in places and not moving(x) else mapped(part, x)
+                 for k, x in enumerate(args)]  # fmt: skip
         named = {k: mapped(part, v) for k, v in kwargs.items()}
         if not first:
             entries = [k for k in _ENTRIES.get(name, ()) if k < len(parts)]
