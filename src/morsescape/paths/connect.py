@@ -131,7 +131,7 @@ def _search(
 
 
 def aligned(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, bool]:
-    """B moved by a symmetry of f next to a, and whether that moved it; a function has none."""
+    """The copy of b under a symmetry of f next to a, and whether it moved; a function has none."""
     if not f.source.of_samples:
         return b, False
     found = align_to(f, a, b, seed=seed)

@@ -159,9 +159,6 @@ class _Proof:
         n = len(self.curve.pieces)
         first = [self._look(k, _split(_START)) for k in range(n)]
         ends = self._look(0, [(0.0, 0.0)])[0].value, self._look(n - 1, [(1.0, 0.0)])[0].value
-        for k, end in ((0, ends[0]), (n - 1, ends[1])):
-            if end[0] > self.low:
-                self.low, self.at = end[0], 0.0 if k == 0 and end is ends[0] else 1.0
         top = max(end[1] for end in ends)
         # The highest first: what they find spares the others.
         order = sorted(range(n), key=lambda k: -max(p.lower for p in first[k]))

@@ -23,6 +23,7 @@ from morsescape.rounding.jets import (
     ends,
     moving,
     on_jets,
+    select,
     shape_of,
     zeros_of,
 )  # fmt: skip
@@ -102,14 +103,13 @@ def _as_jet(run: Run, x: Any, shape: torch.Size) -> Jet:
 
 
 def chosen(first: Tensor, doubt: Tensor, a: Jet, b: Jet) -> Jet:
-    """A where `first`, else b; where in doubt both, which meet where the choice turns."""
+    """Entries of a where `first`, else of b; in doubt both, which meet where the choice turns."""
 
     def of(x: Ball | None) -> Ball:
         return zeros_of(a) if x is None else x
 
     def pick(x: Ball | None, y: Ball | None) -> Ball:
-        p, q = of(x), of(y)
-        return Ball(torch.where(first, p.mid, q.mid), torch.where(first, p.radius(), q.radius()))
+        return select(first, of(x), of(y))
 
     if not bool(doubt.any()):
         parts = [pick(getattr(a, n), getattr(b, n)) for n in ("value", "slope", "slopes", "bends")]
@@ -118,7 +118,7 @@ def chosen(first: Tensor, doubt: Tensor, a: Jet, b: Jet) -> Jet:
                    None if straight else parts[3], a.r, pick(a.range, b.range))  # fmt: skip
 
     def either(x: Ball | None, y: Ball | None) -> Ball:
-        return _or(doubt, hull(of(x), of(y)), pick(x, y))
+        return select(doubt, hull(of(x), of(y)), pick(x, y))
 
     bends = pick(a.bends, b.bends)
     bends = Ball(bends.mid, bends.radius().masked_fill(doubt, torch.inf))
@@ -126,10 +126,6 @@ def chosen(first: Tensor, doubt: Tensor, a: Jet, b: Jet) -> Jet:
         either(a.value, b.value), either(a.slope, b.slope), either(a.slopes, b.slopes), bends,
         a.r, either(a.range, b.range),
     )  # fmt: skip
-
-
-def _or(where: Tensor, x: Ball, y: Ball) -> Ball:
-    return Ball(torch.where(where, x.mid, y.mid), torch.where(where, x.radius(), y.radius()))
 
 
 def hull(a: Ball, b: Ball) -> Ball:

@@ -11,7 +11,6 @@ from torch import Tensor
 
 from morsescape.rounding.balls import Ball, NoErrorRule
 from morsescape.rounding.jets import (
-    Bent,
     Decision,
     Jet,
     Poly,
@@ -48,9 +47,7 @@ def is_constant(x: Any) -> bool:
     return isinstance(x, Ball) or (isinstance(x, Tensor) and x.is_floating_point())
 
 
-def _of_parts(
-    make: Callable[[Callable[[Any], Any], bool], Any], numbers: list[Any], r: float
-) -> Any:
+def _of_parts(make: Make, numbers: list[Any], r: float) -> Any:
     """Carry a linear operation out on each part of its moving numbers.
 
     `make(take, first)` carries it out on what `take` picks of each; `first` is for the value, to
@@ -63,14 +60,12 @@ def _of_parts(
                 found.append(None)
                 continue
             found.append(make(_kth(k), k == 0))
-        return _gathered(found, lambda parts: Poly(parts, parts[0].mid), numbers)
+        return _gathered(found, lambda parts: Poly(parts, parts[0].mid))
     value = make(lambda x: x.value, True)
     slope = _if_any(make, numbers, lambda x: x.slope)
     bends = _if_any(make, numbers, lambda x: x.bends)
     slopes = slope if bends is None else _if_any(make, numbers, lambda x: x.slopes)
-    return _gathered(
-        [value, slope, slopes, bends], lambda p: Jet(p[0], p[1], p[2], p[3], r), numbers
-    )
+    return _gathered([value, slope, slopes, bends], lambda p: Jet(p[0], p[1], p[2], p[3], r))
 
 
 def _kth(k: int) -> Callable[[Poly], Ball | None]:
@@ -81,7 +76,7 @@ def _if_any(make: Any, numbers: list[Any], take: Callable[[Any], Any]) -> Any:
     return None if all(take(x) is None for x in numbers) else make(take, False)
 
 
-def _gathered(found: Parts, join: Callable[[Parts], Any], numbers: list[Any]) -> Any:
+def _gathered(found: Parts, join: Callable[[Parts], Any]) -> Any:
     """One jet, or one for each result of an operation with several."""
     if not isinstance(found[0], list | tuple):
         return join(found)
@@ -92,12 +87,12 @@ def _gathered(found: Parts, join: Callable[[Parts], Any], numbers: list[Any]) ->
 # -- what is linear in all that moves -----------------------------------------------------------
 
 
-# Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
 # Tensors that name places or choose; any other one beside what moves holds entries of the result.
 _PLACES = {
     "where": (0,), "scatter": (2,), "scatter_add": (2,), "index_put": (1,),
     "_unsafe_index_put": (1,), "max_unpool2d": (1,), "max_unpool3d": (1,),
 }  # fmt: skip
+# Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
 _ENTRIES = {"add": (0, 1), "sub": (0, 1), "where": (1, 2), "constant_pad_nd": (2,), "scatter": (3,)}
 
 
@@ -215,8 +210,7 @@ def _product(run: Run, target: Any, a: Any, b: Any, **kwargs: Any) -> Any:
         return _of_parts(make, numbers, run.r)
     if target.overloadpacket.__name__ == "div":
         return NotImplemented
-    if isinstance(a, Poly) or isinstance(b, Poly):
-        raise Bent
+    on_jets(a, b)
 
     def times(x: Ball | None, y: Ball | None) -> Ball | None:
         return None if x is None or y is None else carried(target, x, y)
@@ -251,7 +245,7 @@ def _variance(
 
 @rule(JET, "logsumexp")
 def _logsumexp(run: Run, target: Any, x: Any, dims: Any, keepdim: bool = False) -> Any:
-    """Y' = Σ p x', y'' = Σ p x'' + Σ p (x' - y')², p = exp(x - y) the softmax of x.
+    """By y' = Σ p x', y'' = Σ p x'' + Σ p (x' - y')², p = exp(x - y) the softmax of x.
 
     p is enclosed twice: from the ranges of x, and then from (log p)' = x' - y', which is small
     where all entries move together.

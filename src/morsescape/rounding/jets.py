@@ -47,7 +47,7 @@ def carried(operation: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def plus(a: Ball | None, b: Ball | None) -> Ball | None:
-    """A + b, where None is exactly 0."""
+    """The sum, where None is exactly 0."""
     if a is None or b is None:
         return b if a is None else a
     total: Ball = carried(aten.add.Tensor, a, b)
@@ -76,6 +76,11 @@ def narrower(a: Ball, b: Ball) -> Ball:
     first = ~(b.radius() < a.radius())
     if bool(first.all()):
         return a
+    return select(first, a, b)
+
+
+def select(first: Tensor, a: Ball, b: Ball) -> Ball:
+    """Entries of a where `first`, else of b."""
     return Ball(torch.where(first, a.mid, b.mid), torch.where(first, a.radius(), b.radius()))
 
 
@@ -121,7 +126,7 @@ def scaled(x: Ball, factor: float) -> Ball:
 
 
 def symmetric(x: Ball, r: float) -> Ball:
-    """X s for all |s| ≤ r."""
+    """The products x s for all |s| ≤ r."""
     zero = torch.zeros_like(x.mid)
     return Ball(zero, (x.upper * r + torch.finfo(torch.float64).tiny) * _WIDER)
 
