@@ -1,0 +1,1 @@
+"""Morse graphs: certified passes, the tree of sublevel sets, everything in low dimension."""
