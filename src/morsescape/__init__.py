@@ -22,6 +22,7 @@ from morsescape.critical import (
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
+from morsescape.morse import find_saddle
 from morsescape.objective import Objective
 from morsescape.paths import (
     Connected,
@@ -71,6 +72,7 @@ __all__ = [
     "count_by_ldl",
     "escape",
     "find_critical_point",
+    "find_saddle",
     "inertia",
     "krawczyk",
     "plan",

@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import morsescape as ms
-from morsescape.critical.find import _Find
+from morsescape.critical.find import Find
 from morsescape.hessian.regime import REGIMES
 from morsescape.nets import build
 from morsescape.rounding import kept
@@ -98,15 +98,15 @@ def test_a_point_is_judged_by_one_of_each(
     make: Callable[[], ms.Objective], seen: Seen, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """In a search, and again from elsewhere: nothing is recorded or traced that was before."""
-    f, judged, before = make(), [], _Find._judged
+    f, judged, before = make(), [], Find._judged
 
-    def judge(self: _Find, point: Any) -> Any:
+    def judge(self: Find, point: Any) -> Any:
         seen.clear()
         found = before(self, point)
         judged.append(Counter(seen))
         return found
 
-    monkeypatch.setattr(_Find, "_judged", judge)
+    monkeypatch.setattr(Find, "_judged", judge)
     for start in (0.1, 0.2):
         found = ms.find_critical_point(f, f.theta + start)
         assert found.inertia is not None

@@ -127,11 +127,13 @@ def find_critical_point(
     start = f.theta if theta is None else theta
     check_method(target, method)
     f.check(start, finite=True)
-    search = _Find(f, seed, progress, callback, target, method, tol, max_steps)
+    search = Find(f, seed, progress, callback, target, method, tol, max_steps)
     return search.run(start.detach().clone())
 
 
-class _Find(Search[SearchStatus, CriticalPoint]):
+class Find(Search[SearchStatus, CriticalPoint]):
+    """The search behind `find_critical_point`."""
+
     BLOCKED, FAILED = SearchStatus.INDEX_LEFT, SearchStatus.FAILED
 
     def __init__(
@@ -144,9 +146,11 @@ class _Find(Search[SearchStatus, CriticalPoint]):
         self.refined: Point | None = None  # where Newton steps gained nothing any more
 
     def started(self, point: Point) -> None:
+        """The first norm is what progress is reckoned from."""
         self.first_norm = point.norm
 
     def rounds(self) -> tuple[Point, SearchStatus]:
+        """Down, and on from saddles."""
         return self.alternated(*self.down(self.latest), _ROUNDS)
 
     def look(self, point: Point, stop: Stop | None, round_: int, last: bool) -> SearchStatus | None:
@@ -164,6 +168,7 @@ class _Find(Search[SearchStatus, CriticalPoint]):
         return SearchStatus.FLAT if flat else status
 
     def leave(self, point: Point, round_: int) -> Point | None:
+        """Along negative curvature."""
         left = leave(self.problem, point, self.directions)
         if left is not None:
             self._after_step(left)
@@ -260,10 +265,12 @@ class _Find(Search[SearchStatus, CriticalPoint]):
         )
 
     def failed(self) -> CriticalPoint:
+        """What is known where something could not be computed."""
         self.signs, self.certificate = self._judge(self.latest)
         return self.result(self.latest, self.FAILED)
 
     def result(self, point: Point, status: SearchStatus) -> CriticalPoint:
+        """Everything in one value."""
         return CriticalPoint(
             theta=point.theta,
             value=point.value,

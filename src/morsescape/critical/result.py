@@ -42,6 +42,7 @@ class SearchStatus(Enum):
     INDEX_LEFT = (
         "the gradient is below tol and there is negative curvature, but no step along it lowers f"
     )
+    NO_PASS = "no critical point of index 1 was reached"
     FAILED = "stopped where something could not be computed"
 
 
@@ -62,7 +63,7 @@ class CriticalPoint(Saved):
         steps: accepted steps.
         seconds: wall-clock time, inertia and certificate included.
         method: how it was found.
-        target: "minimum" or "nearest".
+        target: "minimum", "nearest" or "saddle".
         seed: of everything that was drawn at random.
         reason: what went wrong on the way, empty if nothing did.
     """

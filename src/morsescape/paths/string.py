@@ -10,11 +10,13 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_boolean, a_count, a_number, checked, instance
+from morsescape.critical.climb import Climb
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.loop import Point
 from morsescape.objective import Objective
 from morsescape.paths.band import Band
-from morsescape.paths.climb import Climb, Saddle
 from morsescape.paths.curve import Curve
-from morsescape.paths.found import COMMON, Found, check_ends, line
+from morsescape.paths.found import COMMON, Found, check_ends, hessian_cost, line
 from morsescape.paths.images import Images
 from morsescape.paths.metrics import Metrics
 from morsescape.progress import StageProgress
@@ -192,11 +194,11 @@ class _Search:
             points[0], points[-1] = self.a, self.b
         self.metrics = Metrics(self.f, _ANCHORS)
         self.band = Band(self.f, points, Images(self.f), self.metrics, self.spring)
-        self.steps, self.climber = 0, Climb(self.f)
+        self.steps, self.climbed = 0, Counted(self.f)
         note = self.relax(self.max_steps)
         if self.climb and self.band.height > self._ends():
             note += "; " + self.to_the_saddle()
-        spent = self.band.images.gradients + self.metrics.gradients + self.climber.gradients
+        spent = self.band.images.gradients + self.metrics.gradients + self._climb_cost()
         return Found(Curve.chain(self.band.points.clone()), spent, note)
 
     def _noise(self, images: int) -> Tensor:
@@ -258,11 +260,16 @@ class _Search:
             return self._climbed(k)
         gap = float(band.gaps[k - 1 : k + 1].min())
         rise = band.height - self._ends()
-        saddle = self.climber(
+        climbed = Climb(self.climbed)(
             band.points[k].clone(), band.tangents()[k - 1], gap=gap,
             ceiling=band.height + 0.5 * rise, tol=self.tol,
         )  # fmt: skip
-        return saddle if isinstance(saddle, str) else self._settled(saddle, k)
+        return climbed.why or self._settled(climbed.point, k)
+
+    def _climb_cost(self) -> int:
+        return self.climbed.gradients + self.climbed.hessians * (
+            hessian_cost(self.f) if self.metrics.dense else 0
+        )
 
     def _climbed(self, k: int) -> str:
         """The climbing image with the others, where there is no dense Hessian to follow."""
@@ -275,7 +282,7 @@ class _Search:
             self._tell()
         return f"|grad f| = {float(band.gradients[k].norm()):.1e} at the climbing image"
 
-    def _settled(self, saddle: Saddle, k: int) -> str:
+    def _settled(self, saddle: Point, k: int) -> str:
         band = self.band
         band.points[k], band.values[k] = saddle.theta, saddle.value
         band.gradients[k] = 0.0

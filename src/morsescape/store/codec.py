@@ -34,7 +34,8 @@ _Own = TypeVar("_Own", bound="Saved")
 class Saved:
     """Mixin of a dataclass that is kept: `to_json`, `from_json`, `save`, `load`, and in notebooks.
 
-    Enums are written by name, tensors apart. A field that a file does not have takes its default;
+    Enums are written by name, tensors apart, those of results within it by the way to them
+    (`sides.0.chain`). A field that a file does not have takes its default;
     any other difference between file and fields is a `DataError`. With tensors, a folder is
     written, else one file; either is whole or not there, and checked when it is read.
 
@@ -77,7 +78,8 @@ class Saved:
         Args:
             values: JSON values.
             tensors: of the fields that are tensors.
-            known: other fields that are not among the values.
+            known: other fields that are not among the values, tensors of results within it by the
+                way to them.
 
         Raises:
             DataError: values of another kind.
@@ -93,7 +95,7 @@ class Saved:
         Raises:
             DataError: it cannot be written.
         """
-        if _tensor_fields(type(self)):
+        if _has_tensors(type(self)):
             kind = _kind(type(self))
             RunFolder(path, {"kind": kind}).save(_key(kind), self.to_json(), tensors_of(self))
         else:
@@ -108,15 +110,14 @@ class Saved:
             DataError: it is missing, damaged, or of another kind.
         """
         with reading(os.fspath(path), f"{cls.__name__}.save wrote"):
-            names = _tensor_fields(cls)
-            if not names:
+            if not _has_tensors(cls):
                 return cls.from_json(read_json(path))
             there, kind = Path(path).is_dir(), _kind(cls)  # a RunFolder would make it
             folder = RunFolder(path, {"kind": kind}) if there else None
             piece = None if folder is None else folder.load(_key(kind))
             if piece is not None:
-                needed = (name for name, must in names.items() if must or name in piece.tensors)
-                return cls.from_json(piece.payload, **{n: piece.tensors[n] for n in needed})
+                must = {n: piece.tensors[n] for n, needed in _tensor_fields(cls).items() if needed}
+                return cls.from_json(piece.payload, **piece.tensors | must)
             damaged = [] if folder is None else folder.damaged
             raise DataError(
                 str(path), expected=f"a folder that {cls.__name__}.save wrote",
@@ -194,9 +195,20 @@ def values_of(result: Any) -> dict[str, Any]:
 
 
 def tensors_of(result: Any) -> dict[str, Tensor]:
-    """The fields of a dataclass that are tensors, without those that are None."""
-    there = {name: getattr(result, name) for name in _tensor_fields(type(result))}
-    return {name: tensor for name, tensor in there.items() if tensor is not None}
+    """The tensors of a dataclass and of those within it, by the way to them, without None."""
+    found: dict[str, Tensor] = {}
+    left_out = getattr(result, "UNSAVED", ())
+    direct = _tensor_fields(type(result))
+    for name in (name for name in _names(type(result)) if name not in left_out):
+        value = getattr(result, name)
+        if name in direct and value is not None:
+            found[name] = value
+        many = value if isinstance(value, tuple) else (value,)
+        for k, item in enumerate(many):
+            if is_dataclass(item) and not isinstance(item, type):
+                way = f"{name}.{k}" if many is value else name
+                found |= {f"{way}.{inner}": t for inner, t in tensors_of(item).items()}
+    return found
 
 
 def encoded(value: Any) -> Any:
@@ -214,35 +226,47 @@ def encoded(value: Any) -> Any:
 
 def _made(kind: Any, values: Any, known: Mapping[str, Any]) -> Any:
     hints = _hints(kind)
-    given = {n: _decoded(v, hints[n]) if n in hints else v for n, v in dict(values).items()}
-    result = kind(**{**given, **known})
+    given = {
+        name: _decoded(value, hints[name], _below(known, name)) if name in hints else value
+        for name, value in dict(values).items()
+    }
+    own = {name: value for name, value in known.items() if "." not in name}
+    result = kind(**given | own)
     for name in _names(kind):
         if not _is_of(getattr(result, name), hints[name]):
             raise _WrongField(f"{name} = {shown(getattr(result, name))}")
     return result
 
 
+def _below(known: Mapping[str, Any], name: Any) -> dict[str, Any]:
+    """What is known of the result at a name, by the way from there."""
+    start = f"{name}."
+    return {way[len(start) :]: v for way, v in known.items() if way.startswith(start)}
+
+
 class _WrongField(ValueError):
     """A field whose value is of another type than it declares."""
 
 
-def _decoded(value: Any, kind: Any) -> Any:
+def _decoded(value: Any, kind: Any, known: Mapping[str, Any]) -> Any:
     """The value as its field has it; what does not fit is left for the check of types."""
     origin, inner = get_origin(kind), get_args(kind)
     if origin in (Union, types.UnionType):
         kinds = [one for one in inner if one is not type(None)]
-        return value if value is None else _decoded(value, kinds[0])
+        return value if value is None else _decoded(value, kinds[0], known)
     if origin is tuple and isinstance(value, list | tuple):
         every = inner[:1] * len(value) if inner[1:] == (...,) else inner
         if len(every) != len(value):
             return tuple(value)
-        return tuple(_decoded(item, one) for item, one in zip(value, every, strict=True))
+        pairs = enumerate(zip(value, every, strict=True))
+        return tuple(_decoded(item, one, _below(known, k)) for k, (item, one) in pairs)
     if origin in (dict, Mapping) and isinstance(value, Mapping):
-        return {name: _decoded(item, inner[1]) for name, item in value.items()}
+        return {name: _decoded(item, inner[1], {}) for name, item in value.items()}
     if isinstance(kind, type) and issubclass(kind, Enum):
         return kind[value]
     if isinstance(kind, type) and is_dataclass(kind) and not isinstance(value, kind):
-        return kind.from_json(value) if hasattr(kind, "from_json") else _made(kind, value, {})
+        made = getattr(kind, "from_json", None)
+        return made(value, **known) if made else _made(kind, value, known)
     return value
 
 
@@ -284,6 +308,18 @@ def _tensor_fields(kind: type) -> dict[str, bool]:
         if any(getattr(one, "array_type", one) is Tensor for one in kinds):
             found[name] = type(None) not in kinds
     return found
+
+
+def _has_tensors(kind: Any) -> bool:
+    """Whether a result of this class, or one within it, may have tensors."""
+    inner = get_args(kind)
+    if inner and getattr(kind, "array_type", None) is None:
+        return any(map(_has_tensors, inner))
+    if not (isinstance(kind, type) and is_dataclass(kind)):
+        return False
+    left_out = getattr(kind, "UNSAVED", ())
+    hints = {n: h for n, h in _hints(kind).items() if n not in left_out}
+    return bool(_tensor_fields(kind)) or any(map(_has_tensors, hints.values()))
 
 
 # -- words ----------------------------------------------------------------------------------------

@@ -1,0 +1,180 @@
+r"""Steepest descent, followed: ẋ = -P⁻¹∇f(x), in the Euclidean metric or in that of a Hessian.
+
+The Morse complex is defined by P = I. That flow is stiff (condition 1e5 and more near trained
+networks): an implicit integrator with the exact Jacobian -Hess f follows it, SciPy's BDF. In a
+fixed metric P = |Hess f(x₀)| the flow has other lines but the same critical points with the same
+indices, and the boundaries of its basins are again stable manifolds, generically of points of index
+1; it is not stiff where Hess f is near P, and an explicit method follows it without any Hessian.
+
+Source: Hairer & Wanner, Solving Ordinary Differential Equations II (1996), chapter V.3; metrics:
+Smale, Ann. of Math. 74 (1961), gradient-like fields.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import Float64
+from scipy.integrate import BDF, RK23, OdeSolver
+from torch import Tensor
+
+from morsescape.boundary import a_count, a_number, a_vector, checked, instance
+from morsescape.critical.evaluations import Counted, Evaluations
+from morsescape.critical.quadratic_model import Euclidean, Metric
+from morsescape.hessian.regime import regime
+from morsescape.objective import Objective
+from morsescape.store.codec import Saved
+
+_RTOL, _LOOSE = 1e-4, 1e-2  # of the integrator: of a line that is drawn, of one that labels
+_ATOL = 1e-7  # of the size of θ
+_FIRST = 1e-3
+
+
+@dataclass(frozen=True, eq=False)
+class Flow(Saved):
+    """A line of steepest descent, as computed: numerical, without proof.
+
+    Attributes:
+        times: shape (n,).
+        points: shape (n, D); the first is the start.
+        values: f there, shape (n,).
+        norms: ‖∇f‖ there, in the metric's dual norm √(∇fᵀP⁻¹∇f), shape (n,).
+        metric: "Euclidean", or "Hessian" for a fixed P.
+        reached: whether the last norm is at most what was asked.
+        evaluations: the cost.
+    """
+
+    times: Tensor
+    points: Tensor
+    values: Tensor
+    norms: Tensor
+    metric: str
+    reached: bool
+    evaluations: Evaluations
+
+    @property
+    def end(self) -> Float64[Tensor, "D"]:
+        """The last point."""
+        return self.points[-1]
+
+    @property
+    def closest(self) -> int:
+        """Where the line came nearest to a critical point before its end, by ‖∇f‖."""
+        n = self.norms
+        dips = [k for k in range(1, len(n) - 1) if n[k - 1] > n[k] <= n[k + 1]]
+        return min(dips, key=lambda k: float(n[k])) if dips else int(n[: len(n) // 2 + 1].argmin())
+
+    def __str__(self) -> str:
+        end = "reached" if self.reached else "not reached"
+        return (
+            f"{self.metric} flow, {len(self.times)} points: f {float(self.values[0]):.8g} to "
+            f"{float(self.values[-1]):.8g}, |grad f| = {float(self.norms[-1]):.2g} ({end}); "
+            f"{self.evaluations}"
+        )
+
+
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
+    theta=a_vector("f", finite=True), tol=a_number(above=0), rtol=a_number(above=0),
+    max_steps=a_count(1, words="a positive number"),
+)  # fmt: skip
+def steepest_descent(
+    f: Objective, theta: Float64[Tensor, "D"], *, tol: float = 1e-6, rtol: float = _RTOL,
+    max_steps: int = 2000,
+) -> Flow:  # fmt: skip
+    """The line ẋ = -∇f(x) from θ on, to ‖∇f‖ ≤ tol.
+
+    Up to 12,000 variables by BDF of order 1 to 5 with the Jacobian -Hess f; above by an explicit
+    method, which a stiff flow makes slow.
+
+    Args:
+        f: the landscape.
+        theta: where it starts; not a critical point.
+        tol: on ‖∇f‖ at the end.
+        rtol: relative error of a step.
+        max_steps: of the integrator.
+
+    Returns:
+        The line; `reached` says whether it came to its end.
+
+    Raises:
+        ArgumentError: as it says.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> from morsescape.morse.flow import steepest_descent
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + 1e4 * t[1] ** 2, 2)
+        >>> line = steepest_descent(f, torch.tensor([0.01, 0.5]).double())
+        >>> line.reached, round(float(line.end[0]), 4), len(line.times) < 200
+        (True, 1.0, True)
+    """
+    problem = Counted(f)
+
+    def jacobian(_: float, x: np.ndarray) -> np.ndarray:
+        return -problem.hessian_at(torch.from_numpy(x.copy())).dense().numpy()
+
+    size = _ATOL * (1.0 + float(theta.norm()))
+    right = _Right(problem, Euclidean())
+    start = theta.detach().numpy().copy()
+    solver: OdeSolver
+    if regime(f.dim).dense:
+        solver = BDF(right, 0.0, start, np.inf, rtol=rtol, atol=size, jac=jacobian)
+    else:
+        solver = RK23(right, 0.0, start, np.inf, rtol=rtol, atol=size)
+    return _followed(solver, right, tol, max_steps, np.inf)
+
+
+def descent_in(
+    problem: Counted, theta: Float64[Tensor, "D"], metric: Metric, *, time: float, tol: float = 0.0,
+    max_steps: int = 2000,
+) -> Flow:  # fmt: skip
+    """The flow in a fixed metric, for some time; a line to label by, of two digits."""
+    right = _Right(problem, metric)
+    solver = RK23(
+        right, 0.0, theta.numpy().copy(), time, rtol=_LOOSE, atol=_FIRST, first_step=_FIRST
+    )
+    return _followed(solver, right, tol, max_steps, time)
+
+
+class _Right:
+    """The right-hand side -P⁻¹∇f, which remembers what it saw last."""
+
+    def __init__(self, problem: Counted, metric: Metric) -> None:
+        self.problem, self.metric = problem, metric
+        self.seen: tuple[np.ndarray, float, float] | None = None
+
+    def __call__(self, _: float, x: np.ndarray) -> np.ndarray:
+        value, gradient = self.problem.value_and_gradient(torch.from_numpy(x.copy()))
+        dual = self.metric.solve(gradient)
+        self.seen = (x.copy(), value, float(dual.norm()))
+        return -self.metric.solve_transposed(dual).numpy()
+
+    def at(self, x: np.ndarray) -> tuple[float, float]:
+        """The value and the norm at an accepted point."""
+        if self.seen is None or not np.array_equal(self.seen[0], x):
+            self(0.0, x)
+        assert self.seen is not None
+        return self.seen[1:]
+
+
+def _followed(solver: OdeSolver, right: _Right, tol: float, max_steps: int, time: float) -> Flow:
+    times, points, seen = [solver.t], [solver.y.copy()], [right.at(solver.y)]
+    for _ in range(max_steps):
+        if solver.status != "running" or seen[-1][1] <= tol:
+            break
+        with np.errstate(all="ignore"):
+            solver.step()
+        if solver.status == "failed" or not np.isfinite(solver.y).all():
+            break
+        times.append(solver.t)
+        points.append(solver.y.copy())
+        seen.append(right.at(solver.y))
+    values, norms = torch.tensor(seen, dtype=torch.float64).unbind(1)
+    euclidean = isinstance(right.metric, Euclidean)
+    return Flow(
+        torch.tensor(times, dtype=torch.float64), torch.from_numpy(np.stack(points)), values, norms,
+        "Euclidean" if euclidean else "Hessian",
+        bool(norms[-1] <= tol) or times[-1] >= time, right.problem.evaluations,
+    )  # fmt: skip

@@ -1,0 +1,247 @@
+"""`ms.find_saddle`: critical points of index exactly 1, proved, or why there is none."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.boundary import a_count, a_function, a_number, a_seed, a_vector, checked, instance
+from morsescape.critical.climb import Climb
+from morsescape.critical.diagnose import diagnose
+from morsescape.critical.find import Find
+from morsescape.critical.loop import Point, Stop
+from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.errors import ArgumentError
+from morsescape.hessian.regime import regime
+from morsescape.morse.bisection import Bisection
+from morsescape.objective import Objective
+from morsescape.paths.connect import aligned
+from morsescape.paths.path import Path
+from morsescape.progress import Progress
+from morsescape.spectrum.lanczos import lanczos, random_start
+
+_GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
+_KICK = 0.05  # the same for a step off a critical point
+_LEAVES = 4  # critical points of another index left on the way from one start
+_MODES = 3  # soft modes that are climbed, both ways, from a minimum
+_ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
+_PAIR = "a pair of points"
+
+
+@dataclass(frozen=True)
+class Start:
+    """Where eigenvector-following begins.
+
+    Attributes:
+        theta: near the pass.
+        mode: to go up, where no curvature is negative.
+        floor: f at the bottom, from which the ceiling is reckoned; None if it is not known.
+    """
+
+    theta: Tensor
+    mode: Tensor
+    floor: float | None
+
+
+def _a_start(argument: Any) -> Any:
+    value = argument.value
+    if isinstance(value, (CriticalPoint, Path)):
+        return value
+    if isinstance(value, (tuple, list)) and len(value) == 2:
+        points = [v.theta if isinstance(v, CriticalPoint) else torch.as_tensor(v) for v in value]
+        for k, point in enumerate(points):
+            argument.others["f"].check(point, f"start[{k}]", finite=True)
+        return tuple(points)
+    return a_vector("f", finite=True)(argument)
+
+
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), start=_a_start,
+    tol=a_number(above=0), max_steps=a_count(1, words="a positive number"), seed=a_seed(),
+    progress=a_function(3),
+)  # fmt: skip
+def find_saddle(
+    f: Objective,
+    start: Float64[Tensor, "D"] | CriticalPoint | Path | tuple[Any, Any],
+    *,
+    tol: float = 1e-9,
+    max_steps: int = 150,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> CriticalPoint:
+    """A critical point of index exactly 1, a pass of f, with its certificate.
+
+    ================== ========================================================================
+    start              where eigenvector-following begins
+    ================== ========================================================================
+    two minima         near the boundary of a basin: the segment between them (the second moved
+                       next to the first by a symmetry of f) is bisected by the minimum in which
+                       a descent ends, and the descent is left where it lingers
+    a path             its highest point
+    a minimum          a little off it along its softest modes, both ways
+    a saddle of higher a little off it along its second negative direction (the midpoint of a
+    index              network and its permuted copy lies on a plane of symmetry, where gradients
+                       stay: such points attract there)
+    any other point    itself
+    ================== ========================================================================
+
+    From there steps go up along the lowest mode and down along all others, by the exact Hessian
+    (up to 12,000 variables; products above), until ‖∇f‖ ≤ tol; then Newton's, then the certificate.
+    A critical point of another index on the way is left.
+
+    Args:
+        f: the landscape, twice differentiable.
+        start: see above.
+        tol: on ‖∇f‖.
+        max_steps: of each climb.
+        seed: of random directions.
+        progress: called as progress(stage, done, total).
+
+    Returns:
+        The point; a pass if its `index` is 1, with the certainty that the certificate states.
+        Otherwise the status and the reason say what was in the way.
+
+    Raises:
+        ArgumentError: a start of the wrong shape; two ends that are one network up to symmetry.
+
+    Source:
+        Skufca, Yorke & Eckhardt, Phys. Rev. Lett. 96 (2006) 174101 (the boundary of a basin leads
+        to a point of index 1); Cerjan & Miller (1981), Baker (1986) (eigenvector-following); Yin,
+        Zhang & Zhang, SIAM J. Sci. Comput. 41 (2019) (downward from higher index).
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.zoo.himmelblau.objective()
+        >>> a, b = torch.tensor([3.0, 2.0]).double(), torch.tensor([3.58, -1.85]).double()
+        >>> saddle = ms.find_saddle(f, (a, b))
+        >>> saddle.index, round(saddle.value, 6), saddle.certificate.status.name
+        (1, 13.311926, 'PROVED')
+    """
+    search = Pass(f, start, seed, progress, tol, max_steps)
+    return search.run(_first(start).detach().clone())
+
+
+def _first(start: Any) -> Tensor:
+    if isinstance(start, tuple):
+        return start[0]
+    if isinstance(start, Path):
+        return start(start.height.at)
+    return start.theta if isinstance(start, CriticalPoint) else start
+
+
+class Pass(Find):
+    """A search for a point of index 1: starts are tried until one leads to it."""
+
+    def __init__(
+        self, f: Objective, start: Any, seed: int, progress: Progress | None, tol: float,
+        max_steps: int,
+    ) -> None:  # fmt: skip
+        super().__init__(f, seed, progress, None, "saddle", "eigenvector-following", tol, max_steps)
+        self.start = start
+        self.climb = Climb(self.problem)
+
+    def rounds(self) -> tuple[Point, SearchStatus]:
+        """The starts in turn, until one is good."""
+        whys = []
+        for start in self._starts():
+            point, why = self._from(start)
+            if not why:
+                status = self._judged_pass(point)
+                if status is SearchStatus.SADDLE and self.certificate.index == (1, 1):
+                    return point, status
+                why = status.value if status is not SearchStatus.SADDLE else "of another index"
+            whys.append(why)
+            self.latest = point
+        point = self.latest
+        self._judged_pass(point)
+        self.reason = "; ".join(dict.fromkeys(whys))
+        return point, SearchStatus.NO_PASS
+
+    def _judged_pass(self, point: Point) -> SearchStatus:
+        self.signs, self.certificate = self._judge(point)
+        return diagnose(self.problem, point, Stop.CONVERGED, self.certificate, self.seed)
+
+    def _from(self, start: Start) -> tuple[Point, str]:
+        """Climb, leave what is of another index, and climb again."""
+        theta, mode = start.theta, start.mode
+        size = 1.0 + 0.1 * float(theta.norm())
+        value = self.problem.value(theta)
+        rise = abs(value) if start.floor is None else value - start.floor
+        ceiling = value + _ROOM * max(rise, 1e-6 * (1 + abs(value)))
+        for _ in range(_LEAVES):
+            climbed = self.climb(
+                theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
+                max_steps=self.max_steps,
+            )  # fmt: skip
+            self.steps += 1
+            point = climbed.point
+            if not climbed.why:
+                return self._newton(point, definite=False), ""
+            if point.norm > self.tol:
+                return point, climbed.why
+            _, vectors = self._lowest(point.theta, 2)
+            theta, mode = point.theta + _KICK * size * vectors[:, 1], vectors[:, 0]
+        return point, climbed.why
+
+    def _lowest(self, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
+        """The lowest modes."""
+        count = min(count, self.f.dim)
+        if regime(self.f.dim).eigenpairs:
+            values, vectors = self.problem.hessian_at(theta).eigh()
+            return values[:count], vectors[:, :count]
+        start = random_start(self.f.dim, self.seed)
+        found = lanczos(lambda v: self.problem.hvp(theta, v), start, count=count)
+        return found.values, found.vectors
+
+    # -- where to begin ---------------------------------------------------------------------------
+
+    def _starts(self) -> Iterator[Start]:
+        start = self.start
+        if isinstance(start, tuple):
+            yield from self._between(*start)
+        elif isinstance(start, Path):
+            t, h = start.height.at, 0.5 / len(start.pieces)
+            tangent = start(min(1.0, t + h)) - start(max(0.0, t - h))
+            yield Start(start(t), tangent, min(end[0] for end in start.height.ends))
+        else:
+            yield from self._around(start.theta if isinstance(start, CriticalPoint) else start)
+
+    def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
+        b, _ = aligned(self.f, a, b, self.seed)
+        if float((a - b).norm()) <= 1e-9 * max(1.0, float(a.norm())):
+            raise ArgumentError(
+                "start", expected="two minima that no symmetry of f makes one",
+                got="one network, twice", cure="search for another minimum from another seed",
+            )  # fmt: skip
+        floor = min(self.problem.value(a), self.problem.value(b))
+        for theta in Bisection(self.problem, a, b, self.tell).starts():
+            yield Start(theta, b - a, floor)
+
+    def tell(self, done: int, total: int) -> None:
+        """Pass on how far the bisection is."""
+        if self.progress is not None:
+            self.progress("bisection", done, total)
+
+    def _around(self, theta: Tensor) -> Iterator[Start]:
+        point = Point.at(self.problem, theta)
+        values, vectors = self._lowest(theta, _MODES)
+        size = 1.0 + 0.1 * float(theta.norm())
+        if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
+            yield Start(theta, vectors[:, 0], None)
+            return
+        negative = int((values < 0).sum())
+        if negative >= 2:
+            for sign in (1, -1):
+                yield Start(theta + sign * _KICK * size * vectors[:, 1], vectors[:, 0], None)
+        elif negative == 1:
+            yield Start(theta, vectors[:, 0], None)
+        else:
+            for k in range(len(values)):
+                for sign in (1, -1):
+                    kicked = theta + sign * _KICK * size * vectors[:, k]
+                    yield Start(kicked, vectors[:, k], None)

@@ -1,0 +1,173 @@
+r"""What a pass joins: from a saddle of index 1 down on both sides, proved.
+
+From the saddle θ̂, with v the direction of negative curvature, one step along ±v, then down the flow
+of a fixed metric, then the accepted points of a search for the minimum. All of these are vertices of
+a polygon from θ̂ to the minimum; vertices that a straight piece may pass by, f lower on it than at
+the first step, are left out. The highest f on what is left is proved by intervals (`paths.height`):
+so both minima lie in one component of M_ε for every ε from there on. It is no line of steepest
+descent, which that does not need.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Float64
+from torch import Tensor
+
+from morsescape.critical.certificate import CertificateStatus
+from morsescape.critical.evaluations import Counted
+from morsescape.critical.find import find_critical_point
+from morsescape.critical.quadratic_model import Euclidean
+from morsescape.critical.result import CriticalPoint
+from morsescape.hessian.regime import regime
+from morsescape.morse.flow import descent_in
+from morsescape.objective import Objective
+from morsescape.paths.curve import Curve
+from morsescape.paths.height import Height, height_of
+from morsescape.paths.metrics import metric_at
+from morsescape.spectrum.lanczos import lanczos, random_start
+from morsescape.store.codec import Saved
+
+_OFF = 0.02  # of 1 + a tenth of the size of θ: the first step off a saddle
+_SHORTER = 12  # times that it may be halved until f falls
+_TIME = 60.0  # of the flow
+_LOOKS = 8  # samples of a straight piece that leaves vertices out
+_TOL = 1e-9  # of f: how wide the proved interval may be, against 1 + |f|
+
+
+@dataclass(frozen=True, eq=False)
+class Side(Saved):
+    """One side of a pass.
+
+    Attributes:
+        chain: vertices of the polygon from the saddle to the minimum, shape (n, D).
+        height: of the polygon; `high` is proved unless it is an estimate.
+        minimum: its end, with its certificate.
+    """
+
+    chain: Tensor
+    height: Height
+    minimum: CriticalPoint
+
+    @property
+    def proved(self) -> bool:
+        """Whether the height is, and that the end is at a strict local minimum."""
+        proof = self.minimum.certificate
+        return (
+            self.height.estimate is None
+            and proof.status is CertificateStatus.PROVED
+            and proof.index == (0, 0)
+        )
+
+
+@dataclass(frozen=True, eq=False)
+class Pass(Saved):
+    """A saddle of index 1 with both sides.
+
+    Attributes:
+        saddle: the critical point.
+        sides: along v and along -v.
+    """
+
+    saddle: CriticalPoint
+    sides: tuple[Side, Side]
+
+    @property
+    def height(self) -> tuple[float, float]:
+        """The ends of both sides are in one component of M_ε for every ε ≥ height[1].
+
+        The lower number is f at the saddle, less its rounding.
+        """
+        return min(s.height.low for s in self.sides), max(s.height.high for s in self.sides)
+
+    @property
+    def proved(self) -> bool:
+        """Whether all of it is: the saddle with index 1, both minima, the height."""
+        proof = self.saddle.certificate
+        certain = proof.status is CertificateStatus.PROVED and proof.index == (1, 1)
+        return certain and all(side.proved for side in self.sides)
+
+    def __str__(self) -> str:
+        low, high = self.height
+        ends = " and ".join(f"{side.minimum.value:.8g}" for side in self.sides)
+        certain = "proved" if self.proved else "not certified"
+        return f"pass at f = {low:.10g} (+{high - low:.1g}), down to {ends}: {certain}"
+
+
+def pass_over(f: Objective, saddle: CriticalPoint, *, seed: int = 0) -> Pass:
+    """Both sides of a saddle, down to minima, with the height proved.
+
+    Args:
+        f: the landscape.
+        saddle: of index 1, as `find_saddle` gives it.
+        seed: of the searches for the minima.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> from morsescape.morse.sides import pass_over
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+        >>> over = pass_over(f, ms.find_saddle(f, torch.tensor([0.1, 0.2]).double()))
+        >>> over.proved, [round(float(s.minimum.theta[0])) for s in over.sides]
+        (True, [1, -1])
+    """
+    problem = Counted(f)
+    mode = _unstable(problem, saddle.theta)
+    mode = mode * (1.0 if float(mode[mode.abs().argmax()]) > 0 else -1.0)
+    return Pass(saddle, tuple(_side(problem, saddle, sign * mode, seed) for sign in (1, -1)))  # type: ignore[arg-type]
+
+
+def _unstable(problem: Counted, theta: Tensor) -> Tensor:
+    if regime(problem.dim).eigenpairs:
+        return problem.hessian_at(theta).eigh()[1][:, 0]
+    start = random_start(problem.dim)
+    return lanczos(lambda v: problem.hvp(theta, v), start, count=1).vectors[:, 0]
+
+
+def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, seed: int) -> Side:
+    f, top = problem.f, saddle.theta
+    length = _OFF * (1.0 + 0.1 * float(top.norm()))
+    for _ in range(_SHORTER):
+        first = top + length * mode
+        if problem.value(first) < saddle.value:
+            break
+        length /= 2
+    metric = metric_at(f, top) if regime(f.dim).dense else None
+    line = descent_in(problem, first, metric or Euclidean(), time=_TIME)
+    passed: list[Tensor] = []
+    found = find_critical_point(
+        f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())
+    )
+    vertices = [*line.points.unbind(), *passed, found.theta]
+    chain = torch.stack([top, *shortened(problem, vertices)])
+    least = _TOL * (1 + abs(saddle.value)) / max(abs(saddle.value), 1e-300)
+    return Side(chain, height_of(f, Curve.chain(chain), tol=1e-12, floor=least), found)
+
+
+def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Tensor]:
+    """The first, the last, and as few between as keep f, sampled, at most what it is at the first.
+
+    From each vertex straight to the farthest that can be reached so, found by bisection.
+    """
+    limit = problem.value(vertices[0])
+    kept, here = [vertices[0]], 0
+    while here < len(vertices) - 1:
+        good, bad = here + 1, len(vertices)
+        trial = bad - 1
+        while good < bad - 1 or trial > good:
+            if _below(problem, vertices[here], vertices[trial], limit):
+                good = trial
+            else:
+                bad = trial
+            if good >= bad - 1:
+                break
+            trial = (good + bad) // 2
+        here = good
+        kept.append(vertices[here])
+    return kept
+
+
+def _below(problem: Counted, a: Tensor, b: Tensor, limit: float) -> bool:
+    inner = (k / (_LOOKS + 1) for k in range(1, _LOOKS + 1))
+    return all(problem.value(a + t * (b - a)) <= limit for t in inner)
