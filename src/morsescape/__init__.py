@@ -22,7 +22,7 @@ from morsescape.critical import (
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
-from morsescape.morse import find_saddle
+from morsescape.morse import MergeTree, MorseGraph, Pass, find_saddle, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import (
     Connected,
@@ -55,8 +55,11 @@ __all__ = [
     "Inertia",
     "InertiaStatus",
     "IntervalProof",
+    "MergeTree",
+    "MorseGraph",
     "MorsescapeError",
     "Objective",
+    "Pass",
     "Path",
     "Plan",
     "ProofStatus",
@@ -75,6 +78,7 @@ __all__ = [
     "find_saddle",
     "inertia",
     "krawczyk",
+    "morse_graph",
     "plan",
     "same_solution",
     "third_order_minimum",

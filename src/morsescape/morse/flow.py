@@ -61,10 +61,15 @@ class Flow(Saved):
 
     @property
     def closest(self) -> int:
-        """Where the line came nearest to a critical point before its end, by ‖∇f‖."""
-        n = self.norms
+        """Where the line lingered near a critical point that is not its end.
+
+        Of the dips of ‖∇f‖ the one where ‖∇f‖² is least against the fall of f still to come: near
+        the minimum at the end, in the metric of its Hessian, that share is 2, and near a saddle 0.
+        """
+        fall = (self.values - self.values[-1]).clamp_min(1e-300)
+        share, n = (self.norms.square() / fall).tolist(), self.norms.tolist()
         dips = [k for k in range(1, len(n) - 1) if n[k - 1] > n[k] <= n[k + 1]]
-        return min(dips, key=lambda k: float(n[k])) if dips else int(n[: len(n) // 2 + 1].argmin())
+        return min(dips or range(len(n) - 1), key=lambda k: share[k], default=0)
 
     def __str__(self) -> str:
         end = "reached" if self.reached else "not reached"

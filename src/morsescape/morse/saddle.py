@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -30,7 +31,7 @@ _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
-_PAIR = "a pair of points"
+_SAME = 1e-9  # of the size of θ: nearer ends are one network
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class Start:
     Attributes:
         theta: near the pass.
         mode: to go up, where no curvature is negative.
-        floor: f at the bottom, from which the ceiling is reckoned; None if it is not known.
+        floor: f at the bottom, from which a ceiling is reckoned; None for no ceiling.
     """
 
     theta: Tensor
@@ -70,7 +71,7 @@ def find_saddle(
     start: Float64[Tensor, "D"] | CriticalPoint | Path | tuple[Any, Any],
     *,
     tol: float = 1e-9,
-    max_steps: int = 150,
+    max_steps: int = 80,
     seed: int = 0,
     progress: Progress | None = None,
 ) -> CriticalPoint:
@@ -122,8 +123,20 @@ def find_saddle(
         >>> saddle.index, round(saddle.value, 6), saddle.certificate.status.name
         (1, 13.311926, 'PROVED')
     """
-    search = Pass(f, start, seed, progress, tol, max_steps)
+    if isinstance(start, tuple):
+        start = _next_to_each_other(f, *start, seed)
+    search = SaddleSearch(f, start, seed, progress, tol, max_steps)
     return search.run(_first(start).detach().clone())
+
+
+def _next_to_each_other(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, Tensor]:
+    copy, _ = aligned(f, a, b, seed)
+    if float((a - copy).norm()) <= _SAME * max(1.0, float(a.norm())):
+        raise ArgumentError(
+            "start", expected="two minima that no symmetry of f makes one",
+            got="one network, twice", cure="search for another minimum from another seed",
+        )  # fmt: skip
+    return a, copy
 
 
 def _first(start: Any) -> Tensor:
@@ -134,7 +147,7 @@ def _first(start: Any) -> Tensor:
     return start.theta if isinstance(start, CriticalPoint) else start
 
 
-class Pass(Find):
+class SaddleSearch(Find):
     """A search for a point of index 1: starts are tried until one leads to it."""
 
     def __init__(
@@ -170,9 +183,10 @@ class Pass(Find):
         """Climb, leave what is of another index, and climb again."""
         theta, mode = start.theta, start.mode
         size = 1.0 + 0.1 * float(theta.norm())
-        value = self.problem.value(theta)
-        rise = abs(value) if start.floor is None else value - start.floor
-        ceiling = value + _ROOM * max(rise, 1e-6 * (1 + abs(value)))
+        ceiling = math.inf
+        if start.floor is not None:
+            value = self.problem.value(theta)
+            ceiling = value + _ROOM * max(value - start.floor, 1e-6 * (1 + abs(value)))
         for _ in range(_LEAVES):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
@@ -212,12 +226,6 @@ class Pass(Find):
             yield from self._around(start.theta if isinstance(start, CriticalPoint) else start)
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
-        b, _ = aligned(self.f, a, b, self.seed)
-        if float((a - b).norm()) <= 1e-9 * max(1.0, float(a.norm())):
-            raise ArgumentError(
-                "start", expected="two minima that no symmetry of f makes one",
-                got="one network, twice", cure="search for another minimum from another seed",
-            )  # fmt: skip
         floor = min(self.problem.value(a), self.problem.value(b))
         for theta in Bisection(self.problem, a, b, self.tell).starts():
             yield Start(theta, b - a, floor)

@@ -1,11 +1,11 @@
 r"""What a pass joins: from a saddle of index 1 down on both sides, proved.
 
-From the saddle θ̂, with v the direction of negative curvature, one step along ±v, then down the flow
-of a fixed metric, then the accepted points of a search for the minimum. All of these are vertices of
-a polygon from θ̂ to the minimum; vertices that a straight piece may pass by, f lower on it than at
-the first step, are left out. The highest f on what is left is proved by intervals (`paths.height`):
-so both minima lie in one component of M_ε for every ε from there on. It is no line of steepest
-descent, which that does not need.
+From the saddle θ̂, with v the direction of negative curvature, one step along ±v, then down the
+flow of a fixed metric, then the accepted points of a search for the minimum. All of these are
+vertices of a polygon from θ̂ to the minimum; vertices that a straight piece may pass by, f lower on
+it than at the first step, are left out. The highest f on what is left is proved by intervals
+(`paths.height`): so both minima lie in one component of M_ε for every ε from there on. It is no
+line of steepest descent, which that does not need.
 """
 
 from __future__ import annotations

@@ -1,0 +1,135 @@
+"""The disconnectivity graph: minima at their height, joined at the passes between them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.ticker import ScalarFormatter
+
+from morsescape.errors import ArgumentError
+from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
+from morsescape.morse.merge_tree import MergeTree
+
+_LABELLED = 30  # leaves that are numbered at most
+
+
+def disconnectivity_figure(
+    tree: MergeTree, ax: Axes | None = None, *, colours: Sequence[float] | None = None,
+    label: str = "",
+) -> Axes:  # fmt: skip
+    """Leaf = minimum, at its height; two parts meet at the height at which they are proved to join.
+
+    Joins that are not proved are dashed, and no part of the tree. Heights are told above the lowest
+    minimum: their differences are often 1e-4 and less.
+
+    Args:
+        tree: the merge tree.
+        ax: where to draw; None makes a figure.
+        colours: a number for each minimum, such as its test accuracy.
+        label: what these numbers are.
+
+    Raises:
+        ArgumentError: another number of colours than of minima.
+
+    Source:
+        Becker & Karplus, J. Chem. Phys. 106 (1997) 1495.
+
+    Example:
+        >>> from morsescape.morse.merge_tree import Join, MergeTree
+        >>> tree = MergeTree.of([(0.0, 0.0), (1.0, 1.0)], [Join(0, 1, (2.0, 2.0), "saddle", True)])
+        >>> disconnectivity_figure(tree).get_ylabel()
+        'f - 0'
+    """
+    n = len(tree.minima)
+    if colours is not None and len(colours) != n:
+        raise ArgumentError(
+            "colours", expected=f"{n} numbers, one for each minimum", got=len(colours),
+            cure="leave them out",
+        )  # fmt: skip
+    ax = own_axes(ax, max(4.2, min(9.0, 2.4 + 0.16 * n)), 4.0)
+    x, floor = leaf_places(tree), min((low for low, _ in tree.minima), default=0.0)
+    at = _node_places(tree, x)
+    y = np.array([node.height[1] for node in tree.nodes]) - floor
+    lines = []
+    for k, node in enumerate(tree.nodes):
+        for child in node.children:
+            lines.append([(at[child], y[child]), (at[child], y[k]), (at[k], y[k])])
+    ax.add_collection(LineCollection(lines, colors=GREY, linewidths=1.1, capstyle="round"))
+    _unsure(ax, tree, x, floor)
+    shades = {"color": BLUE} if colours is None else {"c": list(colours), "cmap": "viridis"}
+    dots = ax.scatter(x, y[:n], s=24, zorder=3, **shades)
+    if colours is not None:
+        bar = ax.figure.colorbar(dots, ax=ax, pad=0.02, aspect=30)
+        bar.set_label(label, fontsize=9)
+        bar.ax.tick_params(labelsize=8)
+        bar.outline.set_visible(False)
+    if n <= _LABELLED:
+        for k in range(n):
+            ax.annotate(str(k), (x[k], y[k]), (0, -5), textcoords="offset points", fontsize=7,
+                        ha="center", va="top", color="#555555")  # fmt: skip
+    _axes(ax, n, floor)
+    return ax
+
+
+def leaf_places(tree: MergeTree) -> list[float]:
+    """Where the leaves stand, so that no lines cross and low minima are towards the middle.
+
+    Example:
+        >>> from morsescape.morse.merge_tree import Join, MergeTree
+        >>> joins = [Join(0, 2, (3.0, 3.0), "path", True), Join(1, 2, (4.0, 4.0), "path", True)]
+        >>> leaf_places(MergeTree.of([(0.0, 0.0), (1.0, 1.0), (2.0, 2.0)], joins))
+        [1.0, 0.0, 2.0]
+    """
+    nodes, order = tree.nodes, []
+    below = {child for node in nodes for child in node.children}
+    roots = [k for k in range(len(nodes)) if k not in below]
+
+    def lowest(k: int) -> float:
+        return min(tree.minima[leaf][1] for leaf in nodes[k].leaves)
+
+    todo = [(k, True) for k in sorted(roots, key=lowest, reverse=True)]
+    while todo:
+        k, left = todo.pop()  # a part left of the middle has its lowest on the right
+        children = sorted(nodes[k].children, key=lowest, reverse=left)
+        if not children:
+            order.append(k)
+        sides = (left, left) if k in below else (True, False)
+        todo += reversed(list(zip(children, sides, strict=False)))
+    places = [0.0] * len(order)
+    for place, leaf in enumerate(order):
+        places[leaf] = float(place)
+    return places
+
+
+def _node_places(tree: MergeTree, x: Sequence[float]) -> list[float]:
+    """Leaves where they stand, merges in the middle of what merges."""
+    at = list(x)
+    for node in tree.nodes[len(x) :]:
+        at.append(sum(at[child] for child in node.children) / len(node.children))
+    return at
+
+
+def _unsure(ax: Axes, tree: MergeTree, x: Sequence[float], floor: float) -> None:
+    for k, join in enumerate(tree.uncertain):
+        high = join.height[1] - floor
+        ends = (tree.minima[place][1] - floor for place in (join.a, join.b))
+        a, b = ends
+        ax.plot([x[join.a], x[join.a], x[join.b], x[join.b]], [a, high, high, b], "--",
+                color=VERMILLION, lw=0.8, label=None if k else "not certified")  # fmt: skip
+    if tree.uncertain:
+        ax.legend(fontsize=8, frameon=False)
+
+
+def _axes(ax: Axes, n: int, floor: float) -> None:
+    dress(ax, "", f"f - {floor:.8g}")
+    ax.set_xticks([])
+    ax.spines["bottom"].set_visible(False)
+    ax.set_xlim(-0.8, max(n, 1) - 0.2)
+    ax.margins(y=0.08)
+    ax.autoscale_view(scalex=False)
+    form = ScalarFormatter(useOffset=False, useMathText=True)
+    form.set_powerlimits((-3, 4))
+    ax.yaxis.set_major_formatter(form)

@@ -1,0 +1,176 @@
+"""`ms.morse_graph`: minima, the passes between them, and the tree of sublevel sets they make."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import networkx as nx
+
+from morsescape.boundary import a_count, a_function, a_seed, checked, instance
+from morsescape.critical.result import CriticalPoint
+from morsescape.errors import ArgumentError
+from morsescape.morse.growth import Growth
+from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.sides import Pass
+from morsescape.objective import Objective
+from morsescape.progress import Progress
+from morsescape.store.codec import Saved
+
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class MorseGraph(Saved):
+    """Minima and passes, as found: there may be more of both.
+
+    Minima that a symmetry of f (relabelled hidden units, flipped signs) takes into each other count
+    as one. An edge says that some copy of one end is joined to some copy of the other: with
+    symmetries, "joined" is proved of orbits, not of every copy in Rᴰ.
+
+    Attributes:
+        minima: the given ones first, then those at which passes ended.
+        given: how many were given.
+        values: f at each minimum, as an interval, proved where its certificate is.
+        passes: saddles of index 1 with both sides.
+        ends: the places of the two minima of each pass.
+        attempts: searches for a pass, with those that found none or one that was known.
+        symmetric: whether minima are compared up to symmetries of f.
+
+    Example:
+        >>> import morsescape as ms
+        >>> f = ms.zoo.himmelblau.objective()
+        >>> starts = ms.zoo.himmelblau.starts(12, seed=0)
+        >>> graph = ms.morse_graph(f, [ms.find_critical_point(f, start) for start in starts])
+        >>> len(graph.minima), graph.merge_tree().threshold is not None
+        (4, True)
+    """
+
+    minima: tuple[CriticalPoint, ...]
+    given: int
+    values: tuple[Interval, ...]
+    passes: tuple[Pass, ...]
+    ends: tuple[tuple[int, int], ...]
+    attempts: int
+    symmetric: bool
+    f: Objective | None = field(default=None, repr=False)
+    UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
+
+    @property
+    def saddles(self) -> tuple[CriticalPoint, ...]:
+        """Of the passes."""
+        return tuple(over.saddle for over in self.passes)
+
+    def merge_tree(self) -> MergeTree:
+        """How the components of M_ε join, of the minima and by the passes that were found."""
+        joins = [
+            Join(a, b, over.height, "saddle", over.proved)
+            for (a, b), over in zip(self.ends, self.passes, strict=True) if a != b
+        ]  # fmt: skip
+        return MergeTree.of(self.values, joins)
+
+    @property
+    def network(self) -> nx.MultiGraph:
+        """The graph, for NetworkX: nodes have `value`, edges `height` and `proved`."""
+        graph = nx.MultiGraph()
+        for k, minimum in enumerate(self.minima):
+            graph.add_node(k, value=minimum.value)
+        for (a, b), over in zip(self.ends, self.passes, strict=True):
+            graph.add_edge(a, b, height=over.height, proved=over.proved)
+        return graph
+
+    @property
+    def threshold(self) -> Interval | None:
+        """ε* at which the given minima are in one component of M_ε; None if they are not joined.
+
+        Each is joined for every ε ≥ ε*[1], proved. A pass that was not found can only be lower.
+        """
+        tree = self.merge_tree()
+        joins = [tree.pass_between(0, k) for k in range(1, self.given)]
+        if not joins:
+            return self.values[0] if self.values else None
+        if any(join is None for join in joins):
+            return None
+        heights = [join.height for join in joins if join is not None]
+        return max(low for low, _ in heights), max(high for _, high in heights)
+
+    def plot(self, ax: Any = None, **options: Any) -> Any:
+        """The disconnectivity graph."""
+        return self.merge_tree().plot(ax, **options)
+
+    def __str__(self) -> str:
+        proved = sum(over.proved for over in self.passes)
+        head = (
+            f"{len(self.minima)} minima ({self.given} given), {len(self.passes)} passes "
+            f"({proved} proved with both sides) in {self.attempts} searches"
+        )
+        threshold = self.threshold
+        if threshold is None:
+            return f"{head}; the given minima are not joined by them"
+        copies = ", up to symmetries of f," if self.symmetric else ""
+        return (
+            f"{head}; the given minima{copies} lie in one component of M_ε for every "
+            f"ε ≥ {threshold[1]:.10g}, proved; passes that were not found can only lower this"
+        )
+
+
+@checked(
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), retries=a_count(0),
+    most=a_count(0), seed=a_seed(), progress=a_function(3),
+)  # fmt: skip
+def morse_graph(
+    f: Objective,
+    minima: Sequence[CriticalPoint],
+    *,
+    retries: int = 0,
+    most: int | None = None,
+    out: str | os.PathLike[str] | None = None,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> MorseGraph:
+    """Join minima by certified passes, and say how the components of M_ε merge.
+
+    Pairs are chosen by the shortest way through the minima known so far, squared distances (after
+    alignment) as lengths, zero where they are joined; each pair is searched for a saddle of index 1
+    (`find_saddle`), whose sides are followed down with proof (`pass_over`). They often end at new
+    minima, which then lie between. It ends when the given minima are joined, or no pair is left.
+    Then, `retries` times, the highest pass that holds them together is left out and the nearest
+    pair across the gap is searched, for a lower one.
+
+    Args:
+        f: the landscape.
+        minima: results of `find_critical_point`; copies of each other count once.
+        retries: searches for lower passes, once all are joined.
+        most: searches in all; None is no limit.
+        out: a folder that keeps every search; an interrupted graph goes on from there.
+        seed: of the searches.
+        progress: called as progress(stage, done, total).
+
+    Raises:
+        ArgumentError: no minima; a folder of another landscape or other minima.
+
+    Source:
+        The sublevel sets M_ε are those of Akhtiamov & Thomson (2022), section 2; choice of pairs:
+        Carr, Trygubenko & Wales, J. Chem. Phys. 122 (2005) 234903.
+
+    Example:
+        >>> import torch, morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+        >>> starts = (torch.tensor([x, 0.1]).double() for x in (-1.0, 1.0))
+        >>> graph = ms.morse_graph(f, [ms.find_critical_point(f, start) for start in starts])
+        >>> [round(x, 8) for x in graph.threshold]
+        [1.0, 1.0]
+    """
+    if not minima or not all(isinstance(m, CriticalPoint) for m in minima):
+        raise ArgumentError(
+            "minima", expected="one or more results of ms.find_critical_point",
+            got=f"{len(minima)} values" if minima else "none", cure="find minima first",
+        )  # fmt: skip
+    growth = Growth(f, minima, seed, out)
+    growth.run(retries, most, progress)
+    return MorseGraph(
+        tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
+        tuple(growth.ends), growth.attempts, f.source.of_samples, f,
+    )  # fmt: skip

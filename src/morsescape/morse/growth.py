@@ -1,0 +1,239 @@
+"""How a Morse graph grows: which pair is searched next, what comes of it, what is kept on disk."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+import networkx as nx
+import torch
+from torch import Tensor
+
+from morsescape.critical.certificate import CertificateStatus
+from morsescape.critical.result import CriticalPoint
+from morsescape.morse.saddle import find_saddle
+from morsescape.morse.sides import Pass, Side, pass_over
+from morsescape.objective import Objective
+from morsescape.paths.connect import aligned
+from morsescape.paths.curve import Curve
+from morsescape.paths.enclosed import pieces_on
+from morsescape.paths.height import height_of
+from morsescape.progress import Progress
+from morsescape.rounding.balls import NoErrorRule
+from morsescape.rounding.floats import down, up
+from morsescape.rounding.program import NotTraceable
+from morsescape.store.codec import Saved
+from morsescape.store.run_folder import RunFolder
+
+_SAME = 1e-6  # distance, after alignment and against the size of θ, of two results of one minimum
+_SAME_VALUE = 1e-8  # |difference| of f, against 1 + |f|, above which they are not compared
+Pair = tuple[int, int]
+
+
+@dataclass(frozen=True, eq=False)
+class Attempt(Saved):
+    """One search for a pass.
+
+    Attributes:
+        pair: the minima between which it was looked for.
+        over: the pass; None if there is none.
+        why: how it ended.
+    """
+
+    pair: Pair
+    over: Pass | None
+    why: str
+
+
+class Growth:
+    """A graph while it grows.
+
+    Attributes:
+        minima, values, passes, ends, given, attempts: as of `MorseGraph`.
+    """
+
+    def __init__(
+        self, f: Objective, minima: Sequence[CriticalPoint], seed: int,
+        out: str | os.PathLike[str] | None,
+    ) -> None:  # fmt: skip
+        self.f, self.seed = f, seed
+        self.minima: list[CriticalPoint] = []
+        self.values: list[tuple[float, float]] = []
+        self.passes: list[Pass] = []
+        self.ends: list[Pair] = []
+        self.attempts, self.tried = 0, set[Pair]()
+        self._near: dict[Pair, float] = {}
+        for k, minimum in enumerate(minima):
+            f.check(minimum.theta, f"minima[{k}]", finite=True)
+            self._place(minimum)
+        self.given = len(self.minima)
+        self.folder = None if out is None else RunFolder(out, self._settings())
+
+    def run(self, retries: int, most: int | None, progress: Progress | None) -> None:
+        """Search until the given minima are joined, and for lower passes `retries` times."""
+        most = most if most is not None else 10**9
+        joined_after: int | None = None
+        while self.attempts < most:
+            pair = self._gap()
+            if pair is None and self._joined():
+                joined_after = self.attempts if joined_after is None else joined_after
+                pair = self._across() if self.attempts - joined_after < retries else None
+            if pair is None:
+                return
+            self._take(self._attempt(pair))
+            if progress is not None:
+                parts = self._parts()
+                done = self.given - len({self._part_of(parts, k) for k in range(self.given)})
+                progress("minima joined", done, self.given - 1)
+
+    # -- one search -------------------------------------------------------------------------------
+
+    def _attempt(self, pair: Pair) -> Attempt:
+        """A search, or what is kept of it."""
+        key = f"attempt-{self.attempts:05}"
+        piece = self.folder.load(key) if self.folder else None
+        if piece is not None:
+            kept = Attempt.from_json(piece.payload, **piece.tensors)
+            if kept.pair == pair:
+                return kept
+        a, b = (self.minima[k] for k in pair)
+        saddle = find_saddle(self.f, (a, b), seed=self.seed)
+        over = pass_over(self.f, saddle, seed=self.seed) if saddle.index == 1 else None
+        made = Attempt(pair, over, str(over or saddle.verdict))
+        if self.folder:
+            self.folder.save(key, *made.to_piece())
+        return made
+
+    def _take(self, attempt: Attempt) -> None:
+        self.attempts += 1
+        self.tried.add(attempt.pair)
+        over = attempt.over
+        if over is None or any(s.minimum.index != 0 for s in over.sides):
+            return
+        placed = [self._place(side.minimum) for side in over.sides]
+        first, second = (self._ended(s, c) for s, (_, c) in zip(over.sides, placed, strict=True))
+        ends = (placed[0][0], placed[1][0])
+        for known, where in zip(self.passes, self.ends, strict=True):
+            if {*where} == {*ends} and self._copy(known.saddle, over.saddle) is not None:
+                return
+        self.passes.append(replace(over, sides=(first, second)))
+        self.ends.append(ends)
+
+    def _place(self, minimum: CriticalPoint) -> tuple[int, Tensor]:
+        """The place of a minimum, a new one if need be, and the copy of it that this one is."""
+        for k, known in enumerate(self.minima):
+            copy = self._copy(minimum, known)
+            if copy is not None:
+                return k, copy
+        self.minima.append(minimum)
+        self.values.append(self._value(minimum))
+        return len(self.minima) - 1, minimum.theta
+
+    def _copy(self, one: CriticalPoint, other: CriticalPoint) -> Tensor | None:
+        """The copy of the other under symmetries of f that is the same as one; None if none is."""
+        if abs(one.value - other.value) > _SAME_VALUE * (1 + abs(one.value)):
+            return None
+        copy, _ = aligned(self.f, one.theta, other.theta, self.seed)
+        near = _SAME * max(1.0, float(one.theta.norm()))
+        return copy if float((copy - one.theta).norm()) <= near else None
+
+    def _ended(self, side: Side, copy: Tensor) -> Side:
+        """The side, its chain ended at the copy of the minimum that is in the list."""
+        if torch.equal(side.chain[-1], copy):
+            return side
+        last = height_of(self.f, Curve.chain(torch.stack([side.chain[-1], copy])))
+        height = replace(
+            side.height, high=max(side.height.high, last.high),
+            estimate=side.height.estimate or last.estimate,
+        )  # fmt: skip
+        return replace(side, chain=torch.cat([side.chain, copy[None]]), height=height)
+
+    def _value(self, minimum: CriticalPoint) -> tuple[float, float]:
+        """F at the minimum itself: below f(θ), and above it by convexity near it."""
+        theta, proof = minimum.theta, minimum.certificate
+        try:
+            low, high = pieces_on(self.f, torch.stack([theta, theta]), [(0.0, 0.0)])[0].value
+        except (NoErrorRule, NotTraceable):
+            return minimum.value, minimum.value
+        if proof.status is not CertificateStatus.PROVED:
+            return low, high
+        fall = up(up(proof.grad_norm + proof.grad_error) * proof.distance)
+        return down(low - fall), high
+
+    # -- which pair next --------------------------------------------------------------------------
+
+    def _parts(self) -> list[set[int]]:
+        graph = nx.Graph()
+        graph.add_nodes_from(range(len(self.minima)))
+        graph.add_edges_from(e for e, o in zip(self.ends, self.passes, strict=True) if o.proved)
+        return list(nx.connected_components(graph))
+
+    @staticmethod
+    def _part_of(parts: list[set[int]], k: int) -> int:
+        return next(n for n, part in enumerate(parts) if k in part)
+
+    def _joined(self) -> bool:
+        return len({self._part_of(self._parts(), k) for k in range(self.given)}) == 1
+
+    def _gap(self) -> Pair | None:
+        """The first gap on the shortest way from the first minimum to one that is not joined."""
+        parts = self._parts()
+        part = [self._part_of(parts, k) for k in range(len(self.minima))]
+        ways = nx.Graph()
+        for a in range(len(part)):
+            for b in range(a):
+                if part[a] == part[b]:
+                    ways.add_edge(a, b, weight=0.0)
+                elif (b, a) not in self.tried:
+                    ways.add_edge(a, b, weight=self._distance(b, a) ** 2)
+        if not ways:
+            return None
+        lengths, routes = nx.single_source_dijkstra(ways, 0)
+        apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
+        if not apart:
+            return None
+        route = routes[min(apart, key=lambda k: lengths[k])]
+        gaps = [(min(p), max(p)) for p in pairwise(route)]
+        return next(p for p in gaps if part[p[0]] != part[p[1]])
+
+    def _across(self) -> Pair | None:
+        """The nearest pair not tried across the cut that the highest pass of the tree bridges."""
+        tree = nx.Graph()
+        for (a, b), over in zip(self.ends, self.passes, strict=True):
+            high = over.height[1] if over.proved else math.inf
+            if a != b and high < tree.get_edge_data(a, b, {"weight": math.inf})["weight"]:
+                tree.add_edge(a, b, weight=high)
+        tree = nx.minimum_spanning_tree(tree)
+        for a, b, _ in sorted(tree.edges(data="weight"), key=lambda e: -e[2]):
+            cut = tree.copy()
+            cut.remove_edge(a, b)
+            left, right = nx.node_connected_component(cut, a), nx.node_connected_component(cut, b)
+            pairs = [(min(i, j), max(i, j)) for i in left for j in right]
+            pairs = [p for p in pairs if p not in self.tried]
+            if pairs and all(any(k < self.given for k in side) for side in (left, right)):
+                return min(pairs, key=lambda p: self._distance(*p))
+        return None
+
+    def _distance(self, a: int, b: int) -> float:
+        """‖m_a - g m_b‖ for the best symmetry g that is found."""
+        if (a, b) not in self._near:
+            here, there = self.minima[a].theta, self.minima[b].theta
+            copy, _ = aligned(self.f, here, there, self.seed)
+            self._near[a, b] = float((here - copy).norm())
+        return self._near[a, b]
+
+    # -- what the folder is of --------------------------------------------------------------------
+
+    def _settings(self) -> dict[str, object]:
+        """What the searches depend on: f is known by its values at two points, and its ridge."""
+        g = torch.Generator().manual_seed(0)
+        points = torch.randn(2, self.f.dim, generator=g, dtype=torch.float64)
+        probes = [self.f.value(0.3 * p) for p in points]
+        return {
+            "experiment": "morse graph", "variables": self.f.dim, "l2": self.f.l2,
+            "values at two points": [float(f"{v:.8g}") for v in probes], "seed": self.seed,
+            "minima": [float(f"{m.value:.10g}") for m in self.minima],
+        }  # fmt: skip

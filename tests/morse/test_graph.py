@@ -1,0 +1,68 @@
+"""Morse graphs: minima joined by passes, resumed, copies counted once."""
+
+import pytest
+import torch
+
+import morsescape as ms
+from morsescape import zoo
+from morsescape.errors import ArgumentError
+from morsescape.morse import growth
+from morsescape.morse.graph import MorseGraph
+from morsescape.paths.symmetry import symmetries
+
+HIMMELBLAU = ((3, 2), (3.584428, -1.848126), (-2.805118, 3.131313), (-3.77931, -3.283186))
+
+
+def minima(f):
+    return [ms.find_critical_point(f, torch.tensor(p).double()) for p in HIMMELBLAU]
+
+
+def test_himmelblau_is_joined_at_its_third_lowest_pass(tmp_path):
+    f = zoo.himmelblau.objective()
+    graph = ms.morse_graph(f, minima(f), retries=6)
+    heights = sorted(f.value(torch.tensor(w).double())
+                     for w, signs in zoo.himmelblau.critical if signs == (1, 0))  # fmt: skip
+    assert len(graph.minima) == 4
+    low, high = graph.threshold
+    assert low <= heights[2] + 1e-9
+    assert high >= heights[2] - 1e-9
+    assert high - low < 1e-6
+    graph.save(tmp_path / "graph")
+    again = MorseGraph.load(tmp_path / "graph")
+    assert again.threshold == graph.threshold
+    assert torch.equal(again.passes[0].saddle.theta, graph.passes[0].saddle.theta)
+
+
+def test_it_resumes_without_a_search(tmp_path, monkeypatch):
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    half = ms.morse_graph(f, found, most=2, out=tmp_path)
+    assert half.attempts == 2
+    whole = ms.morse_graph(f, found, out=tmp_path)
+
+    def never(*_, **__):
+        raise AssertionError("searched again")
+
+    monkeypatch.setattr(growth, "find_saddle", never)
+    again = ms.morse_graph(f, found, out=tmp_path)
+    assert again.threshold == whole.threshold
+    other = ms.Objective.from_function(lambda t: f.source.loss and (t @ t) ** 2, 2)
+    with pytest.raises(ArgumentError, match="values at two points"):
+        ms.morse_graph(other, found, out=tmp_path)
+    with pytest.raises(ArgumentError, match="minima"):
+        ms.morse_graph(f, [])
+
+
+def test_copies_of_a_network_count_once():
+    torch.manual_seed(0)
+    net = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.Tanh(), torch.nn.Linear(3, 1))
+    x = torch.randn(20, 2)
+    f = ms.Objective(net, "mse", (x, x[:, :1] * x[:, 1:]), l2=1e-2)
+    start = torch.randn(f.dim, generator=torch.Generator().manual_seed(1)).double()
+    a = ms.find_critical_point(f, start)
+    known = symmetries(f)
+    b = ms.find_critical_point(f, known.apply(a.theta, known.random(seed=3)))
+    assert not torch.equal(a.theta, b.theta)
+    graph = ms.morse_graph(f, [a, b])
+    assert (len(graph.minima), graph.attempts) == (1, 0)
+    assert graph.threshold == graph.values[0]

@@ -1,0 +1,99 @@
+"""Passes: index exactly 1 from every kind of start, both sides with proof."""
+
+import pytest
+import torch
+
+import morsescape as ms
+from morsescape import zoo
+from morsescape.critical.certificate import CertificateStatus
+from morsescape.errors import ArgumentError
+from morsescape.morse.sides import Pass, pass_over
+from morsescape.paths.curve import Curve
+from morsescape.paths.height import height_of
+
+
+def vector(*numbers):
+    return torch.tensor(numbers).double()
+
+
+def wells():
+    """Four minima, four passes at f = 1, a maximum at the origin: the middle of both diagonals."""
+    return ms.Objective.from_function(lambda t: ((t * t - 1) ** 2).sum(), 2)
+
+
+def certain(point):
+    return point.index == 1 and point.certificate.status is CertificateStatus.PROVED
+
+
+@pytest.mark.parametrize("landscape", [zoo.himmelblau, zoo.mueller_brown, zoo.six_hump])
+def test_between_minima_of_the_zoo(landscape):
+    f = landscape.objective()
+    minima = [vector(*where) for where, signs in landscape.critical if signs == (0, 0)]
+    for k in range(1, len(minima)):
+        saddle = ms.find_saddle(f, (minima[0], minima[k]))
+        assert certain(saddle), str(saddle)
+        assert landscape.signs_at(saddle.theta) == (1, 0)
+
+
+@pytest.mark.parametrize(
+    "start", [vector(0.3, 0.9), vector(0.0, 0.0), vector(1.0, 1.0), vector(0.01, 0.0)]
+)
+def test_from_a_point_a_maximum_and_a_minimum(start):
+    f = wells()
+    saddle = ms.find_saddle(f, start)
+    assert certain(saddle), str(saddle)
+    assert saddle.value == pytest.approx(1.0, abs=1e-12)
+    assert saddle.target == "saddle"
+
+
+def test_a_trap_on_a_plane_of_symmetry_is_left():
+    f = wells()
+    saddle = ms.find_saddle(f, (vector(-1, -1), vector(1, 1)))
+    assert certain(saddle), str(saddle)
+    assert saddle.value == pytest.approx(1.0, abs=1e-12)
+
+
+def test_from_a_path():
+    f = zoo.himmelblau.objective()
+    path = ms.connect(f, vector(3, 2), vector(3.584428, -1.848126), method="line")
+    saddle = ms.find_saddle(f, path)
+    assert certain(saddle)
+    assert saddle.value <= path.height.high
+
+
+def test_where_there_is_none():
+    f = ms.Objective.from_function(lambda t: t @ t, 2)
+    found = ms.find_saddle(f, vector(1.0, 0.5), max_steps=20)
+    assert found.index != 1
+    assert found.status is ms.SearchStatus.NO_PASS
+    assert found.reason
+
+
+def test_what_is_refused():
+    f = wells()
+    with pytest.raises(ArgumentError, match="one network, twice"):
+        ms.find_saddle(f, (vector(1, 1), vector(1, 1)))
+    with pytest.raises(ArgumentError, match="start"):
+        ms.find_saddle(f, vector(1, 1, 1))
+
+
+def test_both_sides_are_proved_and_kept(tmp_path):
+    f = zoo.himmelblau.objective()
+    saddle = ms.find_saddle(f, (vector(3, 2), vector(-2.805118, 3.131313)))
+    over = pass_over(f, saddle)
+    assert over.proved
+    low, high = over.height
+    assert low <= saddle.value <= high < low + 1e-7
+    for side in over.sides:
+        assert torch.equal(side.chain[0], saddle.theta)
+        assert torch.equal(side.chain[-1], side.minimum.theta)
+        samples = [f.value(Curve.chain(side.chain)(k / 400)) for k in range(401)]
+        assert max(samples) <= high
+        bent = side.chain.clone()
+        bent[1] += vector(2.0, 2.0)  # what does not stay below is not proved to
+        assert height_of(f, Curve.chain(bent)).low > high
+    over.save(tmp_path / "pass")
+    again = Pass.load(tmp_path / "pass")
+    assert torch.equal(again.sides[1].chain, over.sides[1].chain)
+    assert torch.equal(again.saddle.theta, saddle.theta)
+    assert again.height == over.height
