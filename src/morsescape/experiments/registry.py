@@ -23,6 +23,7 @@ STUDIES = (
     Study("scatter", "scatter", one_by_one(scatter_section), scatter_parts),
     Study("linear", "linear", one_by_one(linear_section), linear_parts, has_command=False),
     Study("connect", "connect", one_by_one(connect_section), connect_parts),
+    Study("tree"),
     Study("polish"),
 )
 PARTS = tuple(study.kind for study in STUDIES if study.parts is not None)

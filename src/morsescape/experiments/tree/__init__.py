@@ -1,0 +1,1 @@
+"""Many solutions: the passes between them, and the tree of sublevel sets."""

@@ -1,0 +1,61 @@
+"""`morsescape tree`: many solutions, the passes between them, the tree of sublevel sets."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from morsescape.cli import options
+from morsescape.cli.carried_out import Told, carry_out, resumes
+from morsescape.cli.session import usage
+from morsescape.experiments.point import PointSettings
+from morsescape.experiments.point_options import takes_point
+from morsescape.experiments.tree.figure import tree_figure
+from morsescape.experiments.tree.study import TreeSettings, run_tree
+from morsescape.experiments.tree.words import tree_sentences, tree_table
+
+EXAMPLES = """\
+Examples:
+
+    morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree
+    morsescape tree --net cnn --activation tanh --pool avg --l2 1e-3 --samples 300
+    morsescape tree --objective model.py:trained --runs 4 --json tree.json
+"""
+_PANEL = "Graph"
+
+
+@takes_point()
+def tree(
+    point: PointSettings,
+    runs: Annotated[
+        int,
+        options.option("N", "Seeds, each a training and a minimum.", _PANEL),
+    ] = 6,
+    retries: Annotated[
+        int,
+        options.option("N", "Searches for lower passes once all minima are joined.", _PANEL),
+    ] = 5,
+    most: Annotated[
+        int,
+        options.option("N", "Searches for passes in all.", _PANEL),
+    ] = 100,
+    seed: options.Seed = 0,
+    json: options.Json = None,
+    out: options.Out = None,
+) -> None:
+    """Minima of many trainings, the certified passes that join them, and the threshold of M_ε.
+
+    Trains from --runs seeds, goes on to proved minima, and joins them by critical points of index
+    exactly 1, proved, from which f is proved never to rise on the way down to a minimum on either
+    side. The highest pass that is needed is an ε from which on all minima lie in one component of
+    the sublevel set M_ε. f must be smooth, with --l2 above zero.
+    """
+    with usage():
+        settings = TreeSettings(point, runs, seed, retries, most)
+    kept = resumes("minima and searches are", out)
+    carry_out(settings, run_tree, _TOLD, json=json, out=out, kept=lambda _: kept)
+
+
+_TOLD = Told(
+    lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",
+    tree_table, tree_sentences, tree_figure,
+)  # fmt: skip
