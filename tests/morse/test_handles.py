@@ -28,7 +28,7 @@ def test_one_point_left_out_is_missed(left_out: int) -> None:
 
 
 def test_inequalities_find_what_the_sum_does_not() -> None:
-    built = handles([((0, 0), 0), ((0, 0), 0), ((1, 1), 3)], 3)  # the sum is 1
+    built = handles([((0.0, 0.0), 0), ((0.0, 0.0), 0), ((1.0, 1.0), 3)], 3)  # the sum is 1
     assert built.violated((1,)) == (1,)
     assert "degree 1" in built.audit()
 
