@@ -10,12 +10,12 @@ from morsescape.zoo.landscape import Landscape
 def double_wells(dim: int) -> Landscape:
     """The sum over i of (1 + i/4)(t_i² − 1)²/4: 2^dim minima and 3^dim critical points.
 
-    These are {−1, 0, 1}^dim, and the index counts the zeros; M_ε joins its components at the
+    These are {−1, 0, 1}^dim, and the index counts the zeros; the passes have the
     heights (1 + i/4)/4.
 
     Example:
         >>> len(double_wells(6).critical), double_wells(2).passes
-        (729, (0.25, 0.3125, 0.3125, 0.25))
+        (729, (0.3125, 0.25, 0.25, 0.3125))
     """
     points = tuple(itertools.product((-1.0, 0.0, 1.0), repeat=dim))
     return Landscape(
