@@ -38,6 +38,7 @@ from morsescape.zoo.landscapes import (
     xor,
 )
 from morsescape.zoo.valleys import banana, needle, ring, two_wells
+from morsescape.zoo.wells import double_wells, plane_trap
 
 __all__ = [
     "ZOO",
@@ -47,6 +48,7 @@ __all__ = [
     "circle",
     "deep_chain",
     "double_well",
+    "double_wells",
     "fold",
     "held_monkey",
     "himmelblau",
@@ -56,6 +58,7 @@ __all__ = [
     "mueller_brown",
     "needle",
     "one_unit",
+    "plane_trap",
     "quadric",
     "quartic",
     "rayleigh",
