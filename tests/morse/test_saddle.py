@@ -6,10 +6,14 @@ import torch
 import morsescape as ms
 from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
+from morsescape.critical.evaluations import Counted
 from morsescape.errors import ArgumentError
+from morsescape.morse import sides
+from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import Pass, pass_over
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import height_of
+from morsescape.paths.metrics import metric_at
 
 
 def vector(*numbers):
@@ -97,3 +101,23 @@ def test_both_sides_are_proved_and_kept(tmp_path):
     assert torch.equal(again.sides[1].chain, over.sides[1].chain)
     assert torch.equal(again.saddle.theta, saddle.theta)
     assert again.height == over.height
+
+
+def test_a_side_does_not_stray_across_the_ridge():
+    """A soft double well in a stiff curved valley: two digits of the flow go uphill there."""
+
+    def valley(t):
+        x, rest = t[0], t[1:]
+        k = torch.arange(1, len(rest) + 1, dtype=t.dtype)
+        floor = 1 + 0.5 * torch.sin(3 * k * x)
+        return 1e-4 * (x * x - 1) ** 2 + 0.5 * (k * (rest - floor) ** 2).sum()
+
+    f = ms.Objective.from_function(valley, 6)
+    top = torch.cat([torch.zeros(1), torch.ones(5)]).double()
+    start = top.clone()
+    start[0] = 0.02
+    start[1:] += 0.5 * torch.sin(3 * torch.arange(1, 6).double() * 0.02)
+    metric = metric_at(f, top)
+    fine = descent_in(Counted(f), start, metric, time=60.0, rtol=sides._RTOL)
+    assert float(fine.values.diff().max()) < 1e-11
+    assert float(descent_in(Counted(f), start, metric, time=60.0).values.diff().max()) > 1e-7

@@ -133,12 +133,15 @@ def steepest_descent(
 
 def descent_in(
     problem: Counted, theta: Float64[Tensor, "D"], metric: Metric, *, time: float, tol: float = 0.0,
-    max_steps: int = 2000,
+    rtol: float = _LOOSE, max_steps: int = 2000,
 ) -> Flow:  # fmt: skip
-    """The flow in a fixed metric, for some time; a line to label by, of two digits."""
+    """The flow in a fixed metric, for some time; two digits by default, for a line to label by.
+
+    Close to a saddle two digits are not enough: an error across the ridge changes the side.
+    """
     right = _Right(problem, metric)
     solver = RK23(
-        right, 0.0, theta.numpy().copy(), time, rtol=_LOOSE, atol=_FIRST, first_step=_FIRST
+        right, 0.0, theta.numpy().copy(), time, rtol=rtol, atol=0.1 * rtol, first_step=_FIRST
     )
     return _followed(solver, right, tol, max_steps, time)
 

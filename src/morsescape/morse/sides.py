@@ -33,6 +33,7 @@ from morsescape.store.codec import Saved
 _OFF = 0.02  # of 1 + a tenth of the size of θ: the first step off a saddle
 _SHORTER = 12  # times that it may be halved until f falls
 _TIME = 60.0  # of the flow
+_RTOL = 1e-5  # of its steps: what strays by 1e-2 may cross the ridge back
 _LOOKS = 8  # samples of a straight piece that leaves vertices out
 _TOL = 1e-9  # of f: how wide the proved interval may be, against 1 + |f|
 
@@ -134,7 +135,7 @@ def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, seed: int) -> S
             break
         length /= 2
     metric = metric_at(f, top) if regime(f.dim).dense else None
-    line = descent_in(problem, first, metric or Euclidean(), time=_TIME)
+    line = descent_in(problem, first, metric or Euclidean(), time=_TIME, rtol=_RTOL)
     passed: list[Tensor] = []
     found = find_critical_point(
         f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())
