@@ -1,11 +1,13 @@
-"""Writes docs/morse.md and its picture from what morse_graphs.py left in docs/results/morse."""
+"""Writes docs/morse.md and its picture from docs/results/morse/*.json.
+
+Each is what `morsescape tree --json` wrote; its searches and seeds are on the page.
+"""
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
-
-import networkx as nx
 
 from morsescape.morse import Join, MergeTree
 from morsescape.store import read_json
@@ -65,22 +67,20 @@ With symmetries "joined" is said of orbits: some copy of one minimum to some cop
 
 def section(name: str, r: dict[str, Any]) -> str:
     joins = [
-        Join(p["ends"][0], p["ends"][1], tuple(p["height"]), "saddle", p["proved"])
+        Join(*p["ends"], tuple(p["height"]), "saddle", p["proved"])
         for p in r["passes"] if p["ends"][0] != p["ends"][1]
     ]  # fmt: skip
-    tree = MergeTree.of([tuple(v) for v in r["values"]], joins)
-    known = r["accuracy"] if None not in r["accuracy"] else None
+    values = [tuple(m["value"]) for m in r["minima"]]
+    tree = MergeTree.of(values, joins)
+    shares = [m["accuracy"] for m in r["minima"]]
+    known = None if None in shares else shares
     ax = tree.plot(colours=known, label="accuracy" if known else "")
     PICTURES.mkdir(parents=True, exist_ok=True)
     ax.figure.savefig(PICTURES / f"tree-{name}.svg")
-    parts = nx.Graph(p["ends"] for p in r["passes"] if p["proved"])
-    parts.add_nodes_from(range(len(r["values"])))
-    given = sorted(
-        sum(k < r["given"] for k in part) for part in nx.connected_components(parts)
-    )  # fmt: skip
-    given = [n for n in given if n][::-1]
+    parts = (sum(k < r["given"] for k in part) for part in tree.components(math.inf))
+    given = sorted((n for n in parts if n), reverse=True)
     heights = sorted(p["height"][1] for p in r["passes"])
-    lowest = min(low for low, _ in r["values"])
+    lowest = min(low for low, _ in values)
     certain = [p for p in r["passes"] if p["proved"]]
     widest = max(p["height"][1] - p["height"][0] for p in r["passes"])
     seconds = sorted(p["seconds"] for p in r["passes"])
@@ -93,12 +93,12 @@ def section(name: str, r: dict[str, Any]) -> str:
         + "."
     )
     return f"""
-### {r["net"]} (tanh) on {r["data"]}, {r["variables"]:,} parameters, λ = {r["l2"]:g}
+### {r["net"]} (tanh) on {r["data"]}, {r["n_params"]:,} parameters, λ = {r["l2"]:g}
 
 ![The disconnectivity graph: minima and passes](pictures/tree-{name}.svg)
 
-- {r["given"]} minima given, {len(r["values"])} with those at the feet of passes; f from
-  {lowest:.8g} to {max(h for _, h in r["values"]):.8g}.
+- {r["given"]} minima given, {len(values)} with those at the feet of passes; f from
+  {lowest:.8g} to {max(h for _, h in values):.8g}.
 - {len(r["passes"])} passes in {r["attempts"]} searches, {len(certain)} of them proved with index 1
   and both sides; f from {heights[0]:.8g} to {heights[-1]:.8g}. The proved interval of a pass's
   height is at most {widest:.1e} wide. A search that ends at a pass takes

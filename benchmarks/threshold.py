@@ -35,8 +35,7 @@ def minima(l2: float, count: int, out: Path) -> tuple[ms.Objective, list[ms.Crit
             result.save(folder)
             seconds = time.perf_counter() - start
             print(f"seed {seed}: {result.value:.6f}, {result.status.name}, {seconds:.0f} s")
-        proof = result.certificate
-        if proof.status is ms.CertificateStatus.PROVED and proof.index == (0, 0):
+        if result.certificate.proves(0):
             found.append(result)
         seed += 1
     print(f"{count} proved minima from {seed} seeds")

@@ -1,13 +1,18 @@
 """Passes: index exactly 1 from every kind of start, both sides with proof."""
 
+import sys
+from dataclasses import replace
+
 import pytest
 import torch
 
 import morsescape as ms
 from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
+from morsescape.critical.climb import lowest_modes
 from morsescape.critical.evaluations import Counted
 from morsescape.errors import ArgumentError
+from morsescape.hessian import regime as regimes
 from morsescape.morse import sides
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import Pass, pass_over
@@ -121,3 +126,13 @@ def test_a_side_does_not_stray_across_the_ridge():
     fine = descent_in(Counted(f), start, metric, time=60.0, rtol=sides._RTOL)
     assert float(fine.values.diff().max()) < 1e-11
     assert float(descent_in(Counted(f), start, metric, time=60.0).values.diff().max()) > 1e-7
+
+
+@pytest.mark.parametrize("route", [1, 2], ids=["factor", "products"])
+def test_the_lowest_modes_without_eigenpairs(route, monkeypatch):
+    monkeypatch.setattr(regimes, "REGIMES", (replace(regimes.REGIMES[route], most=sys.maxsize),))
+    f = zoo.double_wells(3).objective()
+    values, vectors = lowest_modes(Counted(f), vector(0, 0.1, 1), 2, seed=1)
+    exact = torch.linalg.eigvalsh(f.hessian(vector(0, 0.1, 1)))
+    assert torch.allclose(values, exact[:2])
+    assert vectors.shape == (3, 2)

@@ -96,6 +96,10 @@ class Certificate(Saved):
         """Whether there is a critical point nearby: proved, or likely."""
         return self.status in (CertificateStatus.PROVED, CertificateStatus.ESTIMATE)
 
+    def proves(self, index: int) -> bool:
+        """Whether a nondegenerate critical point of exactly this index is proved to be nearby."""
+        return self.status is CertificateStatus.PROVED and self.index == (index, index)
+
     def __str__(self) -> str:
         numbers = f"beta {self.beta:.2g}, eta {self.eta:.2g}, K {self.lipschitz:.2g}"
         kind = "bounded" if self.lipschitz_bounded else "sampled"

@@ -126,6 +126,24 @@ class Climb:
         return _Factor(self.problem.handed_over(point.theta), mode, 2 * self.problem.f.l2)
 
 
+def lowest_modes(
+    problem: Counted, theta: Float64[Tensor, "D"], count: int, seed: int = 0
+) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "D k"]]:
+    """The lowest curvatures, as computed, and their directions; at most D of them."""
+    count = min(count, problem.dim)
+    if regime(problem.dim).eigenpairs:
+        values, vectors = problem.hessian_at(theta).eigh()
+        return values[:count], vectors[:, :count]
+    start = random_start(problem.dim, seed=seed)
+    found = lanczos(lambda v: problem.hvp(theta, v), start, count=count)
+    return found.values, found.vectors
+
+
+def span(theta: Float64[Tensor, "D"]) -> float:
+    """The length against which steps off θ are reckoned: 1 + ‖θ‖ / 10."""
+    return 1.0 + 0.1 * float(theta.norm())
+
+
 def _error(model: _Model, start: Point, end: Point, step: Tensor) -> float:
     """Of the gradient that the model told, against the gradient, both as steps."""
     off = end.gradient - start.gradient - model.product(step)

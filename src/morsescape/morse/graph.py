@@ -12,8 +12,8 @@ import networkx as nx
 from morsescape.boundary import a_count, a_function, a_seed, checked, instance
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
-from morsescape.morse.growth import Growth
-from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.growth import Growth, merge_tree
+from morsescape.morse.merge_tree import MergeTree
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.progress import Progress
@@ -65,11 +65,7 @@ class MorseGraph(Saved):
 
     def merge_tree(self) -> MergeTree:
         """How the components of M_ε join, of the minima and by the passes that were found."""
-        joins = [
-            Join(a, b, over.height, "saddle", over.proved)
-            for (a, b), over in zip(self.ends, self.passes, strict=True) if a != b
-        ]  # fmt: skip
-        return MergeTree.of(self.values, joins)
+        return merge_tree(self.values, self.ends, self.passes)
 
     @property
     def network(self) -> nx.MultiGraph:

@@ -12,19 +12,14 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from morsescape.critical.certificate import CertificateStatus
 from morsescape.critical.result import CriticalPoint
+from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.saddle import find_saddle
-from morsescape.morse.sides import Pass, Side, pass_over
+from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
-from morsescape.paths.connect import aligned
-from morsescape.paths.curve import Curve
-from morsescape.paths.enclosed import pieces_on
-from morsescape.paths.height import height_of
+from morsescape.paths.connect import aligned, coincide
+from morsescape.paths.connected import level_of
 from morsescape.progress import Progress
-from morsescape.rounding.balls import NoErrorRule
-from morsescape.rounding.floats import down, up
-from morsescape.rounding.program import NotTraceable
 from morsescape.store.codec import Saved
 from morsescape.store.run_folder import RunFolder
 
@@ -46,6 +41,17 @@ class Attempt(Saved):
     pair: Pair
     over: Pass | None
     why: str
+
+
+def merge_tree(
+    values: Sequence[tuple[float, float]], ends: Sequence[Pair], passes: Sequence[Pass]
+) -> MergeTree:
+    """The tree of minima with these values, joined at both ends of these passes."""
+    joins = [
+        Join(a, b, over.height, "saddle", over.proved)
+        for (a, b), over in zip(ends, passes, strict=True) if a != b
+    ]  # fmt: skip
+    return MergeTree.of(values, joins)
 
 
 class Growth:
@@ -114,7 +120,10 @@ class Growth:
         if over is None or any(s.minimum.index != 0 for s in over.sides):
             return
         placed = [self._place(side.minimum) for side in over.sides]
-        first, second = (self._ended(s, c) for s, (_, c) in zip(over.sides, placed, strict=True))
+        top = over.saddle.value
+        first, second = (
+            self._ended(side, copy, top) for side, (_, copy) in zip(over.sides, placed, strict=True)
+        )
         ends = (placed[0][0], placed[1][0])
         for known, where in zip(self.passes, self.ends, strict=True):
             if {*where} == {*ends} and self._copy(known.saddle, over.saddle) is not None:
@@ -129,7 +138,7 @@ class Growth:
             if copy is not None:
                 return k, copy
         self.minima.append(minimum)
-        self.values.append(self._value(minimum))
+        self.values.append(level_of(self.f, minimum) or (minimum.value, minimum.value))
         return len(self.minima) - 1, minimum.theta
 
     def _copy(self, one: CriticalPoint, other: CriticalPoint) -> Tensor | None:
@@ -137,46 +146,36 @@ class Growth:
         if abs(one.value - other.value) > _SAME_VALUE * (1 + abs(one.value)):
             return None
         copy, _ = aligned(self.f, one.theta, other.theta, self.seed)
-        near = _SAME * max(1.0, float(one.theta.norm()))
-        return copy if float((copy - one.theta).norm()) <= near else None
+        return copy if coincide(one.theta, copy, _SAME) else None
 
-    def _ended(self, side: Side, copy: Tensor) -> Side:
+    def _ended(self, side: Side, copy: Tensor, top: float) -> Side:
         """The side, its chain ended at the copy of the minimum that is in the list."""
         if torch.equal(side.chain[-1], copy):
             return side
-        last = height_of(self.f, Curve.chain(torch.stack([side.chain[-1], copy])))
+        last = height_below(self.f, torch.stack([side.chain[-1], copy]), top)
         height = replace(
             side.height, high=max(side.height.high, last.high),
             estimate=side.height.estimate or last.estimate,
         )  # fmt: skip
         return replace(side, chain=torch.cat([side.chain, copy[None]]), height=height)
 
-    def _value(self, minimum: CriticalPoint) -> tuple[float, float]:
-        """F at the minimum itself: below f(θ), and above it by convexity near it."""
-        theta, proof = minimum.theta, minimum.certificate
-        try:
-            low, high = pieces_on(self.f, torch.stack([theta, theta]), [(0.0, 0.0)])[0].value
-        except (NoErrorRule, NotTraceable):
-            return minimum.value, minimum.value
-        if proof.status is not CertificateStatus.PROVED:
-            return low, high
-        fall = up(up(proof.grad_norm + proof.grad_error) * proof.distance)
-        return down(low - fall), high
-
     # -- which pair next --------------------------------------------------------------------------
 
+    @property
+    def tree(self) -> MergeTree:
+        """How the components join by what was found so far."""
+        return merge_tree(self.values, self.ends, self.passes)
+
     def _parts(self) -> list[set[int]]:
-        graph = nx.Graph()
-        graph.add_nodes_from(range(len(self.minima)))
-        graph.add_edges_from(e for e, o in zip(self.ends, self.passes, strict=True) if o.proved)
-        return list(nx.connected_components(graph))
+        return self.tree.components(math.inf)
 
     @staticmethod
     def _part_of(parts: list[set[int]], k: int) -> int:
         return next(n for n, part in enumerate(parts) if k in part)
 
     def _joined(self) -> bool:
-        return len({self._part_of(self._parts(), k) for k in range(self.given)}) == 1
+        parts = self._parts()
+        return len({self._part_of(parts, k) for k in range(self.given)}) == 1
 
     def _gap(self) -> Pair | None:
         """The first gap on the shortest way from the first minimum to one that is not joined."""
@@ -201,15 +200,11 @@ class Growth:
 
     def _across(self) -> Pair | None:
         """The nearest pair not tried across the cut that the highest pass of the tree bridges."""
-        tree = nx.Graph()
-        for (a, b), over in zip(self.ends, self.passes, strict=True):
-            high = over.height[1] if over.proved else math.inf
-            if a != b and high < tree.get_edge_data(a, b, {"weight": math.inf})["weight"]:
-                tree.add_edge(a, b, weight=high)
-        tree = nx.minimum_spanning_tree(tree)
-        for a, b, _ in sorted(tree.edges(data="weight"), key=lambda e: -e[2]):
-            cut = tree.copy()
-            cut.remove_edge(a, b)
+        joins = self.tree.joins
+        for highest in reversed(joins):
+            a, b = highest.a, highest.b
+            cut = nx.Graph((join.a, join.b) for join in joins if join is not highest)
+            cut.add_nodes_from((a, b))
             left, right = nx.node_connected_component(cut, a), nx.node_connected_component(cut, b)
             pairs = [(min(i, j), max(i, j)) for i in left for j in right]
             pairs = [p for p in pairs if p not in self.tried]

@@ -12,26 +12,23 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_count, a_function, a_number, a_seed, a_vector, checked, instance
-from morsescape.critical.climb import Climb
+from morsescape.critical.climb import Climb, lowest_modes, span
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.find import Find
 from morsescape.critical.loop import Point, Stop
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.errors import ArgumentError
-from morsescape.hessian.regime import regime
 from morsescape.morse.bisection import Bisection
 from morsescape.objective import Objective
-from morsescape.paths.connect import aligned
+from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
-from morsescape.progress import Progress
-from morsescape.spectrum.lanczos import lanczos, random_start
+from morsescape.progress import Progress, stage
 
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
-_SAME = 1e-9  # of the size of θ: nearer ends are one network
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def find_saddle(
 
 def _next_to_each_other(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     copy, _ = aligned(f, a, b, seed)
-    if float((a - copy).norm()) <= _SAME * max(1.0, float(a.norm())):
+    if coincide(a, copy):
         raise ArgumentError(
             "start", expected="two minima that no symmetry of f makes one",
             got="one network, twice", cure="search for another minimum from another seed",
@@ -182,7 +179,7 @@ class SaddleSearch(Find):
     def _from(self, start: Start) -> tuple[Point, str]:
         """Climb, leave what is of another index, and climb again."""
         theta, mode = start.theta, start.mode
-        size = 1.0 + 0.1 * float(theta.norm())
+        size = span(theta)
         ceiling = math.inf
         if start.floor is not None:
             value = self.problem.value(theta)
@@ -198,19 +195,9 @@ class SaddleSearch(Find):
                 return self._newton(point, definite=False), ""
             if point.norm > self.tol:
                 return point, climbed.why
-            _, vectors = self._lowest(point.theta, 2)
+            _, vectors = lowest_modes(self.problem, point.theta, 2, self.seed)
             theta, mode = point.theta + _KICK * size * vectors[:, 1], vectors[:, 0]
         return point, climbed.why
-
-    def _lowest(self, theta: Tensor, count: int) -> tuple[Tensor, Tensor]:
-        """The lowest modes."""
-        count = min(count, self.f.dim)
-        if regime(self.f.dim).eigenpairs:
-            values, vectors = self.problem.hessian_at(theta).eigh()
-            return values[:count], vectors[:, :count]
-        start = random_start(self.f.dim, self.seed)
-        found = lanczos(lambda v: self.problem.hvp(theta, v), start, count=count)
-        return found.values, found.vectors
 
     # -- where to begin ---------------------------------------------------------------------------
 
@@ -227,18 +214,13 @@ class SaddleSearch(Find):
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
         floor = min(self.problem.value(a), self.problem.value(b))
-        for theta in Bisection(self.problem, a, b, self.tell).starts():
+        for theta in Bisection(self.problem, a, b, stage(self.progress, "bisection")).starts():
             yield Start(theta, b - a, floor)
-
-    def tell(self, done: int, total: int) -> None:
-        """Pass on how far the bisection is."""
-        if self.progress is not None:
-            self.progress("bisection", done, total)
 
     def _around(self, theta: Tensor) -> Iterator[Start]:
         point = Point.at(self.problem, theta)
-        values, vectors = self._lowest(theta, _MODES)
-        size = 1.0 + 0.1 * float(theta.norm())
+        values, vectors = lowest_modes(self.problem, theta, _MODES, self.seed)
+        size = span(theta)
         if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
             yield Start(theta, vectors[:, 0], None)
             return

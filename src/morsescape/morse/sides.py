@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.critical.certificate import CertificateStatus
+from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.find import find_critical_point
-from morsescape.critical.quadratic_model import Euclidean
+from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.result import CriticalPoint
 from morsescape.hessian.regime import regime
 from morsescape.morse.flow import descent_in
@@ -27,7 +27,6 @@ from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
 from morsescape.paths.metrics import metric_at
-from morsescape.spectrum.lanczos import lanczos, random_start
 from morsescape.store.codec import Saved
 
 _OFF = 0.02  # of 1 + a tenth of the size of θ: the first step off a saddle
@@ -55,12 +54,7 @@ class Side(Saved):
     @property
     def proved(self) -> bool:
         """Whether the height is, and that the end is at a strict local minimum."""
-        proof = self.minimum.certificate
-        return (
-            self.height.estimate is None
-            and proof.status is CertificateStatus.PROVED
-            and proof.index == (0, 0)
-        )
+        return self.height.estimate is None and self.minimum.certificate.proves(0)
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,9 +80,7 @@ class Pass(Saved):
     @property
     def proved(self) -> bool:
         """Whether all of it is: the saddle with index 1, both minima, the height."""
-        proof = self.saddle.certificate
-        certain = proof.status is CertificateStatus.PROVED and proof.index == (1, 1)
-        return certain and all(side.proved for side in self.sides)
+        return self.saddle.certificate.proves(1) and all(side.proved for side in self.sides)
 
     def __str__(self) -> str:
         low, high = self.height
@@ -114,36 +106,34 @@ def pass_over(f: Objective, saddle: CriticalPoint, *, seed: int = 0) -> Pass:
         (True, [1, -1])
     """
     problem = Counted(f)
-    mode = _unstable(problem, saddle.theta)
+    mode = lowest_modes(problem, saddle.theta, 1)[1][:, 0]
     mode = mode * (1.0 if float(mode[mode.abs().argmax()]) > 0 else -1.0)
-    return Pass(saddle, tuple(_side(problem, saddle, sign * mode, seed) for sign in (1, -1)))  # type: ignore[arg-type]
+    metric = (metric_at(f, saddle.theta) if regime(f.dim).dense else None) or Euclidean()
+    first, second = (_side(problem, saddle, way, metric, seed) for way in (mode, -mode))
+    return Pass(saddle, (first, second))
 
 
-def _unstable(problem: Counted, theta: Tensor) -> Tensor:
-    if regime(problem.dim).eigenpairs:
-        return problem.hessian_at(theta).eigh()[1][:, 0]
-    start = random_start(problem.dim)
-    return lanczos(lambda v: problem.hvp(theta, v), start, count=1).vectors[:, 0]
-
-
-def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, seed: int) -> Side:
+def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, metric: Metric, seed: int) -> Side:
     f, top = problem.f, saddle.theta
-    length = _OFF * (1.0 + 0.1 * float(top.norm()))
+    length = _OFF * span(top)
     for _ in range(_SHORTER):
         first = top + length * mode
         if problem.value(first) < saddle.value:
             break
         length /= 2
-    metric = metric_at(f, top) if regime(f.dim).dense else None
-    line = descent_in(problem, first, metric or Euclidean(), time=_TIME, rtol=_RTOL)
+    line = descent_in(problem, first, metric, time=_TIME, rtol=_RTOL)
     passed: list[Tensor] = []
     found = find_critical_point(
         f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())
     )
     vertices = [*line.points.unbind(), *passed, found.theta]
     chain = torch.stack([top, *shortened(problem, vertices)])
-    least = _TOL * (1 + abs(saddle.value)) / max(abs(saddle.value), 1e-300)
-    return Side(chain, height_of(f, Curve.chain(chain), tol=1e-12, floor=least), found)
+    return Side(chain, height_below(f, chain, saddle.value), found)
+
+
+def height_below(f: Objective, chain: Float64[Tensor, "n D"], top: float) -> Height:
+    """The height of a polygon that leads down from f = top, as narrow as sides are proved."""
+    return height_of(f, Curve.chain(chain), tol=1e-12, least=_TOL * (1 + abs(top)))
 
 
 def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Tensor]:
@@ -155,14 +145,12 @@ def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Te
     kept, here = [vertices[0]], 0
     while here < len(vertices) - 1:
         good, bad = here + 1, len(vertices)
-        trial = bad - 1
-        while good < bad - 1 or trial > good:
+        trial = bad - 1  # the last first
+        while good < bad - 1:
             if _below(problem, vertices[here], vertices[trial], limit):
                 good = trial
             else:
                 bad = trial
-            if good >= bad - 1:
-                break
             trial = (good + bad) // 2
         here = good
         kept.append(vertices[here])

@@ -97,7 +97,7 @@ def connect(
     check_ends(f, a, b)
     end, moved = aligned(f, a, b, seed) if align else (b, False)
     distances = float((a - b).norm()), float((a - end).norm())
-    same = distances[1] <= _SAME * max(1.0, float(a.norm()))
+    same = coincide(a, end)
     if same:
         found = Found(Curve(torch.stack([a, end])[None]), 0, "one network up to symmetry")
     else:
@@ -128,6 +128,11 @@ def _search(
             "options", expected=f"options that {method} takes", got=str(error).split("() ")[-1],
             cure=f"see help(morsescape.paths.{method})",
         ) from None  # fmt: skip
+
+
+def coincide(a: Tensor, b: Tensor, within: float = _SAME) -> bool:
+    """Whether two points are one network, up to this share of the size of θ, or of 1."""
+    return float((a - b).norm()) <= within * max(1.0, float(a.norm()))
 
 
 def aligned(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, bool]:

@@ -13,7 +13,6 @@ from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
 from morsescape.boundary import a_boolean, a_number, a_seed, checked, choice, instance
-from morsescape.critical.certificate import CertificateStatus
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
@@ -173,30 +172,30 @@ def spanning_tree(f: Objective, points: Sequence[Tensor]) -> list[tuple[int, int
 def split_levels(f: Objective, solutions: Sequence[Tensor | CriticalPoint]) -> list[float]:
     """From below all ε = f(B) at which M_ε is disconnected: B a minimum above another solution.
 
-    On the ball of its certificate f is convex: f(B) ≥ f(θ) - ‖∇f(θ)‖ ρ for the minimum B there.
     M_f(B) holds B alone near B, and the lowest solution elsewhere.
     """
-    values = [_value(f, s.theta if isinstance(s, CriticalPoint) else s) for s in solutions]
-    known = [v for v in values if v is not None]
-    if len(known) < len(values):
+    known = [level for s in solutions if (level := level_of(f, s)) is not None]
+    if len(known) < len(solutions):
         return []
     lowest = min(high for _, high in known)
-    found = []
-    for solution, (low, _) in zip(solutions, known, strict=True):
-        if not isinstance(solution, CriticalPoint):
-            continue
-        proof = solution.certificate
-        if proof.status is CertificateStatus.PROVED and proof.index == (0, 0):
-            slope = up(proof.grad_norm + proof.grad_error)
-            level = down(low - up(slope * proof.distance))
-            if level > lowest:
-                found.append(level)
-    return found
+    return [
+        low for solution, (low, _) in zip(solutions, known, strict=True)
+        if isinstance(solution, CriticalPoint) and solution.certificate.proves(0) and low > lowest
+    ]  # fmt: skip
 
 
-def _value(f: Objective, theta: Tensor) -> tuple[float, float] | None:
-    """f(θ), enclosed; None if nothing is known of it."""
+def level_of(f: Objective, solution: Tensor | CriticalPoint) -> tuple[float, float] | None:
+    """F at a point and at the minimum next to it, if one is proved, as an interval; or None.
+
+    On the ball of its certificate f is convex: f(B) ≥ f(θ) - ‖∇f(θ)‖ ρ for the minimum B there.
+    """
+    theta = solution.theta if isinstance(solution, CriticalPoint) else solution
     try:
-        return pieces_on(f, torch.stack([theta, theta]), [(0.0, 0.0)])[0].value
+        low, high = pieces_on(f, torch.stack([theta, theta]), [(0.0, 0.0)])[0].value
     except (NoErrorRule, NotTraceable):
         return None
+    if isinstance(solution, CriticalPoint) and solution.certificate.proves(0):
+        proof = solution.certificate
+        slope = up(proof.grad_norm + proof.grad_error)
+        low = down(low - up(slope * proof.distance))
+    return low, high

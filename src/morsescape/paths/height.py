@@ -89,14 +89,14 @@ class Height(Saved):
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
     curve=instance(Curve, "Curve.chain(points) makes one, ms.connect finds one"),
-    tol=a_number(above=0), floor=a_number(above=0),
+    tol=a_number(above=0), least=a_number(above=0),
 )  # fmt: skip
 def height_of(
     f: Objective,
     curve: Curve,
     *,
     tol: float = 0.01,
-    floor: float = _FLOOR,
+    least: float | None = None,
     smooth: bool = False,
     progress: StageProgress | None = None,
 ) -> Height:
@@ -107,8 +107,8 @@ def height_of(
             test data for the height of the test loss.
         curve: of the same number of variables.
         tol: how wide the interval may be, as a share of the barrier (the rise above the higher
-            end); never below `floor`.
-        floor: the narrowest that is asked for, as a share of the height.
+            end); never below `least`.
+        least: the narrowest that is asked for, in units of f; None is a millionth of the height.
         smooth: refuse an f with kinks, instead of bounding it by its slopes.
         progress: told how many pieces are done.
 
@@ -142,7 +142,7 @@ def height_of(
             got=f"one that uses {', '.join(rough)}", cure="leave it out: slopes bound kinks too",
         )  # fmt: skip
     try:
-        return _Proof(f, curve, tol, floor, progress).run()
+        return _Proof(f, curve, tol, least, progress).run()
     except (NoErrorRule, NotTraceable) as missing:
         return _sampled(f, curve, tol, f"nothing is known of {missing} along a curve")
 
@@ -151,10 +151,10 @@ class _Proof:
     """Intervals halved until none is too high."""
 
     def __init__(
-        self, f: Objective, curve: Curve, tol: float, floor: float,
+        self, f: Objective, curve: Curve, tol: float, least: float | None,
         progress: StageProgress | None,
     ) -> None:  # fmt: skip
-        self.f, self.curve, self.tol, self.floor = f, curve, tol, floor
+        self.f, self.curve, self.tol, self.least = f, curve, tol, least
         self.progress = progress
         self.low, self.at, self.evaluations = -math.inf, 0.0, 0
         self.done: list[tuple[int, Piece]] = []
@@ -181,7 +181,8 @@ class _Proof:
         return found
 
     def _tolerance(self, top: float) -> float:
-        return max(self.tol * max(0.0, self.low - top), self.floor * abs(self.low), 1e-300)
+        least = _FLOOR * abs(self.low) if self.least is None else self.least
+        return max(self.tol * max(0.0, self.low - top), least, 1e-300)
 
     def _refine(self, piece: int, todo: list[Piece], top: float) -> None:
         count = len(todo)

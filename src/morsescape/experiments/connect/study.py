@@ -23,7 +23,7 @@ from morsescape.boundary import (
     option,
     spelt,
 )
-from morsescape.critical import CertificateStatus, find_critical_point
+from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, load_data, make_point
@@ -240,8 +240,7 @@ def _solutions(
         for k, theta in enumerate(thetas):
             found = find_critical_point(f, theta, seed=settings.seed, progress=progress)
             thetas[k] = found.theta
-            proof = found.certificate
-            proved[k] = proof.status is CertificateStatus.PROVED and proof.index == (0, 0)
+            proved[k] = found.certificate.proves(0)
     pair = thetas[0], thetas[1]
     if folder is not None:
         folder.save("ends", {"proved": proved}, {"a": pair[0], "b": pair[1]})

@@ -8,7 +8,7 @@ from typing import Any
 
 from morsescape.accuracy import accuracy
 from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
-from morsescape.critical import CertificateStatus, CriticalPoint, find_critical_point
+from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import PointSettings, make_point
 from morsescape.morse import MorseGraph, morse_graph
@@ -75,6 +75,7 @@ class TreeResult:
         graph = self.graph
         return {
             **self.settings.point.named(), "n_params": self.dim, "n_samples": self.samples,
+            "l2": self.settings.point.l2,
             "given": graph.given, "attempts": graph.attempts, "threshold": graph.threshold,
             "split_at": self.split_at, "discarded": list(self.discarded),
             "minima": [
@@ -158,8 +159,7 @@ def minima_of(
             result = find_critical_point(f, made.theta, seed=seed)
             if folder is not None:
                 folder.save(key, *result.to_piece())
-        proof = result.certificate
-        if proof.status is CertificateStatus.PROVED and proof.index == (0, 0):
+        if result.certificate.proves(0):
             found.append(result)
         else:
             bad.append(f"seed {seed}: {result.verdict}")
