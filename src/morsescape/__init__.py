@@ -26,12 +26,14 @@ from morsescape.morse import MergeTree, MorseGraph, Pass, find_saddle, morse_gra
 from morsescape.objective import Objective
 from morsescape.paths import (
     Connected,
+    Copies,
     Curve,
     Height,
     Path,
     align,
     connect,
     connected,
+    joined_copies,
     same_solution,
 )
 from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
@@ -43,6 +45,7 @@ __all__ = [
     "Certificate",
     "CertificateStatus",
     "Connected",
+    "Copies",
     "CountStatus",
     "Counts",
     "CriticalPoint",
@@ -77,6 +80,7 @@ __all__ = [
     "find_critical_point",
     "find_saddle",
     "inertia",
+    "joined_copies",
     "krawczyk",
     "morse_graph",
     "plan",

@@ -8,16 +8,23 @@ from typer.testing import CliRunner
 from morsescape.app import app
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import PointSettings
+from morsescape.experiments.reproduce.study import ReproduceSettings
 from morsescape.experiments.tree.figure import tree_figure
-from morsescape.experiments.tree.study import TreeSettings, run_tree
-from morsescape.experiments.tree.words import tree_sentences, tree_table
+from morsescape.experiments.tree.study import (
+    TreeResult,
+    TreeSettings,
+    run_tree,
+    tree_parts,
+    tree_run,
+)  # fmt: skip
+from morsescape.experiments.tree.words import tree_section, tree_sentences, tree_table
 from morsescape.store import RunFolder
 
 POINT = PointSettings("mlp2", samples=40, activation="tanh", l2=3e-2, epochs=5)
 
 
 def test_from_seeds_to_a_tree_and_again(tmp_path):
-    settings = TreeSettings(POINT, runs=2, retries=0, most=3)
+    settings = TreeSettings(POINT, runs=2, retries=0, most=2, paths=False)
     result = run_tree(settings, RunFolder(tmp_path, settings.identity()))
     told = []
     again = run_tree(settings, RunFolder(tmp_path, settings.identity()), notice=told.append)
@@ -27,6 +34,23 @@ def test_from_seeds_to_a_tree_and_again(tmp_path):
     assert any("proved" in line for line in tree_sentences(result))
     assert tree_table(result).row_count == len(result.graph.passes)
     assert tree_figure(result).get_ylabel().startswith("f - ")
+
+
+def test_a_piece_of_the_whole_is_the_tree():
+    """What a worker gives back makes the section of the page, numbers and tensors as they were."""
+    point = PointSettings("cnn", samples=20, activation="tanh", pool="avg", l2=0.1, epochs=1)
+    settings = TreeSettings(point, runs=2, retries=0, most=1, copies=True)
+    values, tensors = tree_run(settings)
+    (part,) = tree_parts(ReproduceSettings(nets=("cnn", "mlp2"), parts=("tree",)))
+    result = TreeResult.from_json(json.loads(json.dumps(values)), settings=settings, **tensors)
+    assert part.folder == "tree/mlp2-digits-trained"
+    assert result.graph.given == 1
+    assert result.copies is None  # one channel a layer: nothing may be permuted
+    assert result.joined_everywhere is None
+    section = tree_section(result)
+    assert "ended at one minimum" in section.lead[0]
+    assert section.command.startswith("morsescape tree --net cnn --samples 20 --activation")
+    assert section.command.endswith("--retries 0 --most 1 --copies")
 
 
 def test_kinks_are_refused():
@@ -44,3 +68,26 @@ def test_the_command(tmp_path):
     values = json.loads((tmp_path / "tree.json").read_text())
     assert len(values["minima"]) == values["given"] == 1
     assert values["threshold"] == values["minima"][0]["value"]
+
+
+def test_copies_of_the_lowest_minimum_are_joined_too(tmp_path):
+    model = tmp_path / "student.py"
+    model.write_text(STUDENT)
+    point = PointSettings(objective=f"{model}:landscape")
+    settings = TreeSettings(point, runs=2, retries=0, most=4, copies=True)
+    result = run_tree(settings, RunFolder(tmp_path / "out", settings.identity()))
+    assert result.copies.copies == 8
+    assert result.joined_everywhere == max(result.copies.joined_at, result.graph.threshold[1])
+    assert any("all copies of all these minima" in line for line in tree_sentences(result))
+
+
+STUDENT = """
+import torch, morsescape as ms
+
+
+def landscape(seed):
+    torch.manual_seed(seed)
+    x = torch.linspace(-2, 2, 12)[:, None]
+    net = torch.nn.Sequential(torch.nn.Linear(1, 2), torch.nn.Tanh(), torch.nn.Linear(2, 1))
+    return ms.Objective(net, "mse", (x, (2 * x).sin()), l2=1e-2)
+"""

@@ -66,3 +66,30 @@ def test_copies_of_a_network_count_once():
     graph = ms.morse_graph(f, [a, b])
     assert (len(graph.minima), graph.attempts) == (1, 0)
     assert graph.threshold == graph.values[0]
+
+
+def test_proved_paths_join_at_once_and_saddles_lower_them():
+    """On lines Himmelblau's minima are joined, but higher than its passes."""
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    paths = ms.connected(f, found, method="line")
+    bare = ms.morse_graph(f, found, paths=paths, most=0)
+    assert bare.threshold[1] == paths.joined_at
+    assert bare.highest().by == "path"
+    assert bare.highest(paths=False) is None
+    whole = ms.morse_graph(f, found, paths=paths)
+    assert whole.highest().by == "saddle"
+    assert whole.threshold[1] < paths.joined_at - 1
+    assert "proved by a saddle" in str(whole)
+    with pytest.raises(ArgumentError, match="solutions"):
+        ms.morse_graph(f, found[:2], paths=paths)
+
+
+def test_paths_follow_minima_that_were_given_twice():
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    twice = [found[0], *found]
+    graph = ms.morse_graph(f, twice, paths=ms.connected(f, twice, method="line"), most=0)
+    assert (graph.given, len(graph.paths)) == (4, 3)
+    assert all(join.a != join.b for join in graph.paths)
+    assert graph.threshold is not None

@@ -14,6 +14,8 @@ from morsescape.experiments.scatter.study import scatter_parts
 from morsescape.experiments.scatter.words import scatter_section
 from morsescape.experiments.spectrum.study import spectrum_parts
 from morsescape.experiments.spectrum.words import spectra_section
+from morsescape.experiments.tree.study import tree_parts
+from morsescape.experiments.tree.words import tree_section
 
 # In the order of the paper, which is that of the page.
 STUDIES = (
@@ -23,7 +25,7 @@ STUDIES = (
     Study("scatter", "scatter", one_by_one(scatter_section), scatter_parts),
     Study("linear", "linear", one_by_one(linear_section), linear_parts, has_command=False),
     Study("connect", "connect", one_by_one(connect_section), connect_parts),
-    Study("tree"),
+    Study("tree", "tree", one_by_one(tree_section), tree_parts),
     Study("polish"),
 )
 PARTS = tuple(study.kind for study in STUDIES if study.parts is not None)

@@ -13,9 +13,10 @@ from morsescape.boundary import a_count, a_function, a_seed, checked, instance
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.growth import Growth, merge_tree
-from morsescape.morse.merge_tree import MergeTree
+from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
+from morsescape.paths.connected import Connected
 from morsescape.progress import Progress
 from morsescape.store.codec import Saved
 
@@ -38,6 +39,7 @@ class MorseGraph(Saved):
         ends: the places of the two minima of each pass.
         attempts: searches for a pass, with those that found none or one that was known.
         symmetric: whether minima are compared up to symmetries of f.
+        paths: proved paths between given minima, which bound passes from above as well.
 
     Example:
         >>> import morsescape as ms
@@ -55,6 +57,7 @@ class MorseGraph(Saved):
     ends: tuple[tuple[int, int], ...]
     attempts: int
     symmetric: bool
+    paths: tuple[Join, ...] = ()
     f: Objective | None = field(default=None, repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
 
@@ -63,9 +66,9 @@ class MorseGraph(Saved):
         """Of the passes."""
         return tuple(over.saddle for over in self.passes)
 
-    def merge_tree(self) -> MergeTree:
-        """How the components of M_ε join, of the minima and by the passes that were found."""
-        return merge_tree(self.values, self.ends, self.passes)
+    def merge_tree(self, *, paths: bool = True) -> MergeTree:
+        """How the components of M_ε join, by the passes that were found, and by paths or not."""
+        return merge_tree(self.values, self.ends, self.passes, self.paths if paths else ())
 
     @property
     def network(self) -> nx.MultiGraph:
@@ -83,14 +86,19 @@ class MorseGraph(Saved):
 
         Each is joined for every ε ≥ ε*[1], proved. A pass that was not found can only be lower.
         """
-        tree = self.merge_tree()
+        highest = self.highest()
+        if highest is None:
+            return self.values[0] if self.given == 1 else None
+        return highest.height
+
+    def highest(self, *, paths: bool = True) -> Join | None:
+        """The join at which all given minima are first in one component; None if there is none."""
+        tree = self.merge_tree(paths=paths)
         joins = [tree.pass_between(0, k) for k in range(1, self.given)]
-        if not joins:
-            return self.values[0] if self.values else None
-        if any(join is None for join in joins):
+        known = [join for join in joins if join is not None]
+        if not known or len(known) < len(joins):
             return None
-        heights = [join.height for join in joins if join is not None]
-        return max(low for low, _ in heights), max(high for _, high in heights)
+        return max(known, key=lambda join: join.height[1])
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
@@ -102,24 +110,27 @@ class MorseGraph(Saved):
             f"{len(self.minima)} minima ({self.given} given), {len(self.passes)} passes "
             f"({proved} proved with both sides) in {self.attempts} searches"
         )
-        threshold = self.threshold
-        if threshold is None:
+        highest = self.highest()
+        if highest is None:
             return f"{head}; the given minima are not joined by them"
         copies = ", up to symmetries of f," if self.symmetric else ""
         return (
             f"{head}; the given minima{copies} lie in one component of M_ε for every "
-            f"ε ≥ {threshold[1]:.10g}, proved; passes that were not found can only lower this"
+            f"ε ≥ {highest.height[1]:.10g}, proved by a {highest.by}; passes that were not found "
+            "can only lower this"
         )
 
 
 @checked(
-    f=instance(Objective, "ms.Objective(model, loss, data) makes one"), retries=a_count(0),
+    f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
+    paths=instance(Connected, "ms.connected(f, minima) makes one"), retries=a_count(0),
     most=a_count(0), seed=a_seed(), progress=a_function(3),
 )  # fmt: skip
 def morse_graph(
     f: Objective,
     minima: Sequence[CriticalPoint],
     *,
+    paths: Connected | None = None,
     retries: int = 0,
     most: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -138,6 +149,8 @@ def morse_graph(
     Args:
         f: the landscape.
         minima: results of `find_critical_point`; copies of each other count once.
+        paths: what `connected` proved of the same minima, in the same order; its paths bound the
+            passes from above.
         retries: searches for lower passes, once all are joined.
         most: searches in all; None is no limit.
         out: a folder that keeps every search; an interrupted graph goes on from there.
@@ -145,7 +158,8 @@ def morse_graph(
         progress: called as progress(stage, done, total).
 
     Raises:
-        ArgumentError: no minima; a folder of another landscape or other minima.
+        ArgumentError: no minima; a folder of another landscape or other minima; paths of another
+            number of solutions.
 
     Source:
         The sublevel sets M_ε are those of Akhtiamov & Thomson (2022), section 2; choice of pairs:
@@ -164,9 +178,23 @@ def morse_graph(
             "minima", expected="one or more results of ms.find_critical_point",
             got=f"{len(minima)} values" if minima else "none", cure="find minima first",
         )  # fmt: skip
+    if paths is not None and paths.solutions != len(minima):
+        raise ArgumentError(
+            "paths", expected=f"what ms.connected proved of these {len(minima)} minima",
+            got=f"{paths.solutions} solutions", cure="pass both the same list",
+        )  # fmt: skip
     growth = Growth(f, minima, seed, out)
     growth.run(retries, most, progress)
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
-        tuple(growth.ends), growth.attempts, f.source.of_samples, f,
+        tuple(growth.ends), growth.attempts, f.source.of_samples,
+        _joins(paths, growth.places), f,
+    )  # fmt: skip
+
+
+def _joins(paths: Connected | None, places: Sequence[int]) -> tuple[Join, ...]:
+    edges = () if paths is None else paths.edges
+    return tuple(
+        Join(places[e.a], places[e.b], (e.height.low, e.height.high), "path", not e.height.estimate)
+        for e in edges if places[e.a] != places[e.b]
     )  # fmt: skip

@@ -19,6 +19,7 @@ from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.connected import level_of
+from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Progress
 from morsescape.store.codec import Saved
 from morsescape.store.run_folder import RunFolder
@@ -44,14 +45,15 @@ class Attempt(Saved):
 
 
 def merge_tree(
-    values: Sequence[tuple[float, float]], ends: Sequence[Pair], passes: Sequence[Pass]
-) -> MergeTree:
-    """The tree of minima with these values, joined at both ends of these passes."""
+    values: Sequence[tuple[float, float]], ends: Sequence[Pair], passes: Sequence[Pass],
+    paths: Sequence[Join] = (),
+) -> MergeTree:  # fmt: skip
+    """The tree of minima with these values, joined at both ends of these passes and by paths."""
     joins = [
         Join(a, b, over.height, "saddle", over.proved)
         for (a, b), over in zip(ends, passes, strict=True) if a != b
     ]  # fmt: skip
-    return MergeTree.of(values, joins)
+    return MergeTree.of(values, [*joins, *paths])
 
 
 class Growth:
@@ -59,6 +61,7 @@ class Growth:
 
     Attributes:
         minima, values, passes, ends, given, attempts: as of `MorseGraph`.
+        places: of the given minima, copies of which share one.
     """
 
     def __init__(
@@ -72,9 +75,10 @@ class Growth:
         self.ends: list[Pair] = []
         self.attempts, self.tried = 0, set[Pair]()
         self._near: dict[Pair, float] = {}
+        self.places: list[int] = []
         for k, minimum in enumerate(minima):
             f.check(minimum.theta, f"minima[{k}]", finite=True)
-            self._place(minimum)
+            self.places.append(self._place(minimum)[0])
         self.given = len(self.minima)
         self.folder = None if out is None else RunFolder(out, self._settings())
 
@@ -223,12 +227,8 @@ class Growth:
     # -- what the folder is of --------------------------------------------------------------------
 
     def _settings(self) -> dict[str, object]:
-        """What the searches depend on: f is known by its values at two points, and its ridge."""
-        g = torch.Generator().manual_seed(0)
-        points = torch.randn(2, self.f.dim, generator=g, dtype=torch.float64)
-        probes = [self.f.value(0.3 * p) for p in points]
+        """What the searches depend on."""
         return {
-            "experiment": "morse graph", "variables": self.f.dim, "l2": self.f.l2,
-            "values at two points": [float(f"{v:.8g}") for v in probes], "seed": self.seed,
+            "experiment": "morse graph", **landscape_identity(self.f), "seed": self.seed,
             "minima": [float(f"{m.value:.10g}") for m in self.minima],
         }  # fmt: skip

@@ -5,6 +5,7 @@ from morsescape.paths.attacks import Robustness, fgsm, pgd, robustness
 from morsescape.paths.canonical import canonical
 from morsescape.paths.connect import METHODS, connect
 from morsescape.paths.connected import Connected, Edge, connected
+from morsescape.paths.copies import Copies, Exchange, joined_copies
 from morsescape.paths.curve import Curve
 from morsescape.paths.found import Found
 from morsescape.paths.height import Height, height_of
@@ -20,8 +21,10 @@ __all__ = [
     "METHODS",
     "Alignment",
     "Connected",
+    "Copies",
     "Curve",
     "Edge",
+    "Exchange",
     "Found",
     "Height",
     "Path",
@@ -38,6 +41,7 @@ __all__ = [
     "fgsm",
     "fip",
     "height_of",
+    "joined_copies",
     "neb",
     "pgd",
     "profile",

@@ -2,31 +2,39 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import combinations
-from typing import Any
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
 
 import torch
-from scipy.sparse import coo_array
-from scipy.sparse.csgraph import minimum_spanning_tree
 from torch import Tensor
 
-from morsescape.boundary import a_boolean, a_number, a_seed, checked, choice, instance
+from morsescape.boundary import (
+    a_boolean,
+    a_count,
+    a_function,
+    a_number,
+    a_seed,
+    checked,
+    choice,
+    instance,
+)  # fmt: skip
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.connect import METHODS, aligned, connect
 from morsescape.paths.curve import Curve
 from morsescape.paths.enclosed import pieces_on
-from morsescape.paths.height import Height
+from morsescape.paths.height import Height, height_of
+from morsescape.paths.path import Path
+from morsescape.paths.spanning import Spanning, landscape_identity
 from morsescape.progress import Progress, stage
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.floats import down, up
 from morsescape.rounding.program import NotTraceable
 from morsescape.store.codec import Saved
-
-_LOOKS = 9  # samples of the line between two solutions, to choose the tree
+from morsescape.store.run_folder import RunFolder
 
 
 @dataclass(frozen=True)
@@ -55,6 +63,7 @@ class Connected(Saved):
         up_to_symmetry: whether solutions were moved by symmetries of f: then `joined_at` is proved
             of these copies, which compute the same functions.
         estimate: why `joined_at` is None.
+        paths: of the edges.
     """
 
     solutions: int
@@ -64,6 +73,8 @@ class Connected(Saved):
     lowest_split_at: float | None
     up_to_symmetry: bool
     estimate: str | None = None
+    paths: tuple[Path, ...] = field(default=(), repr=False)
+    UNSAVED: ClassVar[tuple[str, ...]] = ("paths",)
 
     def __str__(self) -> str:
         copies = ", each up to a symmetry of f," if self.up_to_symmetry else ""
@@ -81,7 +92,8 @@ class Connected(Saved):
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
-    method=choice(METHODS), align=a_boolean(), height_tol=a_number(above=0), seed=a_seed(),
+    method=choice(METHODS), align=a_boolean(), height_tol=a_number(above=0),
+    retries=a_count(0), seed=a_seed(), progress=a_function(3),
 )  # fmt: skip
 def connected(
     f: Objective,
@@ -90,6 +102,8 @@ def connected(
     method: str = "string",
     align: bool = True,
     height_tol: float = 0.01,
+    retries: int = 0,
+    out: str | os.PathLike[str] | None = None,
     seed: int = 0,
     progress: Progress | None = None,
     **options: Any,
@@ -97,8 +111,10 @@ def connected(
     """Join solutions by a tree of proved paths, and say between which ε M_ε becomes connected.
 
     The tree is a minimum spanning tree of the highest samples on straight lines; its edges are
-    then searched for by `method` and proved. A strict local minimum B, proved, above another
-    solution is a component of its own of M_f(B), so M_ε is disconnected there.
+    then searched for by `method` and proved. Then, `retries` times, the highest edge is left out
+    and the pair across the gap whose line is lowest is searched; the lower path is kept. A strict
+    local minimum B, proved, above another solution is a component of its own of M_f(B), so M_ε is
+    disconnected there.
 
     Args:
         f: the landscape.
@@ -107,15 +123,18 @@ def connected(
         method: as in `connect`.
         align: as in `connect`; all are moved next to the first.
         height_tol: as in `connect`.
+        retries: searches for a path lower than the highest edge.
+        out: a folder that keeps every path; an interrupted search goes on from there.
         seed: of the searches.
         options: of the method.
         progress: called as progress(stage, done, total).
 
     Raises:
-        ArgumentError: fewer than two solutions.
+        ArgumentError: fewer than two solutions; a folder of another landscape.
 
     Source:
-        The sublevel sets M_ε are those of Akhtiamov & Thomson (2022), section 2.
+        The sublevel sets M_ε are those of Akhtiamov & Thomson (2022), section 2; the tree and its
+        highest edge: Draxler et al., ICML 2018, section 3.3 (AutoNEB).
 
     Example:
         >>> import torch, morsescape as ms
@@ -137,36 +156,30 @@ def connected(
     if align:
         copies = [aligned(f, points[0], p, seed) for p in points[1:]]
         points, moved = [points[0], *(c for c, _ in copies)], any(m for _, m in copies)
-    edges = []
-    tree = spanning_tree(f, points)
-    told = stage(progress, "paths")
-    for done, (a, b) in enumerate(tree):
-        path = connect(f, points[a], points[b], method=method, align=False,
+    folder = None if out is None else RunFolder(
+        out, {
+            "experiment": "connected", **landscape_identity(f), "method": method,
+            "height_tol": height_tol, "seed": seed, "options": options,
+            "solutions": [float(f"{f.value(p):.10g}") for p in points],
+        },
+    )  # fmt: skip
+
+    def joined(a: int, b: int) -> Path:
+        if torch.equal(points[a], points[b]):  # a minimum that was given twice
+            there = Curve.chain(torch.stack([points[a], points[b]]))
+            return Path(there.pieces, height_of(f, there, tol=height_tol), method, same=True, f=f)
+        return connect(f, points[a], points[b], method=method, align=False,
                        height_tol=height_tol, seed=seed, **options)  # fmt: skip
-        edges.append(Edge(a, b, path.height, path.gradients))
-        if told is not None:
-            told(done + 1, len(tree))
+
+    search = Spanning(f, points, joined, folder)
+    paths = search.run(retries, stage(progress, "paths"))
+    edges = [Edge(*pair, path.height, path.gradients) for pair, path in paths.items()]
     why = next((e.height.estimate for e in edges if e.height.estimate), None)
     splits = split_levels(f, solutions)
     return Connected(
         len(points), tuple(edges), None if why else max(e.height.high for e in edges),
-        max(splits, default=None), min(splits, default=None), moved, why,
+        max(splits, default=None), min(splits, default=None), moved, why, tuple(paths.values()),
     )  # fmt: skip
-
-
-def spanning_tree(f: Objective, points: Sequence[Tensor]) -> list[tuple[int, int]]:
-    """The pairs of a minimum spanning tree, by the highest sample on the straight line."""
-    pairs = list(combinations(range(len(points)), 2))
-    tops = []
-    for a, b in pairs:
-        line = Curve.chain(torch.stack([points[a], points[b]]))
-        tops.append(max(f.value(line(k / (_LOOKS + 1))) for k in range(1, _LOOKS + 1)))
-    least = min(tops)
-    weights = [t - least + 1.0 for t in tops]  # of a sparse graph, in which 0 is no edge
-    rows, columns = zip(*pairs, strict=True)
-    graph = coo_array((weights, (rows, columns)), shape=(len(points), len(points)))
-    tree = minimum_spanning_tree(graph.tocsr()).tocoo()
-    return sorted(zip(tree.row.tolist(), tree.col.tolist(), strict=True))
 
 
 def split_levels(f: Objective, solutions: Sequence[Tensor | CriticalPoint]) -> list[float]:

@@ -110,8 +110,8 @@ def symmetries(f: Objective, *, seed: int = 0) -> Symmetries:
     Buffers of the model are constants of f, and no part of θ: where those of a group differ from
     unit to unit (the statistics of a batch normalisation), permuting the units would need them to
     be permuted as well. So it is no symmetry, and the group is named in `unknown`. What is not
-    looked for: symmetries of the loss alone, as the shift of all logits under a softmax, and
-    rotations of linear subspaces.
+    looked for: symmetries of the loss alone, as the shift of all logits under a softmax, rotations
+    of linear subspaces, and the flip of a layer that has one unit or channel only.
 
     Args:
         f: an objective. One made from a function has the symmetries that its program shows.

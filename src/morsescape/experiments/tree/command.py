@@ -38,6 +38,14 @@ def tree(
         int,
         options.option("N", "Searches for passes in all.", _PANEL),
     ] = 100,
+    paths: Annotated[
+        bool,
+        options.switch("First join all by proved paths.", _PANEL),
+    ] = True,
+    copies: Annotated[
+        bool,
+        options.switch("Join the lowest minimum to its copies under permutations too.", _PANEL),
+    ] = False,
     seed: options.Seed = 0,
     json: options.Json = None,
     out: options.Out = None,
@@ -50,7 +58,7 @@ def tree(
     the sublevel set M_ε. f must be smooth, with --l2 above zero.
     """
     with usage():
-        settings = TreeSettings(point, runs, seed, retries, most)
+        settings = TreeSettings(point, runs, seed, retries, most, paths, copies)
     kept = resumes("minima and searches are", out)
     carry_out(settings, run_tree, _TOLD, json=json, out=out, kept=lambda _: kept)
 

@@ -2,26 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
-from typing import Any
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from torch import Tensor
 
 from morsescape.accuracy import accuracy
-from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
+from morsescape.boundary import a_boolean, a_count, a_function, a_seed, checked, instance, option
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.errors import ArgumentError
+from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, make_point
+from morsescape.experiments.sweep import Task
 from morsescape.morse import MorseGraph, morse_graph
 from morsescape.objective import Objective
+from morsescape.paths import Copies, connected, joined_copies, symmetries
 from morsescape.paths.connected import split_levels
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.index_bound import structure_of
-from morsescape.store import RunFolder, Settings
+from morsescape.store import RunFolder, Saved, Settings
+
+if TYPE_CHECKING:
+    from morsescape.experiments.reproduce.study import ReproduceSettings
+
+_FEW = 300  # images in `reproduce`: a minute a network, where 60,000 take hours
 
 
 @checked(
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
-    runs=a_count(2), retries=a_count(0), most=a_count(1),
+    runs=a_count(2), retries=a_count(0), most=a_count(0), paths=a_boolean(),
+    copies=a_boolean(),
 )  # fmt: skip
 @dataclass(frozen=True)
 class TreeSettings(Settings):
@@ -33,6 +45,8 @@ class TreeSettings(Settings):
         seed: the first.
         retries: searches for lower passes once all minima are joined.
         most: searches in all.
+        paths: first join the minima by proved paths, which bound all passes from above.
+        copies: join one of them to its copies under the symmetries of f as well.
 
     Example:
         >>> TreeSettings(PointSettings(activation="tanh", l2=1e-3), runs=3).retries
@@ -40,16 +54,18 @@ class TreeSettings(Settings):
     """
 
     EXPERIMENT = "tree"
-    APART = ("retries", "most")
+    APART = ("retries", "most", "paths", "copies")
     point: PointSettings = field(default_factory=PointSettings)
     runs: int = 6
     seed: int = 0
     retries: int = 5
     most: int = 100
+    paths: bool = True
+    copies: bool = False
 
 
 @dataclass(frozen=True, eq=False)
-class TreeResult:
+class TreeResult(Saved):
     """The graph, and what is proved of M_ε.
 
     Attributes:
@@ -59,6 +75,8 @@ class TreeResult:
         accuracies: of each minimum, in [0, 1]; None without labels.
         split_at: M_ε is disconnected at this ε or above, proved; None if no minimum is.
         discarded: seeds whose search did not end at a proved minimum, and how it did.
+        seconds: the whole took, this time.
+        copies: of the lowest given minimum, where they were asked for and f has symmetries.
     """
 
     settings: TreeSettings
@@ -69,15 +87,29 @@ class TreeResult:
     accuracies: tuple[float | None, ...]
     split_at: float | None
     discarded: tuple[str, ...]
+    seconds: float = 0.0
+    copies: Copies | None = None
+
+    @property
+    def joined_everywhere(self) -> float | None:
+        """All copies of all given minima lie in one component of M_ε from here on, if proved."""
+        threshold = self.graph.threshold
+        if self.copies is None or self.copies.joined_at is None or threshold is None:
+            return None
+        return max(self.copies.joined_at, threshold[1])
 
     def to_json(self) -> dict[str, Any]:
         """The object that `tree --json` writes."""
-        graph = self.graph
+        graph, saddles = self.graph, self.graph.highest(paths=False)
         return {
             **self.settings.point.named(), "n_params": self.dim, "n_samples": self.samples,
             "l2": self.settings.point.l2,
             "given": graph.given, "attempts": graph.attempts, "threshold": graph.threshold,
+            "threshold_by_saddles": saddles and saddles.height,
             "split_at": self.split_at, "discarded": list(self.discarded),
+            "copies": self.copies and self.copies.to_json(),
+            "paths": [{"ends": [j.a, j.b], "height": list(j.height), "proved": j.proved}
+                      for j in graph.paths],
             "minima": [
                 {"value": list(v), "accuracy": share, "grad_norm": m.grad_norm}
                 for v, m, share in zip(graph.values, graph.minima, self.accuracies, strict=True)
@@ -123,21 +155,34 @@ def run_tree(
         >>> len(run_tree(TreeSettings(point, runs=2)).graph.minima)
         1
     """
+    start = time.perf_counter()
     f, found, bad = minima_of(settings, folder, stage(progress, "minima"), notice)
     if not found:
         raise ArgumentError(
             "--runs", expected="seeds that lead to proved minima", got="; ".join(bad),
             cure="take --activation tanh --pool avg and an --l2 above 0: then f has minima",
         )  # fmt: skip
-    out = None if folder is None else folder.path / "searches"
+    searches, ways, moved = (
+        None if folder is None else folder.path / name for name in ("searches", "paths", "copies")
+    )
+    paths = None
+    if settings.paths and len(found) > 1:
+        paths = connected(
+            f, found, retries=settings.retries, out=ways, seed=settings.seed, progress=progress
+        )
     graph = morse_graph(
-        f, found, retries=settings.retries, most=settings.most, out=out, seed=settings.seed,
-        progress=progress,
+        f, found, paths=paths, retries=settings.retries, most=settings.most, out=searches,
+        seed=settings.seed, progress=progress,
     )  # fmt: skip
+    copies = None
+    if settings.copies and symmetries(f).groups:
+        lowest = min(found, key=lambda minimum: minimum.value)
+        copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
     shares = tuple(accuracy(f, minimum.theta) for minimum in graph.minima)
     return TreeResult(
         settings, str(settings.point), f.dim, f.source.samples, graph, shares,
-        max(split_levels(f, graph.minima), default=None), tuple(bad),
+        max(split_levels(f, graph.minima), default=None), tuple(bad), time.perf_counter() - start,
+        copies,
     )  # fmt: skip
 
 
@@ -180,3 +225,33 @@ def _smooth(f: Objective) -> Objective:
             cure="take --activation tanh and, for the cnn, --pool avg",
         )  # fmt: skip
     return f
+
+
+# -- its part of `reproduce` -------------------------------------------------------------------
+
+
+def tree_run(settings: TreeSettings) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """One graph as a piece."""
+    return run_tree(settings).to_piece()
+
+
+def tree_parts(settings: ReproduceSettings) -> Iterator[Part]:
+    """The smaller fully connected network, smooth and with a ridge, on a few images."""
+    for name, point in points_of(settings):
+        if point.at != "trained" or point.net != "mlp2":
+            continue
+        few = min(_FEW, settings.samples or _FEW)
+        smooth = replace(point, activation="tanh", l2=1e-3, samples=few)
+        own = TreeSettings(smooth, runs=3, seed=settings.seed, retries=1, most=6)
+        yield Part(
+            f"tree/{name}", own.identity(), (Task("graph", tree_run, (own,)),), _collect(own)
+        )
+
+
+def _collect(settings: TreeSettings) -> Callable[[Pieces], TreeResult | None]:
+    def collect(pieces: Pieces) -> TreeResult | None:
+        for piece in pieces.values():
+            return TreeResult.from_json(piece.payload, settings=settings, **piece.tensors)
+        return None
+
+    return collect

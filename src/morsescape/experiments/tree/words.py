@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from matplotlib.figure import Figure
 from rich.table import Table
 
+from morsescape.experiments.point import point_options
+from morsescape.experiments.tree.figure import tree_figure
 from morsescape.experiments.tree.study import TreeResult
+from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import number
 from morsescape.page.tables import printed_table
 
@@ -17,6 +21,47 @@ _ROWS = 20
 def tree_table(result: TreeResult) -> Table:
     """The passes that hold the minima together, from the lowest up."""
     return printed_table(COLUMNS, _rows(result))
+
+
+def tree_section(result: TreeResult) -> Section:
+    """Minima, the passes between them, the tree of sublevel sets: the question of the paper.
+
+    Example:
+        >>> from morsescape.experiments import PointSettings
+        >>> from morsescape.experiments.tree.study import TreeSettings, run_tree
+        >>> point = PointSettings("cnn", samples=20, activation="tanh", pool="avg", l2=0.1,
+        ...                       epochs=1)
+        >>> tree_section(run_tree(TreeSettings(point, runs=2))).anchor
+        'tree-cnn-digits'
+    """
+    point = result.settings.point
+    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    tree_figure(result, figure.subplots())
+    first, *others = _threshold(result, min(low for low, _ in result.graph.values))
+    return Section(
+        f"The tree of sublevel sets: {point.net} ({point.activation}) on {point.data}",
+        f"tree-{point.net}-{point.data}",
+        (first,),
+        (PageTable("Passes between the minima", COLUMNS, tuple(_rows(result))),),
+        (
+            Picture(
+                figure,
+                "A tree: each leaf is a minimum at its loss, branches meet at the passes.",
+                "Disconnectivity graph: a leaf is a proved minimum; two branches meet at the "
+                "lowest f found at which both lie in one component of M_ε, proved.",
+            ),
+        ),
+        tree_command(result),
+        (*others, *_details(result)),
+    )
+
+
+def tree_command(result: TreeResult) -> str:
+    """The `morsescape tree` that finds this."""
+    own = result.settings
+    text = f"morsescape tree{point_options(own.point)} --runs {own.runs} --retries {own.retries}"
+    text += f" --most {own.most}" + (f" --seed {own.seed}" if own.seed else "")
+    return text + ("" if own.paths else " --no-paths") + " --copies" * own.copies
 
 
 def _rows(result: TreeResult) -> Iterator[tuple[str, ...]]:
@@ -34,6 +79,12 @@ def _rows(result: TreeResult) -> Iterator[tuple[str, ...]]:
 
 def tree_sentences(result: TreeResult) -> list[str]:
     """What follows from the table, one sentence a line."""
+    lowest = min(low for low, _ in result.graph.values)
+    return [*_details(result), *_threshold(result, lowest)]
+
+
+def _details(result: TreeResult) -> list[str]:
+    """What was found, and what is proved of it."""
     graph = result.graph
     heights = sorted(result.graph.values)
     lines = [
@@ -51,18 +102,37 @@ def tree_sentences(result: TreeResult) -> list[str]:
         lines.append(f"The table has the lowest {_ROWS} of them.")
     if result.split_at is not None:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
-    threshold = graph.threshold
-    if threshold is None:
-        lines.append("The minima are not joined by these passes: take more searches (--most).")
-    else:
-        copies = ", each up to a symmetry of f," if graph.symmetric else ""
-        lines.append(
-            f"Threshold: all {graph.given} minima{copies} lie in one component of M_ε for every "
-            f"ε ≥ {threshold[1]:.10g}, proved, {threshold[1] - heights[0][0]:.3e} above the "
-            "lowest. Passes that were not found can only lower this."
-        )
     known = [share for share in result.accuracies if share is not None]
     if known:
         least, most = (number(share, ".2%") for share in (min(known), max(known)))
         lines.append(f"Accuracy at the minima: {least} to {most}.")
     return lines
+
+
+def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
+    """From which ε on all given minima are in one component, by what, and by saddles alone."""
+    graph = result.graph
+    highest, by_saddles = graph.highest(), graph.highest(paths=False)
+    copies = ", each up to a symmetry of f," if graph.symmetric else ""
+    if graph.given == 1:
+        yield f"All searches ended at one minimum, f = {graph.values[0][1]:.10g}, proved."
+    elif highest is None:
+        yield "The minima are not joined by these passes: take more searches (--most)."
+    else:
+        yield (
+            f"Threshold: all {graph.given} minima{copies} lie in one component of M_ε for every "
+            f"ε ≥ {highest.height[1]:.10g}, proved by a {highest.by}, "
+            f"{highest.height[1] - lowest:.3e} above the lowest. What was not found can only "
+            "lower this."
+        )
+    if highest is not None and by_saddles is None:
+        yield "By certified saddles alone they are not all joined yet: take more searches (--most)."
+    elif by_saddles is not None and by_saddles != highest:
+        yield f"By certified saddles alone: ε ≥ {by_saddles.height[1]:.10g}."
+    if result.copies is not None:
+        yield f"One minimum, the lowest: {result.copies}."
+    if result.joined_everywhere is not None:
+        yield (
+            "So all copies of all these minima, in the whole space, lie in one component of M_ε "
+            f"for every ε ≥ {result.joined_everywhere:.10g}, proved."
+        )
