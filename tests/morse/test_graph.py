@@ -9,6 +9,7 @@ from morsescape.errors import ArgumentError
 from morsescape.morse import growth
 from morsescape.morse.graph import MorseGraph
 from morsescape.paths.symmetry import symmetries
+from morsescape.store import RunFolder
 
 HIMMELBLAU = ((3, 2), (3.584428, -1.848126), (-2.805118, 3.131313), (-3.77931, -3.283186))
 
@@ -93,3 +94,20 @@ def test_paths_follow_minima_that_were_given_twice():
     assert (graph.given, len(graph.paths)) == (4, 3)
     assert all(join.a != join.b for join in graph.paths)
     assert graph.threshold is not None
+
+
+def test_where_a_path_is_lower_a_pass_is_missing_and_is_found(tmp_path):
+    """Searched for from the tops of the paths alone, resumed in the middle."""
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    paths = ms.connected(f, found)
+    assert [len(path.tops()) for path in paths.paths] == [1, 1, 1]
+    ms.morse_graph(f, found, paths=paths, most=1, out=tmp_path)
+    graph = ms.morse_graph(f, found, paths=paths, out=tmp_path)
+    assert graph.attempts == 3
+    assert graph.highest(paths=False) is not None
+    tree = graph.merge_tree(paths=False)
+    for edge in paths.edges:
+        assert tree.pass_between(edge.a, edge.b).height[0] <= edge.height.high
+    kept = RunFolder(tmp_path, growth.Growth(f, found, 0, None)._settings())
+    assert all(kept.load(f"attempt-0000{k}").payload["top"] is not None for k in range(3))

@@ -139,12 +139,13 @@ def morse_graph(
 ) -> MorseGraph:
     """Join minima by certified passes, and say how the components of M_ε merge.
 
-    Pairs are chosen by the shortest way through the minima known so far, squared distances (after
-    alignment) as lengths, zero where they are joined; each pair is searched for a saddle of index 1
-    (`find_saddle`), whose sides are followed down with proof (`pass_over`). They often end at new
-    minima, which then lie between. It ends when the given minima are joined, or no pair is left.
-    Then, `retries` times, the highest pass that holds them together is left out and the nearest
-    pair across the gap is searched, for a lower one.
+    Where a path of `paths` is lower than all passes known between its ends, passes are missing:
+    they are searched for from its tops. Then pairs are chosen by the shortest way through the
+    minima known so far, squared distances (after alignment) as lengths, zero where they are joined;
+    each pair is searched for a saddle of index 1 (`find_saddle`), whose sides are followed down
+    with proof (`pass_over`). They often end at new minima, which then lie between. It ends when the
+    given minima are joined, or no pair is left. Then, `retries` times, the highest pass that holds
+    them together is left out and the nearest pair across the gap is searched, for a lower one.
 
     Args:
         f: the landscape.
@@ -184,7 +185,9 @@ def morse_graph(
             got=f"{paths.solutions} solutions", cure="pass both the same list",
         )  # fmt: skip
     growth = Growth(f, minima, seed, out)
-    growth.run(retries, most, progress)
+    ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
+    tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
+    growth.run(retries, most, progress, tops)
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
         tuple(growth.ends), growth.attempts, f.source.of_samples,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from typing import Any
 
 import networkx as nx
 import torch
@@ -19,6 +20,7 @@ from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.connected import level_of
+from morsescape.paths.path import Path
 from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Progress
 from morsescape.store.codec import Saved
@@ -37,11 +39,13 @@ class Attempt(Saved):
         pair: the minima between which it was looked for.
         over: the pass; None if there is none.
         why: how it ended.
+        top: where on a path between the two it began; None for the boundary of a basin.
     """
 
     pair: Pair
     over: Pass | None
     why: str
+    top: float | None = None
 
 
 def merge_tree(
@@ -54,6 +58,10 @@ def merge_tree(
         for (a, b), over in zip(ends, passes, strict=True) if a != b
     ]  # fmt: skip
     return MergeTree.of(values, [*joins, *paths])
+
+
+def _key(attempt: int) -> str:
+    return f"attempt-{attempt:05}"
 
 
 class Growth:
@@ -73,7 +81,7 @@ class Growth:
         self.values: list[tuple[float, float]] = []
         self.passes: list[Pass] = []
         self.ends: list[Pair] = []
-        self.attempts, self.tried = 0, set[Pair]()
+        self.attempts, self.tried = 0, set[tuple[int, int, float | None]]()
         self._near: dict[Pair, float] = {}
         self.places: list[int] = []
         for k, minimum in enumerate(minima):
@@ -82,44 +90,68 @@ class Growth:
         self.given = len(self.minima)
         self.folder = None if out is None else RunFolder(out, self._settings())
 
-    def run(self, retries: int, most: int | None, progress: Progress | None) -> None:
-        """Search until the given minima are joined, and for lower passes `retries` times."""
+    def run(
+        self, retries: int, most: int | None, progress: Progress | None,
+        paths: Mapping[Pair, Path] | None = None,
+    ) -> None:  # fmt: skip
+        """What is kept, then tops of paths, then gaps, then lower passes `retries` times."""
         most = most if most is not None else 10**9
+        self._take_kept(most)
+        for pair, path in (paths or {}).items():
+            for top in path.tops():
+                if self.attempts < most and self._misses(pair, path):
+                    self._search(pair, progress, path, top)
         joined_after: int | None = None
         while self.attempts < most:
-            pair = self._gap()
-            if pair is None and self._joined():
+            gap = self._gap()
+            if gap is None and self._joined():
                 joined_after = self.attempts if joined_after is None else joined_after
-                pair = self._across() if self.attempts - joined_after < retries else None
-            if pair is None:
+                gap = self._across() if self.attempts - joined_after < retries else None
+            if gap is None:
                 return
-            self._take(self._attempt(pair))
-            if progress is not None:
-                parts = self._parts()
-                done = self.given - len({self._part_of(parts, k) for k in range(self.given)})
-                progress("minima joined", done, self.given - 1)
+            self._search(gap, progress)
+
+    def _take_kept(self, most: int) -> None:
+        """The searches of an earlier run, in their order."""
+        while self.folder and self.attempts < most:
+            piece = self.folder.load(_key(self.attempts))
+            if piece is None:
+                return
+            self._take(Attempt.from_json(piece.payload, **piece.tensors))
+
+    def _misses(self, pair: Pair, path: Path) -> bool:
+        """Whether a path is lower than the passes between its ends: then one is missing."""
+        known = self.tree.pass_between(*pair)
+        return pair[0] != pair[1] and (known is None or known.height[0] > path.height.high)
+
+    def _search(
+        self, pair: Pair, progress: Progress | None, path: Path | None = None,
+        top: float | None = None,
+    ) -> None:  # fmt: skip
+        if (*pair, top) in self.tried:
+            return
+        made = self._attempt(pair, path, top)
+        if self.folder:
+            self.folder.save(_key(self.attempts), *made.to_piece())
+        self._take(made)
+        if progress is not None:
+            parts = self._parts()
+            done = self.given - len({self._part_of(parts, k) for k in range(self.given)})
+            progress("minima joined", done, self.given - 1)
 
     # -- one search -------------------------------------------------------------------------------
 
-    def _attempt(self, pair: Pair) -> Attempt:
-        """A search, or what is kept of it."""
-        key = f"attempt-{self.attempts:05}"
-        piece = self.folder.load(key) if self.folder else None
-        if piece is not None:
-            kept = Attempt.from_json(piece.payload, **piece.tensors)
-            if kept.pair == pair:
-                return kept
-        a, b = (self.minima[k] for k in pair)
-        saddle = find_saddle(self.f, (a, b), seed=self.seed)
+    def _attempt(self, pair: Pair, path: Path | None, top: float | None) -> Attempt:
+        start: Any = tuple(self.minima[k] for k in pair)
+        if path is not None and top is not None:
+            start = replace(path, height=replace(path.height, at=top))
+        saddle = find_saddle(self.f, start, seed=self.seed)
         over = pass_over(self.f, saddle, seed=self.seed) if saddle.index == 1 else None
-        made = Attempt(pair, over, str(over or saddle.verdict))
-        if self.folder:
-            self.folder.save(key, *made.to_piece())
-        return made
+        return Attempt(pair, over, str(over or saddle.verdict), top)
 
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
-        self.tried.add(attempt.pair)
+        self.tried.add((*attempt.pair, attempt.top))
         over = attempt.over
         if over is None or any(s.minimum.index != 0 for s in over.sides):
             return
@@ -190,7 +222,7 @@ class Growth:
             for b in range(a):
                 if part[a] == part[b]:
                     ways.add_edge(a, b, weight=0.0)
-                elif (b, a) not in self.tried:
+                elif (b, a, None) not in self.tried:
                     ways.add_edge(a, b, weight=self._distance(b, a) ** 2)
         if not ways:
             return None
@@ -211,7 +243,7 @@ class Growth:
             cut.add_nodes_from((a, b))
             left, right = nx.node_connected_component(cut, a), nx.node_connected_component(cut, b)
             pairs = [(min(i, j), max(i, j)) for i in left for j in right]
-            pairs = [p for p in pairs if p not in self.tried]
+            pairs = [p for p in pairs if (*p, None) not in self.tried]
             if pairs and all(any(k < self.given for k in side) for side in (left, right)):
                 return min(pairs, key=lambda p: self._distance(*p))
         return None

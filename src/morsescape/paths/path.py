@@ -6,6 +6,8 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
+import numpy as np
+from scipy.signal import find_peaks
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
@@ -15,6 +17,8 @@ from morsescape.paths.height import Height, height_of
 from morsescape.paths.profile import Profile, profile
 from morsescape.progress import StageProgress
 from morsescape.store.codec import Saved
+
+_RISE = 0.05  # of the rise above the lower end: what is less is no top
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +73,18 @@ class Path(Saved):
     def barrier(self) -> tuple[float, float]:
         """The rise of f above the higher end, as an interval; proved where the height is."""
         return self.height.barrier
+
+    def tops(self) -> list[float]:
+        """Where f is highest and, from there down, where else it has a local maximum: t in [0, 1].
+
+        As far as samples tell; a rise by less than a twentieth of that above the lower end is none.
+        """
+        floor = min(end[0] for end in self.height.ends)
+        t, values = zip(*self.height.samples, strict=True) if self.height.samples else ((), ())
+        least = max(self.height.high - self.height.low, _RISE * (self.height.low - floor))
+        peaks, _ = find_peaks(np.array([floor, *values, floor]), prominence=least)
+        found = sorted((int(k) - 1 for k in peaks), key=lambda k: -values[k])
+        return [t[k] for k in found] or [self.height.at]
 
     def proved(
         self, f: Objective | None = None, *, tol: float = 0.01, smooth: bool = False,
