@@ -69,8 +69,8 @@ def test_copies_of_a_network_count_once():
     assert graph.threshold == graph.values[0]
 
 
-def test_proved_paths_join_at_once_and_saddles_lower_them():
-    """On lines Himmelblau's minima are joined, but higher than its passes."""
+def test_where_a_path_is_lower_than_all_passes_one_is_missing_and_is_found(tmp_path):
+    """On lines Himmelblau's minima are joined, but higher than its passes, which their tops find."""
     f = zoo.himmelblau.objective()
     found = minima(f)
     paths = ms.connected(f, found, method="line")
@@ -78,10 +78,15 @@ def test_proved_paths_join_at_once_and_saddles_lower_them():
     assert bare.threshold[1] == paths.joined_at
     assert bare.highest().by == "path"
     assert bare.highest(paths=False) is None
-    whole = ms.morse_graph(f, found, paths=paths)
+    tops = sum(len(path.tops()) for path in paths.paths)
+    ms.morse_graph(f, found, paths=paths, most=1, out=tmp_path)
+    whole = ms.morse_graph(f, found, paths=paths, most=tops, out=tmp_path)
     assert whole.highest().by == "saddle"
     assert whole.threshold[1] < paths.joined_at - 1
     assert "proved by a saddle" in str(whole)
+    kept = RunFolder(tmp_path, growth.Growth(f, found, 0, None)._settings())
+    pieces = [kept.load(f"attempt-{k:05}") for k in range(whole.attempts)]
+    assert all(piece.payload["top"] is not None for piece in pieces)
     with pytest.raises(ArgumentError, match="solutions"):
         ms.morse_graph(f, found[:2], paths=paths)
 
@@ -94,20 +99,3 @@ def test_paths_follow_minima_that_were_given_twice():
     assert (graph.given, len(graph.paths)) == (4, 3)
     assert all(join.a != join.b for join in graph.paths)
     assert graph.threshold is not None
-
-
-def test_where_a_path_is_lower_a_pass_is_missing_and_is_found(tmp_path):
-    """Searched for from the tops of the paths alone, resumed in the middle."""
-    f = zoo.himmelblau.objective()
-    found = minima(f)
-    paths = ms.connected(f, found)
-    assert [len(path.tops()) for path in paths.paths] == [1, 1, 1]
-    ms.morse_graph(f, found, paths=paths, most=1, out=tmp_path)
-    graph = ms.morse_graph(f, found, paths=paths, out=tmp_path)
-    assert graph.attempts == 3
-    assert graph.highest(paths=False) is not None
-    tree = graph.merge_tree(paths=False)
-    for edge in paths.edges:
-        assert tree.pass_between(edge.a, edge.b).height[0] <= edge.height.high
-    kept = RunFolder(tmp_path, growth.Growth(f, found, 0, None)._settings())
-    assert all(kept.load(f"attempt-0000{k}").payload["top"] is not None for k in range(3))
