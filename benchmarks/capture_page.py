@@ -70,8 +70,8 @@ R²/2 by the same argument; where a grows as KR, that is 2/(27K²) at best, a ni
 - `holds(θ)` encloses f(θ) and bounds ‖θ - m‖, S⁻¹ never being known exactly.
 
 The cost is that of D³ third derivatives; at most 60 variables are taken. The bound is weak where
-boxes are much larger than balls: in many variables, and for soft directions (a unit of ‖·‖ is long there)
-along which f changes fast.
+boxes are much larger than balls: in many variables, and for soft directions, in which a unit of
+‖·‖ is long, along which f changes fast.
 
 ## Measured
 

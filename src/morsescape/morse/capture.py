@@ -165,7 +165,7 @@ def capture_ball(
         >>> ball = capture_ball(f, torch.tensor([1.0, 0.0]).double())
         >>> 0.3 < ball.rise < 1.0
         True
-        >>> ball.holds(torch.tensor([0.7, 0.1])), ball.holds(torch.tensor([-1.0, 0.0]))
+        >>> ball.holds([0.7, 0.1]), ball.holds([-1.0, 0.0])
         (True, False)
     """
     theta = minimum.theta if isinstance(minimum, CriticalPoint) else minimum
