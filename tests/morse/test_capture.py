@@ -44,7 +44,7 @@ def test_third_derivatives_that_vanish_at_the_minimum_are_seen_around_it():
     ("landscape", "minimum", "barrier", "least"),
     [
         (zoo.double_well, (1, 0), 1.0, 0.4),
-        (zoo.double_wells(3), (1, 1, -1), 0.25, 0.09),
+        (zoo.double_wells(2), (1, -1), 0.25, 0.1),
         (zoo.two_wells, (-1, -1), 5 / 12, 0.2),
         (zoo.himmelblau, (3, 2), 13.311926, 5.0),
         (zoo.banana, (1, 0), 1.0, 0.07),
@@ -80,10 +80,10 @@ def test_a_network_against_the_pass_over_its_zero_unit():
 def test_what_it_holds_flows_to_the_minimum(tmp_path):
     f = zoo.himmelblau.objective()
     ball = capture_ball(f, vector(3, 2), shells=16)
-    starts = ball.centre + 0.6 * drawn(1, 30, 2)
+    starts = ball.centre + 0.6 * drawn(1, 15, 2)
     held = [p for p in starts if ball.holds(p)]
-    assert 3 < len(held) < 30
-    for p in held[:4]:
+    assert 3 < len(held) < 15
+    for p in held[:3]:
         end = ms.morse.steepest_descent(f, p).end
         assert float((end - ball.centre).norm()) < 1e-4
     ball.save(tmp_path / "ball")

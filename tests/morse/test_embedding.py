@@ -135,6 +135,9 @@ def test_refusals():
     f = xor(2)
     with pytest.raises(ArgumentError, match="more units in one group"):
         embed(f, f.theta, xor(2))
+    deeper = nn.Sequential(nn.Linear(2, 3), nn.Tanh(), nn.Linear(3, 3), nn.Tanh(), nn.Linear(3, 1))
+    with pytest.raises(ArgumentError, match="more units in one group"):
+        embed(f, f.theta, ms.Objective(deeper, "mse", (CORNERS, XOR), l2=0.01))
     with pytest.raises(ArgumentError, match="1 of the 3 units"):
         embed(f, f.theta, xor(3), units=(0, 1))
     with pytest.raises(ArgumentError, match="value of the narrower network"):
