@@ -37,6 +37,7 @@ from morsescape.zoo.landscapes import (
     two_layers,
     xor,
 )
+from morsescape.zoo.students import safran_shamir
 from morsescape.zoo.valleys import banana, needle, ring, two_wells
 from morsescape.zoo.wells import double_wells, plane_trap
 
@@ -64,6 +65,7 @@ __all__ = [
     "rayleigh",
     "ring",
     "rosenbrock",
+    "safran_shamir",
     "six_hump",
     "styblinski",
     "three_hump",

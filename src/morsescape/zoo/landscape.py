@@ -52,9 +52,12 @@ class Landscape:
     family: Callable[[Point], Signs | None] | None = None
     box: float = 2.0
     passes: tuple[float, ...] = ()
+    vector: Callable[[Tensor], Tensor] | None = None
 
     def objective(self) -> Objective:
         """The landscape as an `Objective` of `dim` variables."""
+        if self.vector is not None:
+            return Objective.from_function(self.vector, self.dim)
         return Objective.from_function(lambda t: self.fn(t.unbind(), torch), self.dim)
 
     def signs_at(self, theta: Tensor, tol: float = 1e-4) -> Signs | None:
