@@ -22,7 +22,17 @@ from morsescape.critical import (
 )
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.hessian.value import Hessian
-from morsescape.morse import MergeTree, MorseGraph, Pass, find_saddle, morse_graph
+from morsescape.morse import (
+    CaptureBall,
+    Embedding,
+    MergeTree,
+    MorseGraph,
+    Pass,
+    capture_ball,
+    embed,
+    find_saddle,
+    morse_graph,
+)
 from morsescape.objective import Objective
 from morsescape.paths import (
     Connected,
@@ -42,6 +52,7 @@ from morsescape.version import __version__
 
 __all__ = [
     "ArgumentError",
+    "CaptureBall",
     "Certificate",
     "CertificateStatus",
     "Connected",
@@ -51,6 +62,7 @@ __all__ = [
     "CriticalPoint",
     "Curve",
     "DataError",
+    "Embedding",
     "Escape",
     "EscapeStatus",
     "Height",
@@ -71,11 +83,13 @@ __all__ = [
     "ThirdOrderStatus",
     "__version__",
     "align",
+    "capture_ball",
     "certify",
     "connect",
     "connected",
     "count_by_eigh",
     "count_by_ldl",
+    "embed",
     "escape",
     "find_critical_point",
     "find_saddle",

@@ -70,7 +70,7 @@ def test_copies_of_a_network_count_once():
 
 
 def test_where_a_path_is_lower_than_all_passes_one_is_missing_and_is_found(tmp_path):
-    """On lines Himmelblau's minima are joined, but higher than its passes, which their tops find."""
+    """On lines Himmelblau's minima are joined, but higher than the passes that their tops find."""
     f = zoo.himmelblau.objective()
     found = minima(f)
     paths = ms.connected(f, found, method="line")

@@ -1,5 +1,7 @@
 """Morse graphs: certified passes, the tree of sublevel sets, everything in low dimension."""
 
+from morsescape.morse.capture import CaptureBall, capture_ball
+from morsescape.morse.embedding import Embedding, embed, flip_path
 from morsescape.morse.flow import Flow, steepest_descent
 from morsescape.morse.graph import MorseGraph, morse_graph
 from morsescape.morse.handles import Handle, Handles, handles
@@ -8,6 +10,8 @@ from morsescape.morse.saddle import find_saddle
 from morsescape.morse.sides import Pass, Side, pass_over
 
 __all__ = [
+    "CaptureBall",
+    "Embedding",
     "Flow",
     "Handle",
     "Handles",
@@ -16,7 +20,10 @@ __all__ = [
     "MorseGraph",
     "Pass",
     "Side",
+    "capture_ball",
+    "embed",
     "find_saddle",
+    "flip_path",
     "handles",
     "morse_graph",
     "pass_over",

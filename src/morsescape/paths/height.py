@@ -37,6 +37,7 @@ _MOST = 2_000  # intervals of one piece: beyond it, what is too high stays so
 _TINY, _JUMPS = 2.0**-9, 64  # so many short intervals of which nothing is known are too many
 _SAMPLES = 61  # where nothing can be proved
 _FLOOR = 1e-6  # of the height: no tolerance is smaller
+_ROUNDINGS = 1e3  # nor than so many times what f at the ends is known to
 
 
 @dataclass(frozen=True)
@@ -108,7 +109,8 @@ def height_of(
         curve: of the same number of variables.
         tol: how wide the interval may be, as a share of the barrier (the rise above the higher
             end); never below `least`.
-        least: the narrowest that is asked for, in units of f; None is a millionth of the height.
+        least: the narrowest that is asked for, in units of f; None is a millionth of the height, or
+            1,000 times the width to which f is known at the ends where that is more.
         smooth: refuse an f with kinks, instead of bounding it by its slopes.
         progress: told how many pieces are done.
 
@@ -164,6 +166,7 @@ class _Proof:
         first = [self._look(k, _split(_START)) for k in range(n)]
         ends = self._look(0, [(0.0, 0.0)])[0].value, self._look(n - 1, [(1.0, 0.0)])[0].value
         top = max(end[1] for end in ends)
+        self.rounding = max(end[1] - end[0] for end in ends)
         # The highest first: what they find spares the others.
         order = sorted(range(n), key=lambda k: -max(p.lower for p in first[k]))
         for done, k in enumerate(order):
@@ -181,7 +184,8 @@ class _Proof:
         return found
 
     def _tolerance(self, top: float) -> float:
-        least = _FLOOR * abs(self.low) if self.least is None else self.least
+        floor = max(_FLOOR * abs(self.low), _ROUNDINGS * self.rounding)  # where f is 0, the latter
+        least = floor if self.least is None else self.least
         return max(self.tol * max(0.0, self.low - top), least, 1e-300)
 
     def _refine(self, piece: int, todo: list[Piece], top: float) -> None:
