@@ -91,6 +91,7 @@ def _gathered(found: Parts, join: Callable[[Parts], Any]) -> Any:
 _PLACES = {
     "where": (0,), "scatter": (2,), "scatter_add": (2,), "index_put": (1,),
     "_unsafe_index_put": (1,), "max_unpool2d": (1,), "max_unpool3d": (1,),
+    "max_pool2d_with_indices_backward": (7,),
 }  # fmt: skip
 # Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
 _ENTRIES = {"add": (0, 1), "sub": (0, 1), "where": (1, 2), "constant_pad_nd": (2,), "scatter": (3,)}
