@@ -116,7 +116,7 @@ class Poly:
                     ),
                 )
         value = Ball(torch.zeros_like(self.like)) if value is None else value
-        if bend is not None:
+        if slope is not None and bend is not None:
             spread = plus(slope, symmetric(bend, r))
         return Jet(value, slope, slope if bend is None else spread, bend, r)
 
