@@ -230,6 +230,19 @@ def test_the_rounding_of_radii_is_counted():
     assert Fraction(float(ends(jet.slopes)[1])) >= math.prod(map(Fraction, factors))
 
 
+@pytest.mark.filterwarnings("ignore:var")
+def test_a_variance_of_fewer_numbers_than_its_correction_is_none():
+    few = along(lambda t: t.var(correction=2.5), torch.tensor([[0.0, 1.0], [1.0, 3.0]]).double())
+    assert float(few.on(0.5, 0.5).value.radius()) == math.inf
+
+
+def test_a_sign_is_known_where_it_does_not_jump():
+    moving = along(lambda t: (t.sign() * t).sum(), torch.tensor([[-0.5], [1.0]]).double())
+    assert within(torch.tensor([0.125, 0.375]).double(), moving.on(0.75, 0.125).range)
+    with pytest.raises(Undecided, match="sign, which jumps"):
+        moving.on(0.5, 0.5)
+
+
 def test_whole_numbers_beyond_what_float64_holds_are_enclosed():
     big = torch.tensor(2**53 + 1)
     line = torch.tensor([0.0, 1.0]).double()

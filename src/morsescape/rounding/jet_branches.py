@@ -60,6 +60,16 @@ def _range(x: Any) -> Ball:
     return x.range if isinstance(x, Jet) else as_ball(x)
 
 
+@rule(JET, "sign", "sgn")
+def _sign(run: Run, target: Any, x: Any) -> Ball:
+    """A constant, where it does not jump."""
+    on_jets(x)
+    low, high = ends(x.range)
+    if bool(((low <= 0) & (high >= 0)).any()):
+        raise Undecided(f"{target.overloadpacket.__name__}, which jumps on the way")
+    return Ball(torch.where(low > 0, 1.0, -1.0).double())
+
+
 @rule(JET, "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not")
 def _logic(run: Run, target: Any, *args: Any) -> Any:
     values = [x.value if isinstance(x, Decision) else x for x in args]

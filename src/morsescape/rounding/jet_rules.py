@@ -230,7 +230,7 @@ def _product(run: Run, target: Any, a: Any, b: Any, **kwargs: Any) -> Any:
 def _variance(
     run: Run, target: Any, x: Any, dims: Any = None, correction: Any = None, **more: Any
 ) -> Any:
-    """Σ (x - mean)² / (n - correction); torch has no forward derivative of what it records."""
+    """Σ (x - mean)² / max(0, n - correction); torch has no forward derivative of its record."""
     if more:
         return NotImplemented
     every = list(range(len(shape_of(x)))) if dims is None else list(dims)
@@ -238,7 +238,8 @@ def _variance(
     total = linear(run, aten.sum.dim_IntList, x, every, True)
     off = _sum(run, aten.sub.Tensor, x, _product(run, aten.div.Tensor, total, n))
     square = linear(run, aten.sum.dim_IntList, _product(run, aten.mul.Tensor, off, off), every)
-    return _product(run, aten.div.Tensor, square, n - (1 if correction is None else correction))
+    rest = max(0, n - (1 if correction is None else correction))
+    return _product(run, aten.div.Tensor, square, rest)
 
 
 # -- the logarithm of a sum of exponentials -----------------------------------------------------

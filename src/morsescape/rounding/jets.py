@@ -61,7 +61,7 @@ def ends(x: Ball) -> tuple[Tensor, Tensor]:
     What is decided or claimed is read off here, so here radii get what their own rounding may lack.
     """
     mid, rad = x.mid.double(), x.radius()
-    slack = (2.0**-50 * mid.abs() + _LACK * rad) * (rad != 0)
+    slack = (2.0**-50 * mid.abs() + _LACK * rad).masked_fill(rad == 0, 0.0)  # exact, infinity too
     endless = torch.inf  # a radius that is no number, of 0 times infinity, says nothing
     return (mid - rad - slack).nan_to_num(nan=-endless, posinf=endless, neginf=-endless), (
         mid + rad + slack
