@@ -37,13 +37,14 @@ class Mixed(Function):
 
 
 def case(seed: int) -> Outcome:
-    rng = random.Random(f"paths {seed}")
+    rng = random.Random(f"paths, {seed}")
     outcome = Outcome("paths", seed)
     try:
         f, formula, outcome.parts = _landscape(rng)
         curve = _curve(rng, f)
         _enclosures(outcome, f, formula, _wide(rng, curve), rng)
-        height = height_of(f, curve, tol=rng.choice((0.3, 0.05)))
+        least = 1e-2 * (1 + abs(f.value(f.theta)))  # or 2,000 intervals, where f falls all the way
+        height = height_of(f, curve, tol=rng.choice((0.3, 0.05)), least=least)
     except ms.MorsescapeError as refusal:
         return refused(outcome, refusal)
     except Exception as error:
