@@ -57,7 +57,7 @@ class Function:
 
     def _grow(self, first: list[Step], count: int) -> None:
         pool = [torch.tensor(self.theta, dtype=torch.float64)]
-        drawn = (draw(self.rng, self.smooth) for _ in range(40))
+        drawn = (self._draw() for _ in range(40))
         for k, step in enumerate((*first, *drawn)):
             if len(self.steps) >= count + len(first):
                 return
@@ -74,6 +74,9 @@ class Function:
             if usable(out, self.extreme):
                 pool.append(out)
                 self.steps.append((step, places))
+
+    def _draw(self) -> Step:
+        return draw(self.rng, self.smooth)
 
     def plant(self) -> None:
         """Tilt the function so that ∇f(θ) = 0 up to rounding, then step away from θ a little."""

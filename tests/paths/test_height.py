@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import ctypes
+
+import numpy as np
 import pytest
 import torch
 from torch import Tensor, nn
@@ -145,6 +148,36 @@ def test_an_operation_of_which_nothing_is_known_makes_it_an_estimate(fn, words):
     assert height.estimate is not None
     assert words in height.estimate
     assert "estimate" in str(height)
+
+
+UP = Curve.chain(torch.tensor([[0.1, 0.2], [5.0, 4.0]]).double())
+
+
+def unheard(t: Tensor) -> Tensor:
+    """Its second part moves where t is above 2, and no operation of torch's is made of it."""
+    numbers = (ctypes.c_double * 2).from_address(t.detach().data_ptr())
+    return t.square().sum() + sum(max(0.0, x - 2) ** 2 for x in numbers)
+
+
+@pytest.mark.parametrize(
+    "fn",
+    [
+        lambda t: t.square().sum() + sum(max(0.0, x - 2) ** 2 for x in t.tolist()),
+        lambda t: t.square().sum() + float(np.maximum(t.detach().numpy() - 2, 0).sum()),
+        lambda t: t.square().sum() + float(np.maximum(np.asarray(t.detach()) - 2, 0).sum()),
+        unheard,
+    ],
+)
+def test_what_is_done_past_torch_is_no_constant(fn):
+    height = height_of(function(fn, 2), UP)
+    assert height.estimate is not None
+    assert height.high >= fn(UP(1.0))
+
+
+def test_the_top_of_an_arch_that_underflows():
+    arch = function(lambda t: 1e-170 * (t - t * t).sum())  # its slope squared is 0 in float64
+    piece = enclosed.pieces_on(arch, LINE.pieces[0], [(0.4375, 0.125)])[0]
+    assert piece.upper >= 0.25e-170
 
 
 def test_a_condition_that_turns_at_many_places_is_given_up_early():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from fractions import Fraction
 
 import pytest
 import torch
@@ -71,6 +72,9 @@ SMOOTH = {
     "whole numbers elsewhere": lambda t: torch.where(
         torch.arange(len(t)) % 2 == 0, t.sin(), 2
     ).square().sum(),
+    "a gradient through pooling of what is fixed": lambda t: (
+        grad(lambda x: (F.max_pool2d(x, 2)[0] * t[:2].sin()).sum())(X[None, 2:]) * X[2:]
+    ).sum(),
     "padded": lambda t: F.pad(t.sin(), (1, 2), value=3.0).square().sum(),
 }  # fmt: skip
 
@@ -79,12 +83,18 @@ KINKED = {
     "abs": lambda t: (X @ w(t, 4, 3)).abs().sum(),
     "leaky": lambda t: F.leaky_relu(X @ w(t, 4, 3), 0.1).sum(),
     "elu": lambda t: F.elu(X @ w(t, 4, 3)).sum(),
+    "celu": lambda t: F.celu(X @ w(t, 4, 3), 0.7).sum(),
+    "softshrink": lambda t: F.softshrink(X @ w(t, 4, 3), 0.3).square().sum(),
+    "huber": lambda t: F.huber_loss(X @ w(t, 4, 3), X[:, :3], delta=0.6),
     "hardtanh": lambda t: F.hardtanh(X @ w(t, 4, 3)).sum(),
     "clamped": lambda t: (X @ w(t, 4, 3)).clamp(-0.5, 0.7).square().sum(),
     "largest": lambda t: (X @ w(t, 4, 3)).amax(1).sum(),
     "least of all": lambda t: (X @ w(t, 4, 3)).min(0).values.sum(),
     "two": lambda t: torch.maximum((X @ w(t, 4, 3)).sin(), X[:, :3]).sum(),
     "smaller": lambda t: torch.minimum(X @ w(t, 4, 3), X[:, :3].cos()).sum(),
+    "padded max-pool": lambda t: F.max_pool2d(
+        -(X @ w(t, 4, 4)).square()[None, None], 3, 2, padding=1
+    ).sum(),
     "max-pool": lambda t: F.max_pool2d((X @ w(t, 4, 4))[None, None].relu(), 2).square().sum(),
 }
 
@@ -186,6 +196,8 @@ def test_a_condition_of_ones_own_that_turns_is_refused_by_name():
         (lambda t: t.float().sum().double(), "conversion to torch.float32"),
         (lambda t: (t > 0.5).double().sum(), "comparison"),
         (lambda t: t.sort().values[0], "sort"),
+        (lambda t: t.view(2, 1)[torch.arange(2), t.view(2, 1).max(1).indices].sum(), "index"),
+        (lambda t: F.embedding(t.view(1, 2).min(1).indices, t.view(2, 1)).sum(), "index"),
     ],
 )
 def test_what_nothing_is_known_of_has_its_name(function, words):
@@ -197,6 +209,45 @@ def test_numbers_that_are_none_say_nothing():
     nan = torch.tensor(math.nan, dtype=torch.float64)
     assert [float(x) for x in ends(Ball(nan.new_zeros(()), nan))] == [-math.inf, math.inf]
     assert float(between(torch.tensor(-math.inf), torch.tensor(math.inf)).rad) == math.inf
+
+
+def test_the_rounding_of_radii_is_counted():
+    """All products of the slopes' radius with these numbers are rounded down."""
+    factors, radius = [], 1 + 2.0**-48
+    for _ in range(200):
+        some = [1 + k * 2.0**-30 for k in range(1, 9)]
+        lost = {c: Fraction(radius * c) / Fraction(radius) / Fraction(c) for c in some}
+        factors.append(min(some, key=lost.__getitem__))
+        radius *= factors[-1]
+
+    def scaled(t: Tensor) -> Tensor:
+        x = t.abs()
+        for c in factors:
+            x = x * c
+        return x.sum()
+
+    jet = along(scaled, torch.tensor([[-0.5], [1.0]]).double()).on(0.5, 0.5)
+    assert Fraction(float(ends(jet.slopes)[1])) >= math.prod(map(Fraction, factors))
+
+
+@pytest.mark.filterwarnings("ignore:var")
+def test_a_variance_of_fewer_numbers_than_its_correction_is_none():
+    few = along(lambda t: t.var(correction=2.5), torch.tensor([[0.0, 1.0], [1.0, 3.0]]).double())
+    assert float(few.on(0.5, 0.5).value.radius()) == math.inf
+
+
+def test_a_sign_is_known_where_it_does_not_jump():
+    moving = along(lambda t: (t.sign() * t).sum(), torch.tensor([[-0.5], [1.0]]).double())
+    assert within(torch.tensor([0.125, 0.375]).double(), moving.on(0.75, 0.125).range)
+    with pytest.raises(Undecided, match="sign, which jumps"):
+        moving.on(0.5, 0.5)
+
+
+def test_whole_numbers_beyond_what_float64_holds_are_enclosed():
+    big = torch.tensor(2**53 + 1)
+    line = torch.tensor([0.0, 1.0]).double()
+    low, high = ends(along(lambda t: torch.where(t > 5, t, big), line).on(0.5, 0.5).value)
+    assert low.item() <= 2**53 + 1 <= high.item()
 
 
 def test_hull_and_narrower():

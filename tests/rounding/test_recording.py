@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
@@ -11,6 +12,7 @@ from torch import Tensor
 from torch.func import grad, jacfwd
 
 from function_hessian import function_hessian
+from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.enclose import Enclosure, Values
 from morsescape.rounding.program import NotTraceable, OtherBranch, record
 
@@ -180,3 +182,30 @@ def test_complex_numbers_do_not_pass_for_integers() -> None:
 def test_a_rule_that_does_not_take_the_arguments_refuses_by_name() -> None:
     h = function_hessian(lambda v: (v.cumsum(0, dtype=torch.float32).double() ** 2).sum(), POINT)
     assert "cumsum" in str(h.estimate)
+
+
+@torch.library.custom_op("elsewhere::neg", mutates_args=())
+def neg_elsewhere(x: Tensor) -> Tensor:
+    return x.square()
+
+
+def test_an_operation_of_another_library_is_not_the_one_of_that_name():
+    program = record(lambda v: neg_elsewhere(v).sum(), POINT)
+    assert program.operations == ("elsewhere::neg", "sum")
+    assert program.run(Values(), OTHER) == OTHER.square().sum()
+    with pytest.raises(NoErrorRule, match="elsewhere::neg"):
+        program.run(Enclosure(), OTHER)
+
+
+@pytest.mark.parametrize(
+    "read",
+    [Tensor.tolist, Tensor.numpy, np.asarray, np.from_dlpack],
+    ids=["tolist", "numpy", "asarray", "dlpack"],
+)
+def test_numbers_that_leave_torch_are_noticed(read):
+    fixed = at(1.0, 2.0)
+    assert record(lambda v: v.sum() * float(read(fixed)[0]), POINT).run(Values(), OTHER) == (
+        OTHER.sum()
+    )
+    with pytest.raises(NotTraceable, match="reads a number"):
+        record(lambda v: v.sum() * float(read(v * 1)[0]), POINT)

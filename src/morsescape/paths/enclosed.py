@@ -22,10 +22,11 @@ from morsescape.model.source import Source
 from morsescape.objective import Objective
 from morsescape.rounding.along import Along
 from morsescape.rounding.balls import Ball
-from morsescape.rounding.floats import down, up
+from morsescape.rounding.floats import down, tiny, up
 from morsescape.rounding.jets import Jet, Undecided, aten, carried, ends
 from morsescape.rounding.program import OfOneChunk, record, record_chunk
 
+_LEAST = tiny(torch.float64)
 _NUMBERS = 2**22  # of the widest layer in one run: beyond it memory rules
 Interval = tuple[float, float]
 
@@ -61,8 +62,11 @@ class Piece:
         if not math.isfinite(m):
             return mean
         # Of g s + m s²/2 on [0, r] the top is at r, or, where m < 0, perhaps at s = g/|m| before.
-        rise = g * g / (-2 * m) if m < 0 and g < -m * r else g * r + m * r * r / 2
-        taylor = v + rise + 2.0**-48 * (abs(v) + g * r + abs(m) * r * r)  # and its own rounding
+        rise = g * (g / (-2 * m)) if m < 0 and g < -m * r else g * r + m * r * r / 2
+        own = (
+            2.0**-48 * (abs(v) + g * r + abs(m) * r * r) + _LEAST
+        )  # its own rounding, and underflow
+        taylor = v + rise + own
         return min(mean, up(taylor))
 
     @property

@@ -36,6 +36,7 @@ _HALVINGS = 48
 _MOST = 2_000  # intervals of one piece: beyond it, what is too high stays so
 _TINY, _JUMPS = 2.0**-9, 64  # so many short intervals of which nothing is known are too many
 _SAMPLES = 61  # where nothing can be proved
+_SAME = 1e-6  # of f: what its program and f itself may differ by beyond the radius
 _FLOOR = 1e-6  # of the height: no tolerance is smaller
 _ROUNDINGS = 1e3  # nor than so many times what f at the ends is known to
 
@@ -164,7 +165,10 @@ class _Proof:
     def run(self) -> Height:
         n = len(self.curve.pieces)
         first = [self._look(k, _split(_START)) for k in range(n)]
-        ends = self._look(0, [(0.0, 0.0)])[0].value, self._look(n - 1, [(1.0, 0.0)])[0].value
+        left, right = self._look(0, [(0.0, 0.0)])[0], self._look(n - 1, [(1.0, 0.0)])[0]
+        ends = left.value, right.value
+        self._compare([(0, left), (n - 1, right), *((k, parts[_START // 2]) for k, parts in
+                                                    enumerate(first))])  # fmt: skip
         top = max(end[1] for end in ends)
         self.rounding = max(end[1] - end[0] for end in ends)
         # The highest first: what they find spares the others.
@@ -182,6 +186,23 @@ class _Proof:
             if p.lower > self.low:
                 self.low, self.at = p.lower, (piece + p.c) / len(self.curve.pieces)
         return found
+
+    def _compare(self, some: list[tuple[int, Piece]]) -> None:
+        """Ask f itself: what it does past torch is not in its program, and would pass unseen.
+
+        Raises:
+            NoErrorRule: f is not what its program says.
+        """
+        for k, p in some:
+            t, (low, high) = (k + p.c) / len(self.curve.pieces), p.value
+            point = self.curve(t)
+            value = self.f.value(point)
+            off, size = max(low - value, value - high), max(abs(value), abs(low), abs(high))
+            if not (math.isfinite(size) and off > _SAME * size):
+                continue
+            nearby = abs(self.f.value(point * (1 + 2.0**-50)) - value)  # the point is rounded
+            if off > _SAME * size + 100 * nearby:
+                raise NoErrorRule(f"what f does past torch (at t = {t:.4g} it is {value:.6g})")
 
     def _tolerance(self, top: float) -> float:
         floor = max(_FLOOR * abs(self.low), _ROUNDINGS * self.rounding)  # where f is 0, the latter

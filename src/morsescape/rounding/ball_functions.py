@@ -115,7 +115,7 @@ def _cumsum(run: Any, operation: Any, x: Any, dim: int, **kwargs: Any) -> Any:
 @rule("var")
 def _var(run: Any, operation: Any, x: Any, dims: Any = None, correction: float = 1.0,
          keepdim: bool = False, **kwargs: Any) -> Ball:  # fmt: skip
-    """Sum (x - mean)^2 / (n - correction), from the rules for its parts."""
+    """Sum (x - mean)^2 / max(0, n - correction), from the rules for its parts."""
     x = as_ball(x)
     dims = list(range(x.mid.ndim)) if dims is None else dims
     n = math.prod(x.mid.shape[d] for d in dims)
@@ -124,4 +124,5 @@ def _var(run: Any, operation: Any, x: Any, dims: Any = None, correction: float =
     off = RULES["sub"](run, aten.sub.Tensor, x, mean)
     square = RULES["mul"](run, aten.mul.Tensor, off, off)
     total = RULES["sum"](run, aten.sum.dim_IntList, square, dims, keepdim)
-    return RULES["div"](run, aten.div.Tensor, total, n - (kwargs.get("correction", correction)))
+    rest = max(0, n - kwargs.get("correction", correction))
+    return RULES["div"](run, aten.div.Tensor, total, rest)

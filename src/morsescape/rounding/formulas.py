@@ -62,9 +62,8 @@ def _hardsigmoid(input: Tensor, inplace: bool = False) -> Any:
 
 @formula_for(F.celu, torch.celu)
 def _celu(input: Tensor, alpha: float = 1.0, inplace: bool = False) -> Any:
-    """max(x, 0) + min(0, α (e^(x/α) - 1)); torch takes 1/α in float32 for the derivatives."""
-    below = torch.where(input > 0, torch.zeros_like(input), input)
-    return torch.where(input > 0, input, alpha * torch.expm1(below / alpha))
+    """max(x, 0) + α (e^(min(x, 0)/α) - 1); torch takes 1/α in float32 for the derivatives."""
+    return input.clamp_min(0.0) + alpha * torch.expm1(input.clamp_max(0.0) / alpha)
 
 
 @formula_for(F.glu)
@@ -85,9 +84,7 @@ def _rrelu(
 
 @formula_for(F.softshrink)
 def _softshrink(input: Tensor, lambd: float = 0.5) -> Any:
-    return torch.where(
-        input > lambd, input - lambd, torch.where(input < -lambd, input + lambd, 0.0 * input)
-    )
+    return (input - lambd).relu() - (-input - lambd).relu()
 
 
 @formula_for(F.hardshrink, torch.hardshrink)

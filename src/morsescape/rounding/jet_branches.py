@@ -6,6 +6,7 @@ the hull of what either side gives, and so do its slopes; of its second derivati
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import torch
@@ -27,7 +28,6 @@ from morsescape.rounding.jets import (
     shape_of,
     zeros_of,
 )  # fmt: skip
-from morsescape.rounding.nests import leaves_of
 from morsescape.rounding.operations import JET, rule
 
 # Softmax is the same whatever is subtracted before exp: its largest entry may stay where it was.
@@ -58,6 +58,16 @@ def _compared(run: Run, target: Any, a: Any, b: Any) -> Any:
 
 def _range(x: Any) -> Ball:
     return x.range if isinstance(x, Jet) else as_ball(x)
+
+
+@rule(JET, "sign", "sgn")
+def _sign(run: Run, target: Any, x: Any) -> Ball:
+    """A constant, where it does not jump."""
+    on_jets(x)
+    low, high = ends(x.range)
+    if bool(((low <= 0) & (high >= 0)).any()):
+        raise Undecided(f"{target.overloadpacket.__name__}, which jumps on the way")
+    return Ball(torch.where(low > 0, 1.0, -1.0).double())
 
 
 @rule(JET, "logical_and", "logical_or", "logical_not", "bitwise_and", "bitwise_or", "bitwise_not")
@@ -98,7 +108,7 @@ def _as_jet(run: Run, x: Any, shape: torch.Size) -> Jet:
     if isinstance(x, Jet):
         out: Jet = expanded(run, x, shape)
         return out
-    ball = as_ball(x)
+    ball = as_ball(x, torch.float64)  # whole numbers beyond 2^53 are rounded
     return Jet(Ball(ball.mid.expand(shape), ball.radius().expand(shape)), None, None, None, run.r)
 
 
@@ -181,7 +191,7 @@ def _least(run: Run, a: Any, b: Any) -> Any:
 
 @rule(JET, "amax", "amin", "max", "min")
 def _extreme(run: Run, target: Any, x: Any, dims: Any = (), keepdim: bool = False) -> Any:
-    """Over dimensions; within softmax a constant. Nobody may read where it was found."""
+    """Over dimensions; within softmax a constant."""
     on_jets(x)
     if _SHIFTED.intersection(run.inside):
         return Ball(target(x.value.mid, dims, keepdim))
@@ -190,7 +200,13 @@ def _extreme(run: Run, target: Any, x: Any, dims: Any = (), keepdim: bool = Fals
     else:
         out = largest(linear(run, aten.neg.default, x), dims, keepdim)
         out = linear(run, aten.neg.default, out)
-    return [out, None] if target._overloadname == "dim" else out
+    return [out, _somewhere(out.value.mid.shape)] if target._overloadname == "dim" else out
+
+
+def _somewhere(shape: torch.Size) -> Decision:
+    """Where an extreme was found: whoever reads it is refused."""
+    places, doubt = torch.zeros((), dtype=torch.int64), torch.ones((), dtype=torch.bool)
+    return Decision(places.expand(shape), doubt.expand(shape))
 
 
 def largest(x: Jet, dims: Any, keepdim: bool) -> Jet:
@@ -216,14 +232,21 @@ def largest(x: Jet, dims: Any, keepdim: bool) -> Jet:
 @rule(JET, "max_pool2d_with_indices")
 def _pooled(run: Run, target: Any, x: Any, kernel: Any, stride: Any = (), padding: Any = 0,
             dilation: Any = 1, ceil_mode: bool = False) -> Any:  # fmt: skip
-    """By windows, each its greatest entry; nobody may read where it was found."""
+    """By windows, each its greatest entry; what is padded is -inf, and no window is all of that."""
     on_jets(x)
-    kernel = list(kernel) * (2 // len(kernel))
-    stride = list(stride or kernel) * (2 // len(stride or kernel))
-    plain = not any(leaves_of(padding)) if isinstance(padding, list | tuple) else not padding
-    still = set(leaves_of(dilation) if isinstance(dilation, list | tuple) else [dilation]) == {1}
-    if ceil_mode or not plain or not still:
-        raise NoErrorRule("max_pool2d with padding, dilation or ceil_mode")
+    kernel, stride, padding, dilation = map(_two, (kernel, stride or kernel, padding, dilation))
+    if ceil_mode or dilation != (1, 1):
+        raise NoErrorRule("max_pool2d with dilation or ceil_mode")
+    if any(padding):
+        (ph, pw), pad = padding, aten.constant_pad_nd.default
+        x = linear(run, pad, x, [pw, pw, ph, ph], -math.inf)
     rows = linear(run, aten.unfold.default, x, -2, kernel[0], stride[0])
     windows = linear(run, aten.unfold.default, rows, -2, kernel[1], stride[1])
-    return [largest(windows, (-2, -1), False), None]
+    out = largest(windows, (-2, -1), False)
+    return [out, _somewhere(out.value.mid.shape)]
+
+
+def _two(size: Any) -> tuple[int, int]:
+    """A size per direction; one number stands for both."""
+    pair = [size] if isinstance(size, int) else list(size)
+    return pair[0], pair[-1]

@@ -91,6 +91,7 @@ def _gathered(found: Parts, join: Callable[[Parts], Any]) -> Any:
 _PLACES = {
     "where": (0,), "scatter": (2,), "scatter_add": (2,), "index_put": (1,),
     "_unsafe_index_put": (1,), "max_unpool2d": (1,), "max_unpool3d": (1,),
+    "max_pool2d_with_indices_backward": (7,),
 }  # fmt: skip
 # Where Python's numbers are entries of the result; anywhere else they are sizes or factors.
 _ENTRIES = {"add": (0, 1), "sub": (0, 1), "where": (1, 2), "constant_pad_nd": (2,), "scatter": (3,)}
@@ -229,7 +230,7 @@ def _product(run: Run, target: Any, a: Any, b: Any, **kwargs: Any) -> Any:
 def _variance(
     run: Run, target: Any, x: Any, dims: Any = None, correction: Any = None, **more: Any
 ) -> Any:
-    """Σ (x - mean)² / (n - correction); torch has no forward derivative of what it records."""
+    """Σ (x - mean)² / max(0, n - correction); torch has no forward derivative of its record."""
     if more:
         return NotImplemented
     every = list(range(len(shape_of(x)))) if dims is None else list(dims)
@@ -237,7 +238,8 @@ def _variance(
     total = linear(run, aten.sum.dim_IntList, x, every, True)
     off = _sum(run, aten.sub.Tensor, x, _product(run, aten.div.Tensor, total, n))
     square = linear(run, aten.sum.dim_IntList, _product(run, aten.mul.Tensor, off, off), every)
-    return _product(run, aten.div.Tensor, square, n - (1 if correction is None else correction))
+    rest = max(0, n - (1 if correction is None else correction))
+    return _product(run, aten.div.Tensor, square, rest)
 
 
 # -- the logarithm of a sum of exponentials -----------------------------------------------------

@@ -38,6 +38,7 @@ from morsescape.rounding.nests import leaves_of
 
 aten = torch.ops.aten
 _WIDER = 1 + 2.0**-48  # of radii computed here: a few roundings each
+_LACK = 2.0**-34  # of a radius: half a million roundings in a row, of terms that are not negative
 _RUN = Enclosure()
 
 
@@ -55,9 +56,12 @@ def plus(a: Ball | None, b: Ball | None) -> Ball | None:
 
 
 def ends(x: Ball) -> tuple[Tensor, Tensor]:
-    """Bounds on the ball from below and above, rounded outwards."""
+    """Bounds on the ball from below and above, rounded outwards.
+
+    What is decided or claimed is read off here, so here radii get what their own rounding may lack.
+    """
     mid, rad = x.mid.double(), x.radius()
-    slack = 2.0**-50 * (mid.abs() + rad) * (rad != 0)
+    slack = (2.0**-50 * mid.abs() + _LACK * rad).masked_fill(rad == 0, 0.0)  # exact, infinity too
     endless = torch.inf  # a radius that is no number, of 0 times infinity, says nothing
     return (mid - rad - slack).nan_to_num(nan=-endless, posinf=endless, neginf=-endless), (
         mid + rad + slack
@@ -97,9 +101,9 @@ class Poly:
         for k, part in enumerate(self.parts):
             if part is None:
                 continue
-            value = plus(value, scaled(part, c**k))
+            value = plus(value, part if k == 0 or c == 1 else scaled(part, c**k))
             if k >= 1:
-                slope = plus(slope, scaled(part, k * c ** (k - 1)))
+                slope = plus(slope, part if k == 1 else scaled(part, k * c ** (k - 1)))
             if k >= 2:  # t^(k - 2) on the interval
                 top = (c + r) ** (k - 2)
                 low, high = ends(scaled(part, float(k * (k - 1))))
@@ -119,8 +123,6 @@ class Poly:
 
 def scaled(x: Ball, factor: float) -> Ball:
     """The ball times a number, whose own rounding is counted: powers of c are rounded."""
-    if factor == 1:
-        return x
     out: Ball = carried(aten.mul.Tensor, x, factor)
     return Ball(out.mid, (out.radius() + 2.0**-50 * out.mag) * _WIDER)
 

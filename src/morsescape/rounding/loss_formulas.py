@@ -27,9 +27,8 @@ def _huber(
     if weight is not None or not delta > 0 or input.shape != target.shape:
         return NotImplemented
     off = input - target
-    far = off.abs()
-    loss = torch.where(far <= delta, 0.5 * off * off, delta * (far - 0.5 * delta))
-    return _reduced(loss, reduction)
+    near = off.clamp(-delta, delta)
+    return _reduced(near * (off - 0.5 * near), reduction)
 
 
 @formula_for(F.soft_margin_loss)

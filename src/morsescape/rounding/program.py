@@ -30,7 +30,7 @@ from morsescape.rounding.steps import (
     Step,
     tidy,
 )  # fmt: skip
-from morsescape.rounding.written_out import written_out
+from morsescape.rounding.written_out import WrittenOut, written_out
 
 __all__ = [
     "Constant",
@@ -60,12 +60,31 @@ def record(function: Callable[..., Any], *example: Any) -> Program:
     inputs = tree_map_only(Tensor, lambda x: x.detach().clone(), example)
     leaves = tree_leaves(inputs)
     recorder = Recorder(tuple(leaves))
-    with _restored(), torch.no_grad(), recorder, written_out():
+    with _restored(), torch.no_grad(), recorder, written_out(_Heard(recorder)):
         result = function(*inputs)
     results, spec = tree_flatten(result)
     outputs = tuple(recorder.reference(leaf) for leaf in results)
     steps = tidy(recorder.steps, outputs, recorder.assumed)
     return Program(len(leaves), steps, outputs, spec, tuple(recorder.assumed))
+
+
+class _Heard(WrittenOut):
+    """Refuses to hand numbers on to what the recorder does not hear, as NumPy."""
+
+    def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
+        self.recorder = recorder
+
+    def call(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
+        """Carry out what takes no number out of a tensor that depends on an input."""
+        if func in _UNHEARD and self.recorder.depends(args[0]):
+            raise NotTraceable("one that reads a number out of a tensor", reads_numbers=True)
+        return func(*args, **kwargs)
+
+
+_UNHEARD = frozenset((
+    Tensor.numpy, Tensor.tolist, Tensor.__array__, Tensor.__dlpack__, Tensor.storage,
+))  # fmt: skip
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from morsescape.rounding.balls import once
 from morsescape.rounding.constants import DECOMPOSITIONS, constant_pair, is_own, rounded
 from morsescape.rounding.decompositions import decompositions
+from morsescape.rounding.foreign import by_full_name
 from morsescape.rounding.nests import mapped, tensors_in
 from morsescape.rounding.operations import Kind, operation
 from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step
@@ -97,6 +98,7 @@ class Recorder(TorchDispatchMode):
             raise NotTraceable("one that draws random numbers")
         if func is aten.as_strided.default and self.moves(args[0]):
             return self._stride(func, args, kwargs)
+        func = by_full_name(func)
         try:
             out = func(*args, **kwargs)
         except RuntimeError:
