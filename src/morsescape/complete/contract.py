@@ -1,0 +1,139 @@
+r"""The critical points of f in a box X satisfy linear interval equations, which narrow the box.
+
+With m in X, every critical point x in X has, by the mean value theorem row by row,
+
+    0 = ∇f(x) ∈ ∇f(m) + Hess f(X) (x - m),      0 ∈ C ∇f(m) + C Hess f(X) (x - m)
+
+for any matrix C. Solving each equation for each variable in turn, with what is known of the others,
+is the Gauss–Seidel form of the interval Newton method. Where the coefficient of a variable holds 0,
+the quotient may be two rays, and the gap between them is where to split the box.
+
+If the weighted norm max_i Σ_j |I - C Hess f(X)|_ij w_j / w_i, w > 0, is below 1, then every matrix
+in Hess f(X) is regular, row by row, and X holds at most one critical point.
+
+Source:
+    Krawczyk, Computing 4 (1969); Moore, SIAM J. Numer. Anal. 14 (1977); Hansen & Sengupta, BIT 21
+    (1981); Neumaier, Interval Methods for Systems of Equations (1990), chapter 5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from morsescape.complete.enclosed import OnBoxes
+from morsescape.complete.intervals import Interval, above, below, product
+
+
+@dataclass(frozen=True, eq=False)
+class Contracted:
+    """What is left of boxes (B, D), with ends from the middle.
+
+    Attributes:
+        rest: of each box, empty where it holds no critical point.
+        gap: a part of it, in one variable, that holds none; of width 0 where there is none.
+        axis: that variable, (B,).
+        regular: whether every Hessian on the box is regular, proved.
+        preconditioner: C, (B, D, D).
+    """
+
+    rest: Interval
+    gap: Interval
+    axis: Tensor
+    regular: Tensor
+    preconditioner: Tensor
+
+
+def contracted(on_box: OnBoxes, at_middle: OnBoxes, steps: Interval) -> Contracted:
+    """Narrow boxes.
+
+    Args:
+        on_box: enclosures on the boxes.
+        at_middle: enclosures at the points m.
+        steps: X - m.
+    """
+    inverse = inverses(on_box.hessian)
+    system = product(inverse, on_box.hessian)
+    right = product(inverse, at_middle.gradient[..., None])[..., 0]
+    known = on_box.hessian.finite.flatten(1).all(1) & at_middle.gradient.finite.all(1)
+    rows = _stacked(on_box.hessian, system), _stacked(at_middle.gradient, right)
+    rest, gap, axis = _solved(*rows, steps)
+    low = torch.where(known[:, None], rest.low, steps.low)
+    high = torch.where(known[:, None], rest.high, steps.high)
+    axis = torch.where(known, axis, 0)
+    gap = Interval(torch.where(known, gap.low, 0.0), torch.where(known, gap.high, 0.0))
+    share = contraction(system, steps.mag)
+    return Contracted(Interval(low, high), gap, axis, known & (share < 1), inverse)
+
+
+def inverses(hessian: Interval) -> Tensor:
+    """Approximate inverses of the middles; the identity where there are none."""
+    mid = (hessian.low / 2 + hessian.high / 2).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
+    found, failed = torch.linalg.inv_ex(mid)
+    good = (failed == 0) & found.isfinite().flatten(1).all(1) & (found.abs().amax((1, 2)) < 1e15)
+    return torch.where(good[:, None, None], found, torch.eye(mid.shape[-1], dtype=mid.dtype))
+
+
+def contraction(system: Interval, radii: Tensor) -> Tensor:
+    """The norm of I - C H in which the box is the unit ball, from above, (B,)."""
+    eye = torch.eye(system.low.shape[-1], dtype=torch.float64)
+    off = (Interval(eye, eye) - system).mag
+    scale = radii.amax(1, keepdim=True).clamp_min(1e-300)
+    weights = (radii / scale).clamp_min(1e-6)
+    rows = (off * weights[:, None, :]).sum(2) / weights
+    return rows.amax(1).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + 1e-12)
+
+
+def _stacked(a: Interval, b: Interval) -> Interval:
+    return Interval(torch.cat([a.low, b.low], 1), torch.cat([a.high, b.high], 1))
+
+
+def _solved(
+    matrix: Interval, right: Interval, steps: Interval
+) -> tuple[Interval, Interval, Tensor]:
+    """Every equation for every variable: what is left, the widest gap and its variable."""
+    terms = matrix * steps[:, None, :]  # (B, E, D)
+    others = ~torch.eye(matrix.low.shape[-1], dtype=torch.bool)
+    left_out = Interval(
+        torch.where(others, terms.low[:, :, None, :], 0.0),
+        torch.where(others, terms.high[:, :, None, :], 0.0),
+    ).sum(-1)
+    top = -(right[..., None] + left_out)
+    low, high, gap = _quotients(top, matrix, steps[:, None, :])
+    rest = Interval(
+        torch.maximum(steps.low, low.amax(1)), torch.minimum(steps.high, high.amin(1))
+    )
+    width = (gap.high - gap.low).clamp_min(0.0)
+    share = width / (steps.high - steps.low).clamp_min(1e-300)[:, None, :]
+    best = share.flatten(1).argmax(1, keepdim=True)
+    ends = (x.flatten(1).gather(1, best)[:, 0] for x in (gap.low, gap.high))
+    return rest, Interval(*ends), best[:, 0] % matrix.low.shape[-1]
+
+
+def _quotients(
+    top: Interval, bottom: Interval, steps: Interval
+) -> tuple[Tensor, Tensor, Interval]:
+    """All x in `steps` with bottom x = top, as bounds and a gap between them."""
+    ends = [a / b for a in (top.low, top.high) for b in (bottom.low, bottom.high)]
+    corners = torch.stack(ends)
+    whole = Interval(below(corners.amin(0)), above(corners.amax(0)))
+    # bottom holds 0 and top does not: x ≤ left or x ≥ right.
+    positive, negative = top.low > 0, top.high < 0
+    near = torch.where(positive, top.low, top.high)
+    first = torch.where(positive, bottom.low, bottom.high)
+    last = torch.where(positive, bottom.high, bottom.low)
+    left = torch.where(first != 0, above(near / first), -torch.inf)
+    right = torch.where(last != 0, below(near / last), torch.inf)
+    no_left, no_right = left < steps.low, right > steps.high
+    low = torch.where(no_left, right, -torch.inf)
+    high = torch.where(no_right, left, torch.inf)
+    between = ~no_left & ~no_right
+    two = bottom.has_zero & (positive | negative)
+    one = ~bottom.has_zero
+    low = torch.where(one, whole.low, torch.where(two, low, -torch.inf))
+    high = torch.where(one, whole.high, torch.where(two, high, torch.inf))
+    split = two & between & (left < right)
+    gap = Interval(torch.where(split, left, 0.0), torch.where(split, right, 0.0))
+    return low, high, gap
