@@ -14,9 +14,10 @@ from torch import Tensor
 from torch.func import grad, jacfwd, vmap
 
 from morsescape.complete.intervals import Interval
+from morsescape.complete.wide import Wide
 from morsescape.objective import Objective
 from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
-from morsescape.rounding.enclose import Enclosure, Values
+from morsescape.rounding.enclose import Values
 from morsescape.rounding.program import NotTraceable, Program, record
 
 _SIZES = (16, 128, 1024)  # boxes in one run; fewer are filled up
@@ -83,7 +84,7 @@ class Enclosures:
         return found
 
     def _on(self, mid: Tensor, rad: Tensor) -> tuple[Interval, Interval, Interval]:
-        machine = Enclosure(ties=True)
+        machine = Wide(ties=True)
         balls = [as_ball(x) for x in self._program(len(mid)).run(machine, Ball(mid, rad))]
         if machine.kinks:
             raise NoErrorRule("a branch on the values of a tensor")
