@@ -160,7 +160,7 @@ def _concluded(search: Search, box: Tensor, level: float | None, whole: bool) ->
         [left.low, left.high], 1
     )  # fmt: skip
     return CriticalSet(
-        tuple(points), corners, box, level, whole, search.f.boxes, limits.width,
+        tuple(points), corners, box, level, whole, search.boxes, limits.width,
         tuple(dict.fromkeys(reasons)),
     )  # fmt: skip
 

@@ -46,19 +46,19 @@ class Contracted:
     preconditioner: Tensor
 
 
-def contracted(on_box: OnBoxes, at_middle: OnBoxes, steps: Interval) -> Contracted:
+def contracted(on_box: OnBoxes, gradient: Interval, steps: Interval) -> Contracted:
     """Narrow boxes.
 
     Args:
         on_box: enclosures on the boxes.
-        at_middle: enclosures at the points m.
+        gradient: ∇f(m).
         steps: X - m.
     """
     inverse = inverses(on_box.hessian)
     system = product(inverse, on_box.hessian)
-    right = product(inverse, at_middle.gradient[..., None])[..., 0]
-    known = on_box.hessian.finite.flatten(1).all(1) & at_middle.gradient.finite.all(1)
-    rows = _stacked(on_box.hessian, system), _stacked(at_middle.gradient, right)
+    right = product(inverse, gradient[..., None])[..., 0]
+    known = on_box.hessian.finite.flatten(1).all(1) & gradient.finite.all(1)
+    rows = _stacked(on_box.hessian, system), _stacked(gradient, right)
     rest, gap, axis = _solved(*rows, steps)
     low = torch.where(known[:, None], rest.low, steps.low)
     high = torch.where(known[:, None], rest.high, steps.high)

@@ -1,8 +1,7 @@
 """Batches of intervals with float64 ends, every operation rounded outwards.
 
 IEEE arithmetic rounds to nearest, so the neighbour of a computed number bounds the exact one.
-Infinite ends say that nothing is known; a product of zero and an infinite end is 0, which holds
-for every real number in the interval.
+Infinite ends say that nothing is known, and what comes of them and is no number says so again.
 """
 
 from __future__ import annotations
@@ -53,7 +52,7 @@ class Interval:
 
     def __mul__(self, other: Interval) -> Interval:
         ends = [a * b for a in (self.low, self.high) for b in (other.low, other.high)]
-        corners = torch.stack(ends).nan_to_num(nan=0.0, posinf=torch.inf, neginf=-torch.inf)
+        corners = torch.stack(ends)  # whose least and largest are NaN if one of them is
         return Interval(below(corners.amin(0)), above(corners.amax(0)))
 
     def __getitem__(self, index: object) -> Interval:

@@ -20,7 +20,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.complete.contract import contraction, inverses
-from morsescape.complete.enclosed import Enclosures, OnBoxes
+from morsescape.complete.enclosed import Enclosures
 from morsescape.complete.intervals import Interval, above, below, product
 from morsescape.store.codec import Saved
 
@@ -116,9 +116,9 @@ def newton(f: Enclosures, points: Tensor) -> Tensor:
 def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
     """Which of the points (B, D) have a critical point near them, and what it is."""
     theta = theta.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # fails, or is right after all
-    at_point = f.at(theta)
-    inverse = inverses(at_point.hessian)
-    newton_step = product(inverse, at_point.gradient[..., None])[..., 0]
+    value, gradient = f.at(theta)
+    inverse = inverses(f.on(theta, theta).hessian)
+    newton_step = product(inverse, gradient[..., None])[..., 0]
     size = theta.abs().amax(1, keepdim=True).clamp_min(1.0)
     least = 8 * newton_step.mag.amax(1, keepdim=True) + _ULPS * size
     done = torch.zeros(len(theta), dtype=torch.bool)
@@ -129,7 +129,7 @@ def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
             break
         rho = (factor * least[places]).expand(-1, f.dim)
         good, found = _tested(
-            f, theta[places], rho, inverse[places], newton_step[places], at_point[places]
+            f, theta[places], rho, inverse[places], newton_step[places], value[places]
         )
         done[places[good]] = True
         parts.append((places[good], found))
@@ -139,14 +139,13 @@ def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
 
 
 def _tested(
-    f: Enclosures, theta: Tensor, rho: Tensor, inverse: Tensor, step: Interval, at_point: OnBoxes
+    f: Enclosures, theta: Tensor, rho: Tensor, inverse: Tensor, step: Interval, value: Interval
 ) -> tuple[Tensor, Found]:
     """Krawczyk's test on θ + [-ρ, ρ]: where it holds, and what is found there."""
     rho = torch.where(rho.isfinite(), rho, 0.0)
     box = Interval(below(theta - rho), above(theta + rho))
     steps = Interval(below(box.low - theta), above(box.high - theta))
     on_box = f.on(box.low, box.high)
-    f.boxes -= len(theta)
     system = product(inverse, on_box.hessian)
     eye = torch.eye(f.dim, dtype=torch.float64)
     off = Interval(eye, eye) - system
@@ -156,7 +155,7 @@ def _tested(
     index, sure = _index(on_box.hessian)
     good = inside.all(1) & sure & on_box.hessian.finite.flatten(1).all(1)
     bend = (on_box.hessian * image[:, :, None] * image[:, None, :]).each(_flat).sum(1)
-    value = at_point.value - Interval(bend.low / 2, bend.high / 2)
+    value = value - Interval(bend.low / 2, bend.high / 2)
     share = contraction(system, steps.mag)
     found = Found(theta, place, box, index, value, share)
     return good, found[good]

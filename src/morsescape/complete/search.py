@@ -14,7 +14,7 @@ from morsescape.complete.enclosed import Enclosures, OnBoxes, middle
 from morsescape.complete.intervals import Interval, above, below
 from morsescape.complete.points import Found, joined, newton, proved
 
-_BATCH = 1024
+_BATCH = 4096
 _GAP = 0.1  # of a side: from which on a box is split at a gap
 _NEAR = 0.5  # of its size: how far from a box Newton's method may end
 
@@ -44,12 +44,13 @@ class Search:
         self.todo = Interval(box.low[None], box.high[None])
         self.found: Found | None = None
         self.undecided: list[Interval] = []
+        self.boxes = 0  # looked at
 
     def run(self, progress: Callable[[int, int], None] | None = None) -> None:
         """Until nothing is left, or as many boxes as there may be were looked at."""
-        while len(self.todo.low) and self.f.boxes < self.limits.most:
+        while len(self.todo.low) and self.boxes < self.limits.most:
             if progress is not None:
-                progress(self.f.boxes, self.f.boxes + len(self.todo.low))
+                progress(self.boxes, self.boxes + len(self.todo.low))
             taken, self.todo = self.todo[-_BATCH:], self.todo[:-_BATCH]
             self.todo = joined_boxes([self.todo, self._rest_of(taken)])
         if len(self.todo.low):
@@ -58,14 +59,15 @@ class Search:
     def _rest_of(self, boxes: Interval) -> Interval:
         """What is left to do of some boxes, in smaller ones."""
         mid = middle(boxes.low, boxes.high)
-        on_box, at_middle = self.f.on(boxes.low, boxes.high), self.f.at(mid)
+        self.boxes += len(mid)
+        on_box, (value, gradient) = self.f.on(boxes.low, boxes.high), self.f.at(mid)
         steps = Interval(below(boxes.low - mid), above(boxes.high - mid))
-        alive = self._may_hold(boxes, on_box, at_middle, steps)
+        alive = self._may_hold(boxes, on_box, value, steps)
         boxes, mid, steps = boxes[alive], mid[alive], steps[alive]
-        on_box, at_middle = on_box[alive], at_middle[alive]
+        on_box, gradient = on_box[alive], gradient[alive]
         if not len(mid):
             return boxes
-        new = contracted(on_box, at_middle, steps)
+        new = contracted(on_box, gradient, steps)
         low = torch.maximum(boxes.low, below(mid + new.rest.low))
         high = torch.minimum(boxes.high, above(mid + new.rest.high))
         left = ((new.rest.low <= new.rest.high) & (low <= high)).all(1)
@@ -81,7 +83,7 @@ class Search:
         return self._split(rest[more], on_box[more], ends[more], new.axis[more])
 
     def _may_hold(
-        self, boxes: Interval, on_box: OnBoxes, at_middle: OnBoxes, steps: Interval
+        self, boxes: Interval, on_box: OnBoxes, value: Interval, steps: Interval
     ) -> Tensor:
         """Where there may be critical points that count."""
         alive = on_box.gradient.has_zero.all(1)
@@ -90,7 +92,7 @@ class Search:
             return alive
         # f(x) = f(m) - ½ (m - x)ᵀ Hess f(ξ) (m - x) where ∇f(x) = 0.
         bend = (on_box.hessian * steps[:, :, None] * steps[:, None, :]).each(_flat).sum(1)
-        above_it = (below(at_middle.value.low - bend.high / 2) > level) & bend.finite
+        above_it = (below(value.low - bend.high / 2) > level) & bend.finite
         above_it |= on_box.value.low > level
         if self.limits.ridge:
             nearest = torch.where(boxes.has_zero, 0.0, torch.minimum(boxes.low.abs(), boxes.high.abs()))
@@ -120,7 +122,7 @@ class Search:
             at = middle(hull.low, hull.high)
             steps = Interval(below(hull.low - at), above(hull.high - at))
             done[places[rest]] = contracted(
-                self.f.on(hull.low, hull.high), self.f.at(at), steps
+                self.f.on(hull.low, hull.high), self.f.at(at)[1], steps
             ).regular
         return done
 

@@ -46,18 +46,19 @@ class Wide(Enclosure):
 def _between(low: Tensor, high: Tensor, ulps: float) -> Ball:
     """The ball of an interval whose ends are off by so many units in the last place."""
     off = ulps * _U
-    return between(low - off * low.abs() - _TINY, high + off * high.abs() + _TINY)
+    low = (low - off * low.abs() - _TINY).nan_to_num(nan=-torch.inf, neginf=-torch.inf)
+    high = (high + off * high.abs() + _TINY).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    return between(low, high)
 
 
 def _rising(target: Any, x: Ball) -> Ball:
     low, high = ends(x)
     first, last = target(low), target(high)
-    return _between(first.nan_to_num(nan=-torch.inf), last.nan_to_num(nan=torch.inf), 2 * ULP)
+    return _between(first, last, 2 * ULP)
 
 
 def _times(a: Ball, b: Ball) -> Ball:
     corners = torch.stack([x * y for x in ends(a) for y in ends(b)])
-    corners = torch.where(corners.isnan(), 0.0, corners)
     return _between(corners.amin(0), corners.amax(0), 1.0)
 
 
