@@ -1,8 +1,9 @@
 r"""The critical points of f in a box X satisfy linear interval equations, which narrow the box.
 
-With m in X, every critical point x in X has, by the mean value theorem row by row,
+With m in X and slopes S, ∇f(x) - ∇f(m) ∈ S (x - m) (Hess f(X), or narrower: see `enclosed`), every
+critical point x in X has
 
-    0 = ∇f(x) ∈ ∇f(m) + Hess f(X) (x - m),      0 ∈ C ∇f(m) + C Hess f(X) (x - m)
+    0 ∈ ∇f(m) + S (x - m),      0 ∈ C ∇f(m) + C S (x - m)
 
 for any matrix C. Solving each equation for each variable in turn, with what is known of the others,
 is the Gauss–Seidel form of the interval Newton method. Where the coefficient of a variable holds 0,
@@ -23,7 +24,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from morsescape.complete.enclosed import OnBoxes
 from morsescape.complete.intervals import Interval, above, below, product
 
 
@@ -35,37 +35,46 @@ class Contracted:
         rest: of each box, empty where it holds no critical point.
         gap: a part of it, in one variable, that holds none; of width 0 where there is none.
         axis: that variable, (B,).
-        regular: whether every Hessian on the box is regular, proved.
-        preconditioner: C, (B, D, D).
+        share: the norm of I - C S in which the box is the unit ball, (B,).
     """
 
     rest: Interval
     gap: Interval
     axis: Tensor
-    regular: Tensor
-    preconditioner: Tensor
+    share: Tensor
 
 
-def contracted(on_box: OnBoxes, gradient: Interval, steps: Interval) -> Contracted:
+def contracted(slopes: Interval, gradient: Interval, steps: Interval) -> Contracted:
     """Narrow boxes.
 
     Args:
-        on_box: enclosures on the boxes.
-        gradient: ∇f(m).
-        steps: X - m.
+        slopes: matrices S with ∇f(x) - ∇f(m) ∈ S (x - m) on the boxes, (B, D, D).
+        gradient: ∇f(m), (B, D).
+        steps: X - m, (B, D).
     """
-    inverse = inverses(on_box.hessian)
-    system = product(inverse, on_box.hessian)
+    inverse = inverses(slopes)
+    system = product(inverse, slopes)
     right = product(inverse, gradient[..., None])[..., 0]
-    known = on_box.hessian.finite.flatten(1).all(1) & gradient.finite.all(1)
-    rows = _stacked(on_box.hessian, system), _stacked(gradient, right)
-    rest, gap, axis = _solved(*rows, steps)
+    known = slopes.finite.flatten(1).all(1) & gradient.finite.all(1)
+    rest, gap, axis = _solved(_stacked(slopes, system), _stacked(gradient, right), steps)
     low = torch.where(known[:, None], rest.low, steps.low)
     high = torch.where(known[:, None], rest.high, steps.high)
     axis = torch.where(known, axis, 0)
-    gap = Interval(torch.where(known, gap.low, 0.0), torch.where(known, gap.high, 0.0))
-    share = contraction(system, steps.mag)
-    return Contracted(Interval(low, high), gap, axis, known & (share < 1), inverse)
+    gap = gap.each(lambda x: torch.where(known, x, 0.0))
+    share = torch.where(known, contraction(system, steps.mag), torch.inf)
+    return Contracted(Interval(low, high), gap, axis, share)
+
+
+def regular(hessian: Interval, radii: Tensor) -> Tensor:
+    """Where every matrix in Hess f(X) is proved to be, so that X holds one critical point or none.
+
+    Args:
+        hessian: on boxes, (B, D, D).
+        radii: weights of the norm, (B, D).
+    """
+    return (contraction(product(inverses(hessian), hessian), radii) < 1) & (
+        hessian.finite.flatten(1).all(1)
+    )
 
 
 def inverses(hessian: Interval) -> Tensor:
@@ -77,7 +86,7 @@ def inverses(hessian: Interval) -> Tensor:
 
 
 def contraction(system: Interval, radii: Tensor) -> Tensor:
-    """The norm of I - C H in which the box is the unit ball, from above, (B,)."""
+    """The norm of I - C S in which the box is the unit ball, from above, (B,)."""
     eye = torch.eye(system.low.shape[-1], dtype=torch.float64)
     off = (Interval(eye, eye) - system).mag
     scale = radii.amax(1, keepdim=True).clamp_min(1e-300)

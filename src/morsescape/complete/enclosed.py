@@ -6,12 +6,11 @@ for each coordinate of each box, its enclosures hold for every point of the box.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor
-from torch.func import grad, jacfwd, vmap
+from torch.func import grad, jacfwd, jvp, vmap
 
 from morsescape.complete.intervals import Interval
 from morsescape.complete.wide import Wide
@@ -23,77 +22,77 @@ from morsescape.rounding.program import NotTraceable, Program, record
 _SIZES = (16, 128, 1024, 4096)  # boxes in one run; fewer are filled up
 
 
-@dataclass(frozen=True, eq=False)
-class OnBoxes:
-    """Enclosures of f (B,), ∇f (B, D) and Hess f (B, D, D)."""
-
-    value: Interval
-    gradient: Interval
-    hessian: Interval
-
-    def __getitem__(self, index: Any) -> OnBoxes:
-        return OnBoxes(self.value[index], self.gradient[index], self.hessian[index])
-
-
 class Enclosures:
     """What f is on boxes."""
 
     def __init__(self, f: Objective) -> None:
         self.f, self.dim = f, f.dim
-        self._programs: dict[tuple[int, bool], Program] = {}
+        self._programs: dict[tuple[str, int], Program] = {}
 
-    def on(self, low: Tensor, high: Tensor) -> OnBoxes:
-        """On boxes with corners (B, D)."""
-        mid = middle(low, high)
-        # Their difference is rounded; the next number is above it.
-        rad = torch.maximum(high - mid, mid - low)
-        rad = torch.where(rad > 0, torch.nextafter(rad, torch.full_like(rad, torch.inf)), 0.0)
-        return OnBoxes(*self._enclosed(mid, rad, second=True))
-
-    def at(self, points: Tensor) -> tuple[Interval, Interval]:
-        """F and ∇f at points (B, D)."""
-        value, gradient = self._enclosed(points, torch.zeros_like(points), second=False)
+    def first(self, box: Interval) -> tuple[Interval, Interval]:
+        """F (B,) and ∇f (B, D) on boxes (B, D), or at points."""
+        value, gradient = self._enclosed("first", *_balls(box))
         return value, gradient
+
+    def hessian(self, box: Interval) -> Interval:
+        """Hess f on boxes, (B, D, D)."""
+        (found,) = self._enclosed("second", *_balls(box))
+        return found
+
+    def slopes(self, box: Interval, mid: Tensor) -> Interval:
+        """Matrices (B, D, D) with ∇f(x) - ∇f(m) ∈ S (x - m) for all x in the box.
+
+        From m to x one variable after the other: column j is that of Hess f where the variables up
+        to j are anywhere in the box and those after j as in m, by the mean value theorem.
+        """
+        d = self.dim
+        ends = box.each(lambda x: x[:, None, :])
+        free = torch.ones(d, d).tril().bool()  # row j: up to j
+        part = Interval(*(torch.where(free, x, mid[:, None, :]) for x in (ends.low, ends.high)))
+        flat = part.each(lambda x: x.reshape(-1, d))
+        units = torch.eye(d, dtype=torch.float64).repeat(len(mid), 1)
+        (found,) = self._enclosed("column", *_balls(flat), units)
+        return found.each(lambda x: x.reshape(-1, d, d).mT)
 
     def computed(self, points: Tensor) -> tuple[Tensor, Tensor]:
         """∇f (B, D) and Hess f (B, D, D) as float64 has them."""
-        found = [
-            self._program(len(p), True).run(Values(), p)[1:]
-            for p, _ in _filled(points, torch.zeros_like(points))
-        ]
+        found = []
+        for (p,) in _filled(points):
+            _, gradient = self._program("first", p).run(Values(), p)
+            (hessian,) = self._program("second", p).run(Values(), p)
+            found.append((gradient, hessian))
         gradient, hessian = (torch.cat(parts)[: len(points)] for parts in zip(*found, strict=True))
         return gradient, hessian
 
-    def _enclosed(self, mid: Tensor, rad: Tensor, second: bool) -> list[Interval]:
-        runs = [self._run(m, r, second) for m, r in _filled(mid, rad)]
+    def _enclosed(self, kind: str, *inputs: Tensor) -> list[Interval]:
+        runs = [self._run(kind, *part) for part in _filled(*inputs)]
+        n = len(inputs[0])
         return [
-            Interval(torch.cat([x.low for x in parts]), torch.cat([x.high for x in parts]))[
-                : len(mid)
-            ]
+            Interval(torch.cat([x.low for x in parts]), torch.cat([x.high for x in parts]))[:n]
             for parts in zip(*runs, strict=True)
         ]
 
-    def _run(self, mid: Tensor, rad: Tensor, second: bool) -> list[Interval]:
+    def _run(self, kind: str, mid: Tensor, rad: Tensor, *units: Tensor) -> list[Interval]:
         machine = Wide(ties=True)
-        found = self._program(len(mid), second).run(machine, Ball(mid, rad))
+        found = self._program(kind, mid, *units).run(machine, Ball(mid, rad), *units)
         balls = [as_ball(x) for x in found]
         if machine.kinks:
             raise NoErrorRule("a branch on the values of a tensor")
         if scale := self.f.source.loss.scale_error:
-            size, l2 = mid.abs() + rad, self.f.l2
-            ridge = (l2 * size.square().sum(-1), 2 * l2 * size, torch.tensor(2 * l2))
+            size = (1 + mid.abs() + rad).square().sum(-1)  # of the ridge and its derivatives
             balls = [
-                Ball(b.mid, b.radius() + scale * (b.upper + r))
-                for b, r in zip(balls, ridge, strict=False)
+                Ball(b.mid, b.radius() + scale * (b.upper + 2 * self.f.l2 * _as_rows(size, b.mid)))
+                for b in balls
             ]
         return [Interval.of(ball) for ball in balls]
 
-    def _program(self, size: int, second: bool) -> Program:
-        if (size, second) not in self._programs:
-            self._programs[size, second] = self._recorded(size, second)
-        return self._programs[size, second]
+    def _program(self, kind: str, points: Tensor, *units: Tensor) -> Program:
+        key = kind, len(points)
+        if key not in self._programs:
+            self._programs[key] = self._recorded(kind, points, *units)
+        return self._programs[key]
 
-    def _recorded(self, size: int, second: bool) -> Program:
+    def _recorded(self, kind: str, *example: Tensor) -> Program:
         source = self.f.source
         ((x, y),) = source.chunks(source.samples)
         share, ridge = source.on(x, y), torch.tensor(self.f.l2, dtype=torch.float64)
@@ -101,30 +100,38 @@ class Enclosures:
         def fn(v: Tensor) -> Tensor:
             return share(v) + ridge * (v * v).sum() if self.f.l2 else share(v)
 
-        def derivatives(v: Tensor) -> tuple[Tensor, ...]:
-            # The value too: an operation without a derivative in torch would pass for a constant.
-            both = fn(v), grad(fn)(v)
-            return (*both, jacfwd(grad(fn))(v)) if second else both
-
-        points = source.theta.detach().expand(size, -1).clone()
+        # The value too: an operation without a derivative in torch would pass for a constant.
+        programs: dict[str, Callable[..., tuple[Tensor, ...]]] = {
+            "first": lambda v: (fn(v), grad(fn)(v)),
+            "second": lambda v: (jacfwd(grad(fn))(v),),
+            "column": lambda v, unit: (jvp(grad(fn), (v,), (unit,))[1],),
+        }
         try:
-            return record(vmap(derivatives), points)
+            return record(vmap(programs[kind]), *example)
         except RuntimeError as error:  # what torch.func cannot transform
             raise NotTraceable(str(error).strip().split("\n")[0][:120]) from error
 
 
-def _filled(mid: Tensor, rad: Tensor) -> list[tuple[Tensor, Tensor]]:
+def _filled(*inputs: Tensor) -> Iterator[tuple[Tensor, ...]]:
     """Batches of the sizes that there are programs for."""
-    found = []
-    for m, r in zip(mid.split(_SIZES[-1]), rad.split(_SIZES[-1]), strict=True):
-        more = next(size for size in _SIZES if size >= len(m)) - len(m)
-        found.append(
-            (torch.cat([m, m[:1].expand(more, -1)]), torch.cat([r, r[:1].expand(more, -1)]))
-        )
-    return found
+    for parts in zip(*(x.split(_SIZES[-1]) for x in inputs), strict=True):
+        n = len(parts[0])
+        more = next(size for size in _SIZES if size >= n) - n
+        yield tuple(torch.cat([x, x[:1].expand(more, *x.shape[1:])]) for x in parts)
 
 
-def middle(low: Tensor, high: Tensor) -> Tensor:
+def _balls(box: Interval) -> tuple[Tensor, Tensor]:
+    mid = middle(box)
+    # A difference is rounded; the next number is above it.
+    rad = torch.maximum(box.high - mid, mid - box.low)
+    return mid, torch.where(rad > 0, torch.nextafter(rad, torch.full_like(rad, torch.inf)), 0.0)
+
+
+def _as_rows(x: Tensor, like: Tensor) -> Tensor:
+    return x.reshape(-1, *[1] * (like.ndim - 1))
+
+
+def middle(box: Interval) -> Tensor:
     """Points of the boxes, about in the middle."""
-    mid = low + (high - low) / 2
-    return torch.minimum(torch.maximum(mid, low), high)
+    mid = box.low + (box.high - box.low) / 2
+    return torch.minimum(torch.maximum(mid, box.low), box.high)

@@ -73,6 +73,11 @@ class Interval:
         return Interval(below(low - off(self.low)), above(high + off(self.high)))
 
     @property
+    def ends(self) -> tuple[Tensor, Tensor]:
+        """Both."""
+        return self.low, self.high
+
+    @property
     def mag(self) -> Tensor:
         """The largest |x|, exactly."""
         return torch.maximum(self.low.abs(), self.high.abs())

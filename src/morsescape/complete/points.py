@@ -116,8 +116,9 @@ def newton(f: Enclosures, points: Tensor) -> Tensor:
 def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
     """Which of the points (B, D) have a critical point near them, and what it is."""
     theta = theta.nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)  # fails, or is right after all
-    value, gradient = f.at(theta)
-    inverse = inverses(f.on(theta, theta).hessian)
+    here = Interval(theta, theta)
+    value, gradient = f.first(here)
+    inverse = inverses(f.hessian(here))
     newton_step = product(inverse, gradient[..., None])[..., 0]
     size = theta.abs().amax(1, keepdim=True).clamp_min(1.0)
     least = 8 * newton_step.mag.amax(1, keepdim=True) + _ULPS * size
@@ -145,16 +146,16 @@ def _tested(
     rho = torch.where(rho.isfinite(), rho, 0.0)
     box = Interval(below(theta - rho), above(theta + rho))
     steps = Interval(below(box.low - theta), above(box.high - theta))
-    on_box = f.on(box.low, box.high)
-    system = product(inverse, on_box.hessian)
+    hessian = f.hessian(box)
+    system = product(inverse, hessian)
     eye = torch.eye(f.dim, dtype=torch.float64)
     off = Interval(eye, eye) - system
     image = -step + (off * steps[:, None, :]).sum(-1)  # K(X) - z
     place = Interval(below(theta + image.low), above(theta + image.high))
     inside = (box.low < place.low) & (place.high < box.high)
-    index, sure = _index(on_box.hessian)
-    good = inside.all(1) & sure & on_box.hessian.finite.flatten(1).all(1)
-    bend = (on_box.hessian * image[:, :, None] * image[:, None, :]).each(_flat).sum(1)
+    index, sure = _index(hessian)
+    good = inside.all(1) & sure & hessian.finite.flatten(1).all(1)
+    bend = (hessian * image[:, :, None] * image[:, None, :]).each(_flat).sum(1)
     value = value - Interval(bend.low / 2, bend.high / 2)
     share = contraction(system, steps.mag)
     found = Found(theta, place, box, index, value, share)

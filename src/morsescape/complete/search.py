@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from morsescape.complete.contract import contracted
-from morsescape.complete.enclosed import Enclosures, OnBoxes, middle
+from morsescape.complete.contract import contracted, regular
+from morsescape.complete.enclosed import Enclosures, middle
 from morsescape.complete.intervals import Interval, above, below
 from morsescape.complete.points import Found, joined, newton, proved
 
@@ -58,52 +58,47 @@ class Search:
 
     def _rest_of(self, boxes: Interval) -> Interval:
         """What is left to do of some boxes, in smaller ones."""
-        mid = middle(boxes.low, boxes.high)
-        self.boxes += len(mid)
-        on_box, (value, gradient) = self.f.on(boxes.low, boxes.high), self.f.at(mid)
-        steps = Interval(below(boxes.low - mid), above(boxes.high - mid))
-        alive = self._may_hold(boxes, on_box, value, steps)
-        boxes, mid, steps = boxes[alive], mid[alive], steps[alive]
-        on_box, gradient = on_box[alive], gradient[alive]
-        if not len(mid):
+        self.boxes += len(boxes.low)
+        boxes = boxes[self._may_hold(boxes)]
+        if not len(boxes.low):
             return boxes
-        new = contracted(on_box, gradient, steps)
-        low = torch.maximum(boxes.low, below(mid + new.rest.low))
-        high = torch.minimum(boxes.high, above(mid + new.rest.high))
-        left = ((new.rest.low <= new.rest.high) & (low <= high)).all(1)
-        regular = (left & new.regular).nonzero()[:, 0]
-        if len(regular):
-            left[regular[self._finished(boxes[regular], mid[regular])]] = False
-        rest = Interval(low, high)
-        narrow = left & ((high - low) <= self.limits.width).all(1)
+        mid = middle(boxes)
+        steps = from_middle(boxes, mid)
+        slopes = self.f.slopes(boxes, mid)
+        new = contracted(slopes, self.f.first(Interval(mid, mid))[1], steps)
+        rest = Interval(
+            torch.maximum(boxes.low, below(mid + new.rest.low)),
+            torch.minimum(boxes.high, above(mid + new.rest.high)),
+        )
+        left = ((new.rest.low <= new.rest.high) & (rest.low <= rest.high)).all(1)
+        single = (left & (new.share < 1)).nonzero()[:, 0]
+        if len(single):
+            left[single[self._finished(boxes[single], mid[single])]] = False
+        narrow = left & ((rest.high - rest.low) <= self.limits.width).all(1)
         if bool(narrow.any()):
             self.undecided.append(rest[narrow])
         more = left & ~narrow
-        ends = Interval(above(mid + new.gap.low[:, None]), below(mid + new.gap.high[:, None]))
-        return self._split(rest[more], on_box[more], ends[more], new.axis[more])
+        gap = Interval(above(mid + new.gap.low[:, None]), below(mid + new.gap.high[:, None]))
+        return self._split(rest[more], slopes[more], gap[more], new.axis[more])
 
-    def _may_hold(
-        self, boxes: Interval, on_box: OnBoxes, value: Interval, steps: Interval
-    ) -> Tensor:
+    def _may_hold(self, boxes: Interval) -> Tensor:
         """Where there may be critical points that count."""
-        alive = on_box.gradient.has_zero.all(1)
+        value, gradient = self.f.first(boxes)
+        alive: Tensor = gradient.has_zero.all(1)
         level = self.limits.level
         if level == math.inf:
             return alive
-        # f(x) = f(m) - ½ (m - x)ᵀ Hess f(ξ) (m - x) where ∇f(x) = 0.
-        bend = (on_box.hessian * steps[:, :, None] * steps[:, None, :]).each(_flat).sum(1)
-        above_it = (below(value.low - bend.high / 2) > level) & bend.finite
-        above_it |= on_box.value.low > level
+        high = value.low > level
         if self.limits.ridge:
-            nearest = torch.where(boxes.has_zero, 0.0, torch.minimum(boxes.low.abs(), boxes.high.abs()))
+            nearest = torch.where(boxes.has_zero, 0.0, torch.minimum(*map(torch.abs, boxes.ends)))
             size = nearest.square().sum(1) * (1 - 1e-12)
-            above_it |= self.limits.ridge * size * (1 - 1e-12) > level
-        return alive & ~above_it
+            high |= self.limits.ridge * size * (1 - 1e-12) > level
+        return alive & ~high
 
     # -- points -----------------------------------------------------------------------------------
 
     def _finished(self, boxes: Interval, mid: Tensor) -> Tensor:
-        """Which boxes, with at most one critical point each, hold none but one that is known."""
+        """Which boxes are proved to hold no critical point but perhaps one that is known."""
         ends = newton(self.f, mid)
         reach = _NEAR * (boxes.high - boxes.low).amax(1, keepdim=True)
         near = ((boxes.low - reach <= ends) & (ends <= boxes.high + reach)).all(1)
@@ -111,19 +106,10 @@ class Search:
         known = self._known(ends[places])
         places, known = places[known >= 0], known[known >= 0]
         done = torch.zeros(len(mid), dtype=torch.bool)
-        if not len(places) or self.found is None:
-            return done
-        own, point = boxes[places], self.found.place[known]
-        inside = point.within(own).all(1)
-        done[places[inside]] = True
-        rest = ~inside
-        if bool(rest.any()):
-            hull = own[rest].hull(point[rest])
-            at = middle(hull.low, hull.high)
-            steps = Interval(below(hull.low - at), above(hull.high - at))
-            done[places[rest]] = contracted(
-                self.f.on(hull.low, hull.high), self.f.at(at)[1], steps
-            ).regular
+        if len(places) and self.found is not None:
+            # With the point that is known, so that it is the one that there may be.
+            hull = boxes[places].hull(self.found.place[known])
+            done[places] = regular(self.f.hessian(hull), (hull.high - hull.low) / 2)
         return done
 
     def _known(self, theta: Tensor) -> Tensor:
@@ -158,33 +144,31 @@ class Search:
 
     # -- splitting --------------------------------------------------------------------------------
 
-    def _split(self, boxes: Interval, on_box: OnBoxes, gap: Interval, axis: Tensor) -> Interval:
+    def _split(self, boxes: Interval, slopes: Interval, gap: Interval, axis: Tensor) -> Interval:
         """Each box in two, at a gap or in the middle of the variable that matters most."""
-        width = boxes.high - boxes.low
-        rows = torch.arange(len(width))
+        width, rows = boxes.high - boxes.low, torch.arange(len(axis))
         # The share of each variable in what the components of the gradient vary by.
-        smear = on_box.hessian.mag * width[:, None, :]
-        smear = smear / smear.sum(2, keepdim=True).clamp_min(1e-300)
-        smear = smear.sum(1).nan_to_num(nan=0.0)
-        known = on_box.hessian.finite.flatten(1).all(1)
+        smear = slopes.mag * width[:, None, :]
+        smear = (smear / smear.sum(2, keepdim=True).clamp_min(1e-300)).sum(1).nan_to_num(nan=0.0)
+        known = slopes.finite.flatten(1).all(1)
         weight = torch.where(known[:, None], smear, width)
         weight = torch.where(width > self.limits.width, weight + 1e-9, -1.0)
-        chosen = weight.argmax(1)
-        low, high = gap.low[rows, axis], gap.high[rows, axis]
-        low, high = torch.maximum(low, boxes.low[rows, axis]), torch.minimum(high, boxes.high[rows, axis])
-        at_gap = (high - low) > _GAP * width[rows, axis]
-        axis = torch.where(at_gap, axis, chosen)
-        centre = middle(boxes.low, boxes.high)[rows, axis]
+        low = torch.maximum(gap.low, boxes.low)[rows, axis]
+        high = torch.minimum(gap.high, boxes.high)[rows, axis]
+        at_gap = high - low > _GAP * width[rows, axis]
+        axis = torch.where(at_gap, axis, weight.argmax(1))
+        centre = middle(boxes)[rows, axis]
         left, right = boxes.high.clone(), boxes.low.clone()
         left[rows, axis] = torch.where(at_gap, low, centre)
         right[rows, axis] = torch.where(at_gap, high, centre)
         return joined_boxes([Interval(boxes.low, left), Interval(right, boxes.high)])
 
 
+def from_middle(boxes: Interval, mid: Tensor) -> Interval:
+    """X - m."""
+    return Interval(below(boxes.low - mid), above(boxes.high - mid))
+
+
 def joined_boxes(parts: list[Interval]) -> Interval:
     """All of them."""
     return Interval(torch.cat([p.low for p in parts]), torch.cat([p.high for p in parts]))
-
-
-def _flat(x: Tensor) -> Tensor:
-    return x.flatten(1)
