@@ -27,6 +27,9 @@ from torch import Tensor
 from morsescape.complete.intervals import Interval, above, below, product
 
 
+_PASSES = 3  # through all equations
+
+
 @dataclass(frozen=True, eq=False)
 class Contracted:
     """What is left of boxes (B, D), with ends from the middle.
@@ -56,7 +59,9 @@ def contracted(slopes: Interval, gradient: Interval, steps: Interval) -> Contrac
     system = product(inverse, slopes)
     right = product(inverse, gradient[..., None])[..., 0]
     known = slopes.finite.flatten(1).all(1) & gradient.finite.all(1)
-    rest, gap, axis = _solved(_stacked(slopes, system), _stacked(gradient, right), steps)
+    rest = steps
+    for _ in range(_PASSES):
+        rest, gap, axis = _solved(_stacked(slopes, system), _stacked(gradient, right), rest)
     low = torch.where(known[:, None], rest.low, steps.low)
     high = torch.where(known[:, None], rest.high, steps.high)
     axis = torch.where(known, axis, 0)
@@ -86,13 +91,14 @@ def inverses(hessian: Interval) -> Tensor:
 
 
 def contraction(system: Interval, radii: Tensor) -> Tensor:
-    """The norm of I - C S in which the box is the unit ball, from above, (B,)."""
+    """The norm of I - C S in which the box, or the cube, is the unit ball: the less, from above."""
     eye = torch.eye(system.low.shape[-1], dtype=torch.float64)
     off = (Interval(eye, eye) - system).mag
     scale = radii.amax(1, keepdim=True).clamp_min(1e-300)
     weights = (radii / scale).clamp_min(1e-6)
-    rows = (off * weights[:, None, :]).sum(2) / weights
-    return rows.amax(1).nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + 1e-12)
+    by_box = ((off * weights[:, None, :]).sum(2) / weights).amax(1)
+    least = torch.fmin(by_box, off.sum(2).amax(1))
+    return least.nan_to_num(nan=torch.inf, posinf=torch.inf) * (1 + 1e-12)
 
 
 def _stacked(a: Interval, b: Interval) -> Interval:

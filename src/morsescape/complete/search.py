@@ -147,12 +147,11 @@ class Search:
     def _split(self, boxes: Interval, slopes: Interval, gap: Interval, axis: Tensor) -> Interval:
         """Each box in two, at a gap or in the middle of the variable that matters most."""
         width, rows = boxes.high - boxes.low, torch.arange(len(axis))
-        # The share of each variable in what the components of the gradient vary by.
-        smear = slopes.mag * width[:, None, :]
-        smear = (smear / smear.sum(2, keepdim=True).clamp_min(1e-300)).sum(1).nan_to_num(nan=0.0)
-        known = slopes.finite.flatten(1).all(1)
-        weight = torch.where(known[:, None], smear, width)
-        weight = torch.where(width > self.limits.width, weight + 1e-9, -1.0)
+        # By how much each variable widens what is known of the gradient.
+        weight = ((slopes.high - slopes.low) * width[:, None, :]).sum(1)
+        known = weight.isfinite().all(1, keepdim=True)
+        weight = torch.where(known, weight, width)
+        weight = torch.where(width > self.limits.width, weight, -1.0)
         low = torch.maximum(gap.low, boxes.low)[rows, axis]
         high = torch.minimum(gap.high, boxes.high)[rows, axis]
         at_gap = high - low > _GAP * width[rows, axis]
