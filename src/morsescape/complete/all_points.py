@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from morsescape.boundary import Argument, a_count, a_function, a_number, checked, instance
-from morsescape.complete.bounds import box_of_level, nonnegative
+from morsescape.complete.bounds import box_of_level, is_above, nonnegative
 from morsescape.complete.enclosed import Enclosures
-from morsescape.complete.intervals import Interval
-from morsescape.complete.points import Found
+from morsescape.complete.intervals import Interval, joined_boxes
 from morsescape.complete.result import CriticalSet
-from morsescape.complete.search import Limits, Search, joined_boxes
+from morsescape.complete.search import Limits, Search
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.progress import StageProgress
@@ -109,12 +107,15 @@ def all_critical_points(
     search = Search(Enclosures(f), Interval(*corners), limits)
     try:
         search.run(progress)
+        sealed = box is None or (
+            level is not None and is_above(search.f, Interval(*corners), level)
+        )
     except (NoErrorRule, NotTraceable) as missing:
         raise ArgumentError(
             "f", expected="operations that can be enclosed on boxes", got=str(missing),
             cure="write it by others, smooth on all of the box",
         ) from missing  # fmt: skip
-    return _concluded(search, corners, level, box is None)
+    return _concluded(search, corners, level, sealed)
 
 
 def _check(f: Objective) -> None:
@@ -132,7 +133,7 @@ def _check(f: Objective) -> None:
         )  # fmt: skip
 
 
-def _concluded(search: Search, box: Tensor, level: float | None, whole: bool) -> CriticalSet:
+def _concluded(search: Search, box: Tensor, level: float | None, sealed: bool) -> CriticalSet:
     """The points that count, and whatever is not decided."""
     limits = search.limits
     undecided = list(search.undecided)
@@ -145,13 +146,14 @@ def _concluded(search: Search, box: Tensor, level: float | None, whole: bool) ->
     for k in range(0 if found is None else len(found)):
         assert found is not None
         place = found.place[k]
-        on_edge, beside = _beside(place, Interval(*box)), _beyond(place, Interval(*box))
+        inside = bool(place.within(Interval(*box)).all())
+        outside = not bool(place.meets(Interval(*box)).all())
         high, low = float(found.value.high[k]), float(found.value.low[k])
-        if beside or low > limits.level:
+        if outside or low > limits.level:
             continue
-        if on_edge or high > limits.level:
+        if not inside or high > limits.level:
             undecided.append(place[None])
-            reasons.append("a point at the edge of the box" if on_edge else "a point at the level")
+            reasons.append("a point at the level" if inside else "a point at the edge of the box")
             continue
         points.append(found.point(k))
     points.sort(key=lambda p: p.value)
@@ -160,14 +162,6 @@ def _concluded(search: Search, box: Tensor, level: float | None, whole: bool) ->
         [left.low, left.high], 1
     )  # fmt: skip
     return CriticalSet(
-        tuple(points), corners, box, level, whole, search.boxes, limits.width,
-        tuple(dict.fromkeys(reasons)),
+        tuple(points), corners, box, level, sealed, search.boxes, limits.width,
+        tuple(dict.fromkeys(reasons)), search.f.f,
     )  # fmt: skip
-
-
-def _beyond(place: Interval, box: Interval) -> bool:
-    return not bool(place.meets(box).all())
-
-
-def _beside(place: Interval, box: Interval) -> bool:
-    return not bool(place.within(box).all())

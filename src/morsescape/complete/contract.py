@@ -26,7 +26,6 @@ from torch import Tensor
 
 from morsescape.complete.intervals import Interval, above, below, product
 
-
 _PASSES = 3  # through all equations
 
 
@@ -117,9 +116,7 @@ def _solved(
     ).sum(-1)
     top = -(right[..., None] + left_out)
     low, high, gap = _quotients(top, matrix, steps[:, None, :])
-    rest = Interval(
-        torch.maximum(steps.low, low.amax(1)), torch.minimum(steps.high, high.amin(1))
-    )
+    rest = Interval(torch.maximum(steps.low, low.amax(1)), torch.minimum(steps.high, high.amin(1)))
     width = (gap.high - gap.low).clamp_min(0.0)
     share = width / (steps.high - steps.low).clamp_min(1e-300)[:, None, :]
     best = share.flatten(1).argmax(1, keepdim=True)
@@ -127,9 +124,7 @@ def _solved(
     return rest, Interval(*ends), best[:, 0] % matrix.low.shape[-1]
 
 
-def _quotients(
-    top: Interval, bottom: Interval, steps: Interval
-) -> tuple[Tensor, Tensor, Interval]:
+def _quotients(top: Interval, bottom: Interval, steps: Interval) -> tuple[Tensor, Tensor, Interval]:
     """All x in `steps` with bottom x = top, as bounds and a gap between them."""
     ends = [a / b for a in (top.low, top.high) for b in (bottom.low, bottom.high)]
     corners = torch.stack(ends)

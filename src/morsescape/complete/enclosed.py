@@ -17,6 +17,7 @@ from morsescape.complete.wide import Wide
 from morsescape.objective import Objective
 from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.enclose import Values
+from morsescape.rounding.operations import operation
 from morsescape.rounding.program import NotTraceable, Program, record
 
 _SIZES = (16, 128, 1024, 4096)  # boxes in one run; fewer are filled up
@@ -73,11 +74,11 @@ class Enclosures:
         ]
 
     def _run(self, kind: str, mid: Tensor, rad: Tensor, *units: Tensor) -> list[Interval]:
-        machine = Wide(ties=True)
-        found = self._program(kind, mid, *units).run(machine, Ball(mid, rad), *units)
-        balls = [as_ball(x) for x in found]
+        machine, program = Wide(ties=True), self._program(kind, mid, *units)
+        balls = [as_ball(x) for x in program.run(machine, Ball(mid, rad), *units)]
         if machine.kinks:
-            raise NoErrorRule("a branch on the values of a tensor")
+            rough = [name for name in program.operations if operation(name).kinks]
+            raise NoErrorRule(f"a kink or a branch in the box, by {', '.join(rough) or 'a branch'}")
         if scale := self.f.source.loss.scale_error:
             size = (1 + mid.abs() + rad).square().sum(-1)  # of the ridge and its derivatives
             balls = [

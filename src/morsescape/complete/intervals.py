@@ -109,3 +109,8 @@ def product(a: Tensor, b: Interval) -> Interval:
     """The matrices a, which are exact, times those of b: shapes (..., m, k) and (..., k, n)."""
     terms = Interval(a, a)[..., :, :, None] * b[..., None, :, :]
     return terms.sum(-2)
+
+
+def joined_boxes(parts: list[Interval]) -> Interval:
+    """All boxes of some batches."""
+    return Interval(torch.cat([p.low for p in parts]), torch.cat([p.high for p in parts]))

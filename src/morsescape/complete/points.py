@@ -176,6 +176,8 @@ def _index(hessian: Interval) -> tuple[Tensor, Tensor]:
 
 
 def joined(parts: list[Found]) -> Found:
+    """All points of some batches."""
+
     def cat(take: object) -> Tensor:
         return torch.cat([take(p) for p in parts])  # type: ignore[operator]
 

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.complete.points import ProvedPoint
+from morsescape.complete.tree import tree_of
+from morsescape.errors import ArgumentError
+from morsescape.morse.handles import Handles, handles
+from morsescape.morse.merge_tree import MergeTree
+from morsescape.objective import Objective
 from morsescape.store.codec import Saved
 
 
@@ -20,7 +26,8 @@ class CriticalSet(Saved):
         undecided: boxes that may hold others, shape (n, 2, D), lower corners first.
         box: where was looked, shape (2, D).
         level: ε; None is all.
-        whole: whether the box is proved to hold all of M_ε = {f ≤ ε}.
+        sealed: whether f > ε is proved on the boundary of the box, so that no component of
+            M_ε = {f ≤ ε} leaves it; or that the box holds all of M_ε.
         boxes: how many were looked at.
         width: boxes as narrow as this were not split further.
         reasons: why boxes are undecided, each once.
@@ -30,10 +37,12 @@ class CriticalSet(Saved):
     undecided: Float64[Tensor, "n 2 D"]
     box: Float64[Tensor, "2 D"]
     level: float | None
-    whole: bool
+    sealed: bool
     boxes: int
     width: float
     reasons: tuple[str, ...] = ()
+    f: Objective | None = field(default=None, repr=False)
+    UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
 
     @property
     def complete(self) -> bool:
@@ -50,14 +59,37 @@ class CriticalSet(Saved):
 
     @property
     def euler_characteristic(self) -> int | None:
-        """Σ(-1)^index over all points, where they are all; χ(M_ε) where the box holds all of it."""
+        """Σ(-1)^index over all points, where they are proved to be all.
+
+        It is χ of the part of M_ε in the box where that is sealed and ε is no critical value
+        (Milnor, Morse Theory (1963), §5).
+        """
         return sum((-1) ** p.index for p in self.points) if self.complete else None
+
+    def handles(self) -> Handles:
+        """The points as handles, in the order of their values: its `audit` speaks of all of R^D."""
+        return handles([(p.value, p.index) for p in self.points], self.box.shape[1])
+
+    def merge_tree(self) -> MergeTree:
+        """How the components of M_ε in the box merge as ε rises to the level.
+
+        Every point of index 1 is followed down on both sides, with the heights proved. Where the
+        list is complete, the box sealed, and no join uncertain, the tree is exact to its intervals:
+        components merge at no other point.
+
+        Raises:
+            ArgumentError: a side that ends outside the box; a set that was read from a file.
+        """
+        if self.f is None:
+            raise ArgumentError(
+                "f", expected="the landscape", got="a set that was read from a file",
+                cure="set it: dataclasses.replace(found, f=f)",
+            )  # fmt: skip
+        return tree_of(self.f, self.points)
 
     def __str__(self) -> str:
         of = ", ".join(f"{n} of index {k}" for k, n in enumerate(self.counts) if n) or "none"
-        where = "in the box" if self.level is None else f"with f ≤ {self.level:.10g}"
-        if self.level is not None and not self.whole:
-            where += " in the box"
+        where = "in the box" + ("" if self.level is None else f" with f ≤ {self.level:.10g}")
         number = f"{len(self.points)} critical point" + "s" * (len(self.points) != 1)
         if self.complete:
             return (

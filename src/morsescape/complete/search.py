@@ -11,7 +11,7 @@ from torch import Tensor
 
 from morsescape.complete.contract import contracted, regular
 from morsescape.complete.enclosed import Enclosures, middle
-from morsescape.complete.intervals import Interval, above, below
+from morsescape.complete.intervals import Interval, above, below, joined_boxes
 from morsescape.complete.points import Found, joined, newton, proved
 
 _BATCH = 4096
@@ -166,8 +166,3 @@ class Search:
 def from_middle(boxes: Interval, mid: Tensor) -> Interval:
     """X - m."""
     return Interval(below(boxes.low - mid), above(boxes.high - mid))
-
-
-def joined_boxes(parts: list[Interval]) -> Interval:
-    """All of them."""
-    return Interval(torch.cat([p.low for p in parts]), torch.cat([p.high for p in parts]))

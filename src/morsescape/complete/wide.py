@@ -20,6 +20,7 @@ from morsescape.rounding.functions import ULP
 from morsescape.rounding.jets import between, ends, narrower
 
 _RISING = frozenset("tanh exp sigmoid erf expm1 sinh log log1p sqrt".split())
+_POWERS = tuple(range(2, 9))
 _TINY, _U = tiny(torch.float64), unit_roundoff(torch.float64)
 
 
@@ -37,9 +38,8 @@ class Wide(Enclosure):
         if name == "mul" and all(isinstance(x, Ball) and x.rad is not None for x in args[:2]):
             a, b = args[:2]
             return narrower(out, _power(a, 2) if a is b else _times(a, b))
-        if name == "pow" and isinstance(args[0], Ball) and isinstance(args[1], int | float):
-            if args[1] == int(args[1]) and args[1] >= 2:
-                return narrower(out, _power(args[0], int(args[1])))
+        if name == "pow" and isinstance(args[0], Ball) and args[1] in _POWERS:
+            return narrower(out, _power(args[0], int(args[1])))
         return out
 
 
