@@ -18,27 +18,12 @@ _FACES = 100_000  # parts of the boundary that are looked at
 
 
 def nonnegative(f: Objective) -> bool:
-    """Whether L ≥ 0 is known: of mean squares, and of cross-entropy, with nonnegative weights."""
-    network = f.network
-    if network is None:
-        return False
-    loss = network.loss
-    if isinstance(loss, MeanSquare | CrossEntropy) and loss.convex:
-        return _weights_are(f)
-    return False
+    """Whether L ≥ 0 is known: of mean squares, and of cross-entropy without negative weights.
 
-
-def _weights_are(f: Objective) -> bool:
-    """Whether no weight of a sample and no class probability is negative."""
+    Weights of samples and class probabilities below 0 are refused where data come in.
+    """
     loss = f.source.loss
-    assert isinstance(loss, MeanSquare | CrossEntropy)
-    for _, y in f.source.chunks(f.source.samples):
-        labels, weights = y if loss.weighted else (y, None)
-        if weights is not None and bool((weights < 0).any()):
-            return False
-        if isinstance(loss, CrossEntropy) and loss.probabilities and bool((labels < 0).any()):
-            return False
-    return True
+    return isinstance(loss, MeanSquare | CrossEntropy) and loss.convex
 
 
 def box_of_level(f: Objective, level: float | None) -> Tensor:

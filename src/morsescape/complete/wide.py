@@ -54,7 +54,7 @@ def _between(low: Tensor, high: Tensor, ulps: float) -> Ball:
 def _rising(target: Any, x: Ball) -> Ball:
     low, high = ends(x)
     first, last = target(low), target(high)
-    return _between(first, last, 2 * ULP)
+    return _between(first, last, 2.0 * ULP)
 
 
 def _times(a: Ball, b: Ball) -> Ball:
