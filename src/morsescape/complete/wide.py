@@ -20,6 +20,7 @@ from morsescape.rounding.functions import ULP
 from morsescape.rounding.jets import between, ends, narrower
 
 _RISING = frozenset("tanh exp sigmoid erf expm1 sinh log log1p sqrt".split())
+_OWN = 1 + 2.0**-30  # far above what sums of nonnegative terms lose, far below a box
 _POWERS = tuple(range(2, 9))
 _TINY, _U = tiny(torch.float64), unit_roundoff(torch.float64)
 
@@ -43,6 +44,11 @@ class Wide(Enclosure):
         return out
 
 
+def _ends(x: Ball) -> tuple[Tensor, Tensor]:
+    """With the rounding of the radius, which `INFLATION` would count at the end only."""
+    return ends(Ball(x.mid, x.radius() * _OWN))
+
+
 def _between(low: Tensor, high: Tensor, ulps: float) -> Ball:
     """The ball of an interval whose ends are off by so many units in the last place."""
     off = ulps * _U
@@ -52,18 +58,18 @@ def _between(low: Tensor, high: Tensor, ulps: float) -> Ball:
 
 
 def _rising(target: Any, x: Ball) -> Ball:
-    low, high = ends(x)
+    low, high = _ends(x)
     first, last = target(low), target(high)
     return _between(first, last, 2.0 * ULP)
 
 
 def _times(a: Ball, b: Ball) -> Ball:
-    corners = torch.stack([x * y for x in ends(a) for y in ends(b)])
+    corners = torch.stack([x * y for x in _ends(a) for y in _ends(b)])
     return _between(corners.amin(0), corners.amax(0), 1.0)
 
 
 def _power(x: Ball, n: int) -> Ball:
-    low, high = ends(x)
+    low, high = _ends(x)
     a, b = (_whole_power(y, n) for y in (low, high))
     if n % 2:
         return _between(a, b, 2.0 * n)
