@@ -50,11 +50,11 @@ The box is halved until each part is one of these.
    0 ∈ ∇f(m) + S (x - m), and the same multiplied by a matrix; each equation is solved for each
    variable (Hansen & Sengupta, BIT 21 (1981)). Column j of S is that of Hess f where only
    the variables up to j are free: narrower than Hess f(X).
-2. **Settled.** Newton's method leads to a point at which the theorem holds, on a box of its own of a
-   size that rounding asks for; and ‖I - C Hess f(H)‖ < 1, in a weighted maximum norm, on the hull H
-   of the part and that point's interval. Then every row-wise choice from Hess f(H) is regular, two
-   critical points in H would be one, and the part holds no other than the known one. So a point on
-   the face of two parts is counted once.
+2. **Settled.** Newton's method leads to a point at which the theorem holds, on a box of its own
+   of a size that rounding asks for; and ‖I - C Hess f(H)‖ < 1, in a weighted maximum norm, on the
+   hull H of the part and that point's interval. Then every row-wise choice from Hess f(H) is
+   regular, two critical points in H would be one, and the part holds no other than the known one.
+   So a point on the face of two parts is counted once.
 3. **Undecided.** Narrower than `width` in every variable, or left when `most` boxes were looked at.
    They are returned. Degenerate critical points end here always: no such proof exists for them.
 

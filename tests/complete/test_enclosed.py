@@ -7,10 +7,11 @@ import torch
 from torch.func import grad, hessian
 
 import morsescape as ms
-from morsescape.complete.contract import contracted
+from morsescape.complete.contract import contracted, quotients
 from morsescape.complete.enclosed import Enclosures
 from morsescape.complete.intervals import Interval, product
-from morsescape.complete.points import proved
+from morsescape.complete.points import krawczyk_test, proved
+from morsescape.complete.search import Limits, Search
 from morsescape.complete.wide import Wide
 from morsescape.rounding.balls import Ball
 from morsescape.zoo import himmelblau, six_hump
@@ -42,8 +43,8 @@ def test_interval_arithmetic_holds_the_exact_result() -> None:
         products, sums = [x * y for x, y in ends], [x + y for x, y in ends]
         assert exactly(min(products), max(products), a * b, k)
         assert exactly(min(sums), max(sums), a + b, k)
-    total = [sum((Fraction(float(x)) for x in end), Fraction(0)) for end in a.ends]
-    assert exactly(*total, a[None].sum(1), 0)
+    least, most = (sum((Fraction(float(x)) for x in end), Fraction(0)) for end in a.ends)
+    assert exactly(least, most, a[None].sum(1), 0)
     matrix = torch.full((1, 2), 0.1, dtype=torch.float64)
     tenth = Fraction(0.1)
     row = product(matrix, Interval(matrix.mT, matrix.mT))
@@ -117,11 +118,46 @@ def test_contraction_keeps_every_solution_and_names_the_gap() -> None:
     assert bool(left.low[2] > left.high[2])  # empty
 
 
+def test_quotients_keep_every_solution() -> None:
+    """For t and b in their intervals, ends included, t/b is in what is left of the steps."""
+    top, bottom = (boxes(n, 1, 3.0).each(lambda x: x[:200, 0]) for n in (200, 201))
+    steps = Interval(torch.full((200,), -5.0).double(), torch.full((200,), 5.0).double())
+    low, high, gap = quotients(top, bottom, steps)
+    assert int((gap.high > gap.low).sum()) > 5
+    share = torch.linspace(0, 1, 21).double()[:, None]
+    t, b = (x.low + share * (x.high - x.low) for x in (top, bottom))
+    x = t[:, None] / b[None]
+    inside = (x.abs() <= 5) & (b[None] != 0)
+    assert bool((~inside | ((low - 1e-12 <= x) & (x <= high + 1e-12))).all())
+    assert not bool((inside & (gap.low + 1e-12 < x) & (x < gap.high - 1e-12)).any())
+
+
+def test_a_box_with_two_points_is_not_settled_by_one() -> None:
+    """Newton's method leads from the middle to one of them, which is proved."""
+    f = Enclosures(ms.zoo.double_well.objective())  # minima at (±1, 0)
+    box = Interval(torch.tensor([[-2.0, -1.0]]).double(), torch.tensor([[2.0, 1.0]]).double())
+    search = Search(f, box[0], Limits(torch.inf, 0.0, 1e-6, 100))
+    assert search.settled(box, torch.tensor([[0.9, 0.1]]).double()).tolist() == [False]
+    assert search.found is not None
+    assert len(search.found) == 1
+    part = Interval(torch.tensor([[0.8, -1.0]]).double(), box.high)
+    assert search.settled(part, torch.tensor([[1.1, 0.1]]).double()).tolist() == [True]
+
+
 def test_existence_is_proved_only_where_a_point_is() -> None:
     """Of t³/3 + c t, c > 0, no Newton step is inside its own box, however small the gradient."""
     f = Enclosures(ms.Objective.from_function(lambda t: t[0] ** 3 / 3 + 1e-10 * t[0], 1))
     starts = torch.tensor([[1e-5], [-3e-5], [1e-4], [0.3], [0.0]]).double()
     assert not bool(proved(f, starts)[0].any())
+    # t + t²/4 vanishes at 0, beside [0.05, 1.95], which K of that box overlaps; H ≥ 1 there.
+    bent = Enclosures(ms.Objective.from_function(lambda t: t[0] ** 2 / 2 + t[0] ** 3 / 12, 1))
+    inverse = torch.full((1, 1, 1), 1 / 1.5).double()
+    for where, rho, holds in ((1.0, 0.95, False), (0.1, 0.3, True)):
+        point, radius = (torch.full((1, 1), x).double() for x in (where, rho))
+        value, gradient = bent.first(Interval(point, point))
+        step = product(inverse, gradient[..., None])[..., 0]
+        good, _ = krawczyk_test(bent, point, radius, inverse, step, value)
+        assert good.tolist() == [holds]
     well = Enclosures(ms.Objective.from_function(lambda t: t[0] ** 4 / 4 - t[0] ** 2 / 2, 1))
     good, found = proved(well, torch.tensor([[1 + 1e-3], [0.4], [1e-9], [-1.0]]).double())
     assert good.tolist() == [True, False, True, True]

@@ -115,7 +115,7 @@ def _solved(
         torch.where(others, terms.high[:, :, None, :], 0.0),
     ).sum(-1)
     top = -(right[..., None] + left_out)
-    low, high, gap = _quotients(top, matrix, steps[:, None, :])
+    low, high, gap = quotients(top, matrix, steps[:, None, :])
     rest = Interval(torch.maximum(steps.low, low.amax(1)), torch.minimum(steps.high, high.amin(1)))
     width = (gap.high - gap.low).clamp_min(0.0)
     share = width / (steps.high - steps.low).clamp_min(1e-300)[:, None, :]
@@ -124,7 +124,7 @@ def _solved(
     return rest, Interval(*ends), best[:, 0] % matrix.low.shape[-1]
 
 
-def _quotients(top: Interval, bottom: Interval, steps: Interval) -> tuple[Tensor, Tensor, Interval]:
+def quotients(top: Interval, bottom: Interval, steps: Interval) -> tuple[Tensor, Tensor, Interval]:
     """All x in `steps` with bottom x = top, as bounds and a gap between them."""
     ends = [a / b for a in (top.low, top.high) for b in (bottom.low, bottom.high)]
     corners = torch.stack(ends)

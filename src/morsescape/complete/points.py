@@ -20,7 +20,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.complete.contract import contraction, inverses
-from morsescape.complete.enclosed import Enclosures
+from morsescape.complete.enclosed import Enclosures, middle
 from morsescape.complete.intervals import Interval, above, below, product
 from morsescape.store.codec import Saved
 
@@ -84,16 +84,15 @@ class Found:
         )  # fmt: skip
 
     def point(self, k: int) -> ProvedPoint:
-        """One of them."""
-        away = max(float(above(x).max()) for x in (
-            self.place.high[k] - self.theta[k], self.theta[k] - self.place.low[k]
-        ))  # fmt: skip
-        alone = min(float(below(x).min()) for x in (
-            self.only.high[k] - self.theta[k], self.theta[k] - self.only.low[k]
-        ))  # fmt: skip
+        """One of them, at the middle of where it lies."""
+        theta = middle(self.place[k])
+        gaps = self.place.high[k] - theta, theta - self.place.low[k]
+        away = max(float(above(x).max()) for x in gaps)
+        gaps = self.only.high[k] - theta, theta - self.only.low[k]
+        alone = min(float(below(x).min()) for x in gaps)
         value = float(self.value.low[k]), float(self.value.high[k])
         return ProvedPoint(
-            self.theta[k].clone(), away, int(self.index[k]), value, alone,
+            theta, away, int(self.index[k]), value, alone,
             float(self.contraction[k]),
         )  # fmt: skip
 
@@ -129,7 +128,7 @@ def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
         if not len(places):
             break
         rho = (factor * least[places]).expand(-1, f.dim)
-        good, found = _tested(
+        good, found = krawczyk_test(
             f, theta[places], rho, inverse[places], newton_step[places], value[places]
         )
         done[places[good]] = True
@@ -139,7 +138,7 @@ def proved(f: Enclosures, theta: Tensor) -> tuple[Tensor, Found]:
     return done, whole[order.argsort()]
 
 
-def _tested(
+def krawczyk_test(
     f: Enclosures, theta: Tensor, rho: Tensor, inverse: Tensor, step: Interval, value: Interval
 ) -> tuple[Tensor, Found]:
     """Krawczyk's test on θ + [-ρ, ρ]: where it holds, and what is found there."""

@@ -73,7 +73,7 @@ class Search:
         left = ((new.rest.low <= new.rest.high) & (rest.low <= rest.high)).all(1)
         single = (left & (new.share < 1)).nonzero()[:, 0]
         if len(single):
-            left[single[self._finished(boxes[single], mid[single])]] = False
+            left[single[self.settled(boxes[single], mid[single])]] = False
         narrow = left & ((rest.high - rest.low) <= self.limits.width).all(1)
         if bool(narrow.any()):
             self.undecided.append(rest[narrow])
@@ -97,7 +97,7 @@ class Search:
 
     # -- points -----------------------------------------------------------------------------------
 
-    def _finished(self, boxes: Interval, mid: Tensor) -> Tensor:
+    def settled(self, boxes: Interval, mid: Tensor) -> Tensor:
         """Which boxes are proved to hold no critical point but perhaps one that is known."""
         ends = newton(self.f, mid)
         reach = _NEAR * (boxes.high - boxes.low).amax(1, keepdim=True)
