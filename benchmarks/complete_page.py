@@ -91,6 +91,12 @@ are those of one core beside other work.
 
 """
 
+TREES = """
+The ε* from which on all minima up to the level lie in one component of M_ε, from the merge tree of
+the complete list: below its lower end they do not, since there is no other point of index 1.
+
+"""
+
 
 def row(r: dict[str, Any]) -> str:
     counts = " + ".join(str(n) for n in r["counts"])
@@ -106,6 +112,11 @@ def row(r: dict[str, Any]) -> str:
     )
 
 
+def threshold(r: dict[str, Any]) -> str:
+    low, high = r["threshold"]
+    return f"- {r['what']}: ε* in [{low:.12g}, {high:.12g}]."
+
+
 def main() -> None:
     files = [RESULTS / f"{name}.json" for name in CASES]
     results = [read_json(file) for file in files if file.exists()]
@@ -116,7 +127,8 @@ def main() -> None:
         "| f | D | ε | by index 0 + 1 + … | complete | sealed | boxes | seconds | Newton |\n"
         "|---|---|---|---|---|---|---|---|---|\n"
     )
-    PAGE.write_text(HEAD.replace("{more}", more) + head + "\n".join(rows) + "\n")
+    trees = TREES + "\n".join(threshold(r) for r in results if r.get("threshold")) + "\n"
+    PAGE.write_text(HEAD.replace("{more}", more) + head + "\n".join(rows) + "\n" + trees)
 
 
 if __name__ == "__main__":

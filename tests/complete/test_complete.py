@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,9 @@ from torch.func import grad, hessian, vmap
 
 import morsescape as ms
 from morsescape.complete import CriticalSet, all_critical_points
+from morsescape.complete.tree import lower_end
 from morsescape.errors import ArgumentError
+from morsescape.morse.merge_tree import Join
 from morsescape.zoo import double_wells
 from morsescape.zoo.landscape import Landscape
 
@@ -218,6 +221,8 @@ def test_the_tree_of_sublevel_sets_is_exact(tmp_path: Path) -> None:
     assert tree.threshold == pytest.approx((1.0, 1.0), abs=1e-6)
     assert tree.threshold is not None
     assert tree.threshold[0] <= 1.0 <= tree.threshold[1]
+    assert found.threshold == tree.threshold
+    assert replace(found, sealed=False).threshold == (-torch.inf, tree.threshold[1])
     assert found.handles().audit().startswith("nothing speaks")
     found.save(tmp_path / "set")
     again = CriticalSet.load(tmp_path / "set")
@@ -235,3 +240,12 @@ def test_a_box_is_sealed_only_where_f_is_above_the_level_all_round() -> None:
     assert lower.euler_characteristic == 2
     assert "missing" in lower.handles().audit()  # of all of R²
     assert not all_critical_points(f, 100.0, box=[-6.0, 3.0]).sealed
+
+
+def test_of_passes_that_overlap_the_lowest_end_counts() -> None:
+    """Kruskal by upper ends keeps the second, whose lower end is higher than ε* need be."""
+    joins = [Join(0, 1, (1.0, 3.0), "saddle", True), Join(0, 1, (1.5, 2.0), "saddle", True),
+             Join(1, 2, (0.5, 0.6), "saddle", False)]  # fmt: skip
+    assert lower_end([(0.0, 0.0)] * 2, joins[:2]) == 1.0
+    assert lower_end([(0.0, 0.0)] * 3, joins) == 1.0
+    assert lower_end([(0.0, 0.0)] * 3, joins[:2]) == -torch.inf

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.complete.points import ProvedPoint
-from morsescape.complete.tree import tree_of
+from morsescape.complete.tree import joins_of, lower_end
 from morsescape.errors import ArgumentError
 from morsescape.morse.handles import Handles, handles
-from morsescape.morse.merge_tree import MergeTree
+from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.objective import Objective
 from morsescape.store.codec import Saved
 
@@ -74,18 +76,43 @@ class CriticalSet(Saved):
         """How the components of M_ε in the box merge as ε rises to the level.
 
         Every point of index 1 is followed down on both sides, with the heights proved. Where the
-        list is complete, the box sealed, and no join uncertain, the tree is exact to its intervals:
-        components merge at no other point.
+        list is complete, the box sealed, and no join uncertain, components merge at no other point;
+        where intervals overlap, which merge comes first is not decided.
 
         Raises:
             ArgumentError: a side that ends outside the box; a set that was read from a file.
         """
+        return MergeTree.of(self._heights, self._joins)
+
+    @property
+    def threshold(self) -> tuple[float, float] | None:
+        """ε* at which all minima of the list are in one component of M_ε; None if never.
+
+        They are for every ε from the upper end on, proved, and not below the lower end: that is
+        finite where the list is complete and the box sealed.
+
+        Raises:
+            ArgumentError: as `merge_tree`.
+        """
+        joined = self.merge_tree().threshold
+        if joined is None:
+            return None
+        known = self.complete and self.sealed
+        low = lower_end(self._heights, self._joins) if known and self._joins else joined[0]
+        return (low if known else -math.inf), joined[1]
+
+    @property
+    def _heights(self) -> list[tuple[float, float]]:
+        return [p.value for p in self.points if p.index == 0]
+
+    @cached_property
+    def _joins(self) -> tuple[Join, ...]:
         if self.f is None:
             raise ArgumentError(
                 "f", expected="the landscape", got="a set that was read from a file",
                 cure="set it: dataclasses.replace(found, f=f)",
             )  # fmt: skip
-        return tree_of(self.f, self.points)
+        return joins_of(self.f, self.points)
 
     def __str__(self) -> str:
         of = ", ".join(f"{n} of index {k}" for k, n in enumerate(self.counts) if n) or "none"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -10,16 +12,16 @@ from torch import Tensor
 from morsescape.complete.points import ProvedPoint
 from morsescape.critical.find import find_critical_point
 from morsescape.errors import ArgumentError
-from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.merge_tree import Interval, Join, MergeTree
 from morsescape.morse.sides import Side, height_below, pass_over
 from morsescape.objective import Objective
 
 
-def tree_of(f: Objective, points: Sequence[ProvedPoint]) -> MergeTree:
-    """The minima among the points, joined by those of index 1, each followed down on both sides.
+def joins_of(f: Objective, points: Sequence[ProvedPoint]) -> tuple[Join, ...]:
+    """What the points of index 1 join, each followed down on both sides, of the minima among them.
 
     A side ends in the list: its polygon is led on straight to the nearest minimum there, and the
-    highest f on all of it is enclosed. What cannot be proved is among the `uncertain` joins.
+    highest f on all of it is enclosed. Where that fails, the join is not proved.
 
     Raises:
         ArgumentError: a side that ends at no minimum of the list.
@@ -37,7 +39,18 @@ def tree_of(f: Objective, points: Sequence[ProvedPoint]) -> MergeTree:
         proved = all(height is not None for height in heights)
         top = max([point.value[1], *(h for h in heights if h is not None)])
         joins.append(Join(ends[0], ends[1], (point.value[0], top), "saddle", proved))
-    return MergeTree.of([p.value for p in minima], joins)
+    return tuple(joins)
+
+
+def lower_end(values: Sequence[Interval], joins: Sequence[Join]) -> float:
+    """The ε below which the minima are in several components, if no point of index 1 is missing.
+
+    The minimax pass is monotone in the heights of all passes, so it is at least that of their lower
+    ends.
+    """
+    low = [replace(j, height=(j.height[0], j.height[0]), proved=True) for j in joins]
+    threshold = MergeTree.of(values, low).threshold
+    return -math.inf if threshold is None else threshold[0]
 
 
 def _end(
