@@ -27,6 +27,7 @@ print(found)  # 9 critical points in the box with f ≤ 200, proved to be all: 4
 print(found.points[0])  # where it is, how near, its index, an interval for f
 print(found.complete, found.euler_characteristic, found.sealed)
 print(found.merge_tree())  # every pass followed down on both sides
+print(found.threshold)  # from which ε on one component holds all minima, from both sides
 ```
 
 ## The theorem
@@ -114,7 +115,7 @@ def row(r: dict[str, Any]) -> str:
 
 def threshold(r: dict[str, Any]) -> str:
     low, high = r["threshold"]
-    return f"- {r['what']}: ε* in [{low:.12g}, {high:.12g}]."
+    return f"- {r['what']}: ε* in [{low!r}, {high!r}]."
 
 
 def main() -> None:
