@@ -1,6 +1,7 @@
 """Loss landscapes of neural networks via Morse theory, with a certified Hessian inertia."""
 
 from morsescape import zoo
+from morsescape.complete import CriticalSet, all_critical_points
 from morsescape.critical import (
     Certificate,
     CertificateStatus,
@@ -60,6 +61,7 @@ __all__ = [
     "CountStatus",
     "Counts",
     "CriticalPoint",
+    "CriticalSet",
     "Curve",
     "DataError",
     "Embedding",
@@ -83,6 +85,7 @@ __all__ = [
     "ThirdOrderStatus",
     "__version__",
     "align",
+    "all_critical_points",
     "capture_ball",
     "certify",
     "connect",
