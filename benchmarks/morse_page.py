@@ -6,6 +6,7 @@ Each is what `morsescape tree --json` wrote; its searches and seeds are on the p
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,12 @@ negative direction.
 - **The tree**: heights are bounds from above. A pass that was not found may be lower, never
   higher.
 
+- **Paths as joins**: a proved path between two minima joins them too, and bounds their pass from
+  above; where it is lower than all passes known, one is missing, and is searched for from its tops.
+- **In the whole space**: symmetries of f make copies of every minimum. m is joined to all of its
+  copies at the highest of a few paths, from m to its image under each generator of the group: a
+  group element takes one such path to the next link of a chain (`ms.joined_copies`).
+
 Not proved: that the minima at the ends of two passes are one. Copies are compared after
 alignment, to 1e-6 of their size; the polygon is led on to the copy in the list, with its height.
 With symmetries "joined" is said of orbits: some copy of one minimum to some copy of the other.
@@ -65,51 +72,162 @@ With symmetries "joined" is said of orbits: some copy of one minimum to some cop
 """
 
 
-def section(name: str, r: dict[str, Any]) -> str:
+def tree_of(r: dict[str, Any], *, paths: bool = True) -> MergeTree:
+    """From what is kept."""
     joins = [
-        Join(*p["ends"], tuple(p["height"]), "saddle", p["proved"])
-        for p in r["passes"] if p["ends"][0] != p["ends"][1]
+        Join(*p["ends"], tuple(p["height"]), by, p["proved"])
+        for by, kind in (("saddle", "passes"), ("path", "paths"))
+        for p in r.get(kind, ())
+        if p["ends"][0] != p["ends"][1] and (by == "saddle" or paths)
     ]  # fmt: skip
+    return MergeTree.of([tuple(m["value"]) for m in r["minima"]], joins)
+
+
+def highest(r: dict[str, Any], tree: MergeTree) -> Join | None:
+    """At which all given minima are first in one component."""
+    joins = [tree.pass_between(0, k) for k in range(1, r["given"])]
+    known = [join for join in joins if join is not None]
+    if len(known) < len(joins):
+        return None
+    return max(known, key=lambda join: join.height[1])
+
+
+def spread(values: list[float | None], form: str) -> str:
+    known = [v for v in values if v is not None]
+    return f"{min(known):{form}} to {max(known):{form}}" if known else "unknown"
+
+
+def section(name: str, r: dict[str, Any]) -> str:
+    tree, by_saddles = tree_of(r), tree_of(r, paths=False)
     values = [tuple(m["value"]) for m in r["minima"]]
-    tree = MergeTree.of(values, joins)
     shares = [m["accuracy"] for m in r["minima"]]
     known = None if None in shares else shares
     ax = tree.plot(colours=known, label="accuracy" if known else "")
     PICTURES.mkdir(parents=True, exist_ok=True)
     ax.figure.savefig(PICTURES / f"tree-{name}.svg")
-    parts = (sum(k < r["given"] for k in part) for part in tree.components(math.inf))
-    given = sorted((n for n in parts if n), reverse=True)
-    heights = sorted(p["height"][1] for p in r["passes"])
-    lowest = min(low for low, _ in values)
     certain = [p for p in r["passes"] if p["proved"]]
-    widest = max(p["height"][1] - p["height"][0] for p in r["passes"])
+    heights = sorted(p["height"][1] for p in certain)
+    lowest = sorted(high for _, high in values)
+    widest = max(p["height"][1] - p["height"][0] for p in certain)
     seconds = sorted(p["seconds"] for p in r["passes"])
-    joined = (
-        f"All given minima, up to symmetries of f, lie in one component of M_ε for every "
-        f"ε ≥ {r['threshold'][1]:.10g}, proved."
-        if r["threshold"]
-        else "**They are not all joined by these passes**: the given minima lie in parts of "
-        + ", ".join(map(str, given))
-        + "."
-    )
     return f"""
 ### {r["net"]} (tanh) on {r["data"]}, {r["n_params"]:,} parameters, λ = {r["l2"]:g}
 
 ![The disconnectivity graph: minima and passes](pictures/tree-{name}.svg)
 
 - {r["given"]} minima given, {len(values)} with those at the feet of passes; f from
-  {lowest:.8g} to {max(h for _, h in values):.8g}.
+  {lowest[0]:.8g} to {lowest[-1]:.8g}, proved. Train loss without the ridge
+  {spread([m.get("loss") for m in r["minima"]], ".5f")}, accuracy {spread(shares, ".2%")}.
 - {len(r["passes"])} passes in {r["attempts"]} searches, {len(certain)} of them proved with index 1
-  and both sides; f from {heights[0]:.8g} to {heights[-1]:.8g}. The proved interval of a pass's
+  and both sides; f from {heights[0]:.8g} to {heights[-1]:.8g}, train loss
+  {spread([p.get("loss") for p in certain], ".5f")}, accuracy
+  {spread([p.get("accuracy") for p in certain], ".2%")}. The proved interval of a pass's
   height is at most {widest:.1e} wide. A search that ends at a pass takes
   {seconds[len(seconds) // 2]:.1f} s (median, on one core beside other work).
-- {joined}
+{chr(10).join(joined(r, tree, by_saddles, lowest))}
 """
+
+
+def joined(
+    r: dict[str, Any], tree: MergeTree, by_saddles: MergeTree, lowest: list[float]
+) -> Iterator[str]:
+    """From which ε on, by what, and in the whole space."""
+    top, by_passes = highest(r, tree), highest(r, by_saddles)
+    second = f"{lowest[1]:.6g}" if len(lowest) > 1 else ""
+    if top is not None:
+        yield (
+            f"- **All given minima, up to symmetries of f, lie in one component of M_ε for every "
+            f"ε ≥ {top.height[1]:.10g}, proved** by a {top.by}: {top.height[1] - lowest[0]:.2e} "
+            f"above the lowest, {top.height[1] - lowest[1]:.2e} above the second lowest ({second})."
+        )
+    if by_passes is not None:
+        yield (
+            f"- By certified saddles of index 1 alone they are joined for every ε ≥ "
+            f"{by_passes.height[1]:.10g}."
+        )
+    else:
+        parts = (sum(k < r["given"] for k in part) for part in by_saddles.components(math.inf))
+        sizes = ", ".join(map(str, sorted((n for n in parts if n), reverse=True)))
+        yield (
+            "- **By certified saddles alone they are not all joined yet**: the given minima lie in "
+            f"parts of {sizes}."
+        )
+    if r.get("split_at") is not None:
+        yield f"- M_ε is disconnected at an ε ≥ {r['split_at']:.8g}, proved."
+    copies = r.get("copies")
+    if copies and copies["joined_at"] is not None:
+        everywhere = max(copies["joined_at"], top.height[1]) if top else None
+        yield (
+            f"- All {float(copies['copies']):.2g} copies of the lowest given minimum under "
+            f"permutations and flips lie in one component of M_ε for every ε ≥ "
+            f"{copies['joined_at']:.8g}, proved by {len(copies['exchanges'])} paths"
+            + (f"; so all copies of all given minima do for ε ≥ {everywhere:.8g}." if top else ".")
+        )
+
+
+def ridges(results: list[dict[str, Any]]) -> str:
+    """How passes and counts change with λ."""
+    rows = sorted(results, key=lambda r: (r["net"], r["data"], r.get("n_samples"), -r["l2"]))
+    lines = [
+        "",
+        "### As the ridge goes to zero",
+        "",
+        "| network, data | λ | minima given, found | f of the lowest | ε\\* (all given joined) | "
+        "ε\\* - lowest | by | passes proved, searches |",
+        "|---|---:|---:|---:|---:|---:|---|---:|",
+    ]
+    for r in rows:
+        top = highest(r, tree_of(r))
+        low = min(m["value"][1] for m in r["minima"])
+        proved = sum(p["proved"] for p in r["passes"])
+        ends = (f"{top.height[1]:.8g} | {top.height[1] - low:.2e} | {top.by}" if top
+                else "not joined | – | –")  # fmt: skip
+        lines.append(
+            f"| {r['net']}, {r['data']} ({r['n_samples']:,}) | {r['l2']:g} | {r['given']}, "
+            f"{len(r['minima'])} | {low:.8g} | {ends} | {proved}, {r['attempts']} |"
+        )
+    return "\n".join(lines) + "\n"
+
+
+def beside(r: dict[str, Any]) -> str:
+    """Paths of every method and the minimax pass, on the same pairs."""
+    lines = [
+        "",
+        f"### Paths beside passes: {r['net']} (tanh) on {r['data']}, λ = {r['l2']:g}",
+        "",
+        "How far the highest f is above the higher end, at most, proved. No path can lie below "
+        "the lowest pass; where one lies below the lowest known pass, a pass was missing, and a "
+        "search from the tops of that path found one (*then*).",
+        "",
+        "| pair | line | line, aligned | Bezier | string | fip | pass | then |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|",
+    ]
+    for pair in sorted({tuple(row["pair"]) for row in r["rows"]}):
+        rows = [row for row in r["rows"] if tuple(row["pair"]) == pair]
+        end = max(r["ends"][k][1] for k in pair)
+        found = {(row["method"], row["aligned"]): row for row in rows}
+        cells = []
+        for way in (("line", False), ("line", True), ("bezier", True), ("string", True),
+                    ("fip", True)):  # fmt: skip
+            row = found.get(way)
+            cells.append("–" if row is None else "estimate" if row["estimate"]
+                         else f"{row['height'][1] - end:.2e}")  # fmt: skip
+        known = next((row["pass"] for row in rows if row["pass"]), None)
+        then = [row["then"][1] - end for row in rows if row.get("then")]
+        cells.append("none known" if known is None else f"{known[1] - end:.2e}")
+        cells.append(f"{min(then):.2e}" if then else "–")
+        lines.append(f"| {pair[0]} – {pair[1]} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
     files = sorted(RESULTS.glob("*.json"))
-    PAGE.write_text(HEAD + "".join(section(file.stem, read_json(file)) for file in files))
+    kept = {file.stem: read_json(file) for file in files}
+    trees = {name: r for name, r in kept.items() if "passes" in r}
+    parts = [section(name, r) for name, r in trees.items()]
+    parts.append(ridges(list(trees.values())))
+    parts += [beside(r) for name, r in kept.items() if name.startswith("beside-")]
+    PAGE.write_text(HEAD + "".join(parts))
 
 
 if __name__ == "__main__":

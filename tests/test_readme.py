@@ -52,3 +52,15 @@ def test_the_protocols_are_concluded_in_the_readme_as_in_the_results():
     said = " ".join((ROOT / "README.md").read_text().split())
     study = json.loads((ROOT / "docs" / "results" / "paper" / "protocols.json").read_text())
     assert study["conclusion"] in said
+
+
+@pytest.mark.parametrize("page", ["README.md", "docs/paper.md"])
+def test_the_answer_is_what_the_results_say(page, monkeypatch):
+    """The text between the marks is written anew from what is kept."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import answer
+
+    morse = ROOT / "docs" / "results" / "morse"
+    read = [json.loads((morse / file.name).read_text()) for file in (answer.TREE, answer.INDICES)]
+    said = answer.answer(read[0], read[1]["counts"])
+    assert said.replace("(docs/", "(") in (ROOT / page).read_text().replace("(docs/", "(")

@@ -77,6 +77,7 @@ class TreeResult(Saved):
         discarded: seeds whose search did not end at a proved minimum, and how it did.
         seconds: the whole took, this time.
         copies: of the lowest given minimum, where they were asked for and f has symmetries.
+        pass_accuracies: as `accuracies`, at the saddles.
     """
 
     settings: TreeSettings
@@ -89,6 +90,7 @@ class TreeResult(Saved):
     discarded: tuple[str, ...]
     seconds: float = 0.0
     copies: Copies | None = None
+    pass_accuracies: tuple[float | None, ...] = ()
 
     @property
     def joined_everywhere(self) -> float | None:
@@ -111,19 +113,28 @@ class TreeResult(Saved):
             "paths": [{"ends": [j.a, j.b], "height": list(j.height), "proved": j.proved}
                       for j in graph.paths],
             "minima": [
-                {"value": list(v), "accuracy": share, "grad_norm": m.grad_norm}
+                {"value": list(v), "loss": self._loss(m), "accuracy": share,
+                 "grad_norm": m.grad_norm}
                 for v, m, share in zip(graph.values, graph.minima, self.accuracies, strict=True)
             ],
             "passes": [
                 {"ends": list(ends), "height": list(over.height), "proved": over.proved,
+                 "loss": self._loss(over.saddle), "accuracy": share,
                  "index": over.saddle.index, "grad_norm": over.saddle.grad_norm,
                  "min_abs_eigenvalue": over.saddle.certificate.min_abs_eigenvalue,
                  "gradients": over.saddle.evaluations.gradient,
                  "hessians": over.saddle.evaluations.hessian, "seconds": over.saddle.seconds,
                  "pieces": [len(side.chain) - 1 for side in over.sides]}
-                for ends, over in zip(graph.ends, graph.passes, strict=True)
+                for ends, over, share in zip(
+                    graph.ends, graph.passes, self.pass_accuracies, strict=True
+                )
             ],
         }  # fmt: skip
+
+    def _loss(self, point: CriticalPoint) -> float | None:
+        """L there, without the ridge, where that is the command's own."""
+        l2 = self.settings.point.l2
+        return None if l2 is None else point.value - l2 * float(point.theta @ point.theta)
 
 
 @checked(
@@ -178,11 +189,14 @@ def run_tree(
     if settings.copies and symmetries(f).groups:
         lowest = min(found, key=lambda minimum: minimum.value)
         copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
-    shares = tuple(accuracy(f, minimum.theta) for minimum in graph.minima)
+    shares, above = (
+        tuple(accuracy(f, point.theta) for point in points)
+        for points in (graph.minima, graph.saddles)
+    )
     return TreeResult(
         settings, str(settings.point), f.dim, f.source.samples, graph, shares,
         max(split_levels(f, graph.minima), default=None), tuple(bad), time.perf_counter() - start,
-        copies,
+        copies, above,
     )  # fmt: skip
 
 
