@@ -32,7 +32,8 @@ def answer(r: dict[str, Any], counts: list[dict[str, Any]]) -> str:
         everywhere = rounded_up(max(copies["joined_at"], join), 6)
         whole = (
             " With all copies under permutations and flips of units, "
-            f"{float(copies['copies']):.2g} of each, they lie in one component of M_ε for every ε ≥ {everywhere}."
+            f"{float(copies['copies']):.2g} of each, they lie in one component of M_ε for every "
+            f"ε ≥ {everywhere}."
         )
     alone = (
         f"by certified saddles alone from {rounded_up(saddles.height[1], 6)} on"

@@ -101,8 +101,8 @@ def section(name: str, r: dict[str, Any]) -> str:
     tree, by_saddles = tree_of(r), tree_of(r, paths=False)
     values = [tuple(m["value"]) for m in r["minima"]]
     shares = [m["accuracy"] for m in r["minima"]]
-    known = None if None in shares else shares
-    ax = tree.plot(colours=known, label="accuracy" if known else "")
+    known = shares if None not in shares and len(set(shares)) > 1 else None
+    ax = tree.plot(colours=known, label="accuracy" if known else "", given=r["given"])
     PICTURES.mkdir(parents=True, exist_ok=True)
     ax.figure.savefig(PICTURES / f"tree-{name}.svg")
     certain = [p for p in r["passes"] if p["proved"]]
@@ -114,6 +114,9 @@ def section(name: str, r: dict[str, Any]) -> str:
 ### {r["net"]} (tanh) on {r["data"]}, {r["n_params"]:,} parameters, λ = {r["l2"]:g}
 
 ![The disconnectivity graph: minima and passes](pictures/tree-{name}.svg)
+
+Filled: given minima; hollow: minima found at the feet of passes. Branches meet where they are
+proved to be joined, by a certified saddle or, in orange, by a path.
 
 - {r["given"]} minima given, {len(values)} with those at the feet of passes; f from
   {lowest[0]:.8g} to {lowest[-1]:.8g}, proved. Train loss without the ridge

@@ -90,11 +90,14 @@ def test_no_lines_cross_in_the_picture(seed):
 def test_the_picture():
     minima, joins = drawn(2, n=12, edges=30)
     shares = [k / 12 for k in range(12)]
-    ax = disconnectivity_figure(MergeTree.of(minima, joins), colours=shares, label="accuracy")
+    tree = MergeTree.of(minima, joins)
+    ax = disconnectivity_figure(tree, colours=shares, label="accuracy", given=5)
     dashed = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
     assert len(dashed) == sum(not join.proved for join in joins)
     assert ax.get_ylabel() == f"f - {min(m for m, _ in minima):.8g}"
-    assert len(ax.collections[0].get_segments()) == 2 * len(MergeTree.of(minima, joins).joins)
+    for lines, by in zip(ax.collections[:2], ("saddle", "path"), strict=True):
+        assert len(lines.get_segments()) == 2 * sum(join.by == by for join in tree.joins)
+    assert len(ax.collections[3].get_offsets()) == 12 - 5  # hollow: not given
     ax.figure.canvas.draw()
     with pytest.raises(ArgumentError, match="colours"):
         disconnectivity_figure(MergeTree.of(minima, joins), colours=[1.0])

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import ScalarFormatter
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
+from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.morse.merge_tree import MergeTree
 
 _LABELLED = 30  # leaves that are numbered at most
@@ -18,7 +18,7 @@ _LABELLED = 30  # leaves that are numbered at most
 
 def disconnectivity_figure(
     tree: MergeTree, ax: Axes | None = None, *, colours: Sequence[float] | None = None,
-    label: str = "",
+    label: str = "", given: int | None = None,
 ) -> Axes:  # fmt: skip
     """Leaf = minimum, at its height; two parts meet at the height at which they are proved to join.
 
@@ -30,6 +30,7 @@ def disconnectivity_figure(
         ax: where to draw; None makes a figure.
         colours: a number for each minimum, such as its test accuracy.
         label: what these numbers are.
+        given: the minima from this place on, found at the feet of passes, are drawn hollow.
 
     Raises:
         ArgumentError: another number of colours than of minima.
@@ -53,14 +54,14 @@ def disconnectivity_figure(
     x, floor = leaf_places(tree), min((low for low, _ in tree.minima), default=0.0)
     at = _node_places(tree, x)
     y = np.array([node.height[1] for node in tree.nodes]) - floor
-    lines = []
-    for k, node in enumerate(tree.nodes):
-        for child in node.children:
-            lines.append([(at[child], y[child]), (at[child], y[k]), (at[k], y[k])])
-    ax.add_collection(LineCollection(lines, colors=GREY, linewidths=1.1, capstyle="round"))
+    _branches(ax, tree, at, y)
     _unsure(ax, tree, x, floor)
     shades = {"color": BLUE} if colours is None else {"c": list(colours), "cmap": "viridis"}
     dots = ax.scatter(x, y[:n], s=24, zorder=3, **shades)
+    if given is not None and given < n:
+        ax.scatter(x[given:], y[given:n], s=7, zorder=4, color="white", linewidths=0)
+    if ax.get_legend_handles_labels()[0]:
+        ax.legend(fontsize=8, frameon=False)
     if colours is not None:
         bar = ax.figure.colorbar(dots, ax=ax, pad=0.02, aspect=30)
         bar.set_label(label, fontsize=9)
@@ -112,6 +113,20 @@ def _node_places(tree: MergeTree, x: Sequence[float]) -> list[float]:
     return at
 
 
+def _branches(ax: Axes, tree: MergeTree, at: Sequence[float], y: np.ndarray) -> None:
+    """Up from each part to where it merges, coloured by what joins it there."""
+    by: dict[str, list[list[tuple[float, float]]]] = {"saddle": [], "path": []}
+    for k, node in enumerate(tree.nodes):
+        for child in node.children:
+            way = [(at[child], y[child]), (at[child], y[k]), (at[k], y[k])]
+            by[node.join.by if node.join is not None else "saddle"].append(way)
+    for kind, colour, label in (("saddle", GREY, ""), ("path", ORANGE, "joined by a path")):
+        lines = LineCollection(by[kind], colors=colour, linewidths=1.1, capstyle="round")
+        if by[kind] and label:
+            lines.set_label(label)
+        ax.add_collection(lines)
+
+
 def _unsure(ax: Axes, tree: MergeTree, x: Sequence[float], floor: float) -> None:
     for k, join in enumerate(tree.uncertain):
         high = join.height[1] - floor
@@ -119,8 +134,6 @@ def _unsure(ax: Axes, tree: MergeTree, x: Sequence[float], floor: float) -> None
         a, b = ends
         ax.plot([x[join.a], x[join.a], x[join.b], x[join.b]], [a, high, high, b], "--",
                 color=VERMILLION, lw=0.8, label=None if k else "not certified")  # fmt: skip
-    if tree.uncertain:
-        ax.legend(fontsize=8, frameon=False)
 
 
 def _axes(ax: Axes, n: int, floor: float) -> None:

@@ -102,7 +102,7 @@ class MorseGraph(Saved):
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
-        return self.merge_tree().plot(ax, **options)
+        return self.merge_tree().plot(ax, **{"given": self.given, **options})
 
     def __str__(self) -> str:
         proved = sum(over.proved for over in self.passes)

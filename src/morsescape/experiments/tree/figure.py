@@ -13,4 +13,6 @@ def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
     shares = [share for share in result.accuracies if share is not None]
     known = shares if len(shares) == len(result.accuracies) and len(set(shares)) > 1 else None
     tree = result.graph.merge_tree()
-    return disconnectivity_figure(tree, ax, colours=known, label="accuracy" if known else "")
+    return disconnectivity_figure(
+        tree, ax, colours=known, label="accuracy" if known else "", given=result.graph.given
+    )
