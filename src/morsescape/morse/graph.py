@@ -191,13 +191,18 @@ def morse_graph(
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
         tuple(growth.ends), growth.attempts, f.source.of_samples,
-        _joins(paths, growth.places), f,
+        _joins(paths, growth), f,
     )  # fmt: skip
 
 
-def _joins(paths: Connected | None, places: Sequence[int]) -> tuple[Join, ...]:
-    edges = () if paths is None else paths.edges
-    return tuple(
-        Join(places[e.a], places[e.b], (e.height.low, e.height.high), "path", not e.height.estimate)
-        for e in edges if places[e.a] != places[e.b]
-    )  # fmt: skip
+def _joins(paths: Connected | None, growth: Growth) -> tuple[Join, ...]:
+    """The paths between places of minima, led on to the minimum that is there."""
+    found = []
+    for edge in () if paths is None else paths.edges:
+        a, b = growth.places[edge.a], growth.places[edge.b]
+        ends = [growth.on_the_way[k] for k in (edge.a, edge.b)]
+        parts = [edge.height, *(end for end in ends if end is not None)]
+        height = edge.height.low, max(part.high for part in parts)
+        if a != b:
+            found.append(Join(a, b, height, "path", all(part.estimate is None for part in parts)))
+    return tuple(found)

@@ -20,6 +20,7 @@ from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.connected import level_of
+from morsescape.paths.height import Height
 from morsescape.paths.path import Path
 from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Progress
@@ -70,6 +71,8 @@ class Growth:
     Attributes:
         minima, values, passes, ends, given, attempts: as of `MorseGraph`.
         places: of the given minima, copies of which share one.
+        on_the_way: for each given minimum the height of the line to the copy of the one in its
+            place; None where it is that one.
     """
 
     def __init__(
@@ -84,9 +87,14 @@ class Growth:
         self.attempts, self.tried = 0, set[tuple[int, int, float | None]]()
         self._near: dict[Pair, float] = {}
         self.places: list[int] = []
+        self.on_the_way: list[Height | None] = []
         for k, minimum in enumerate(minima):
             f.check(minimum.theta, f"minima[{k}]", finite=True)
-            self.places.append(self._place(minimum)[0])
+            place, copy = self._place(minimum)
+            self.places.append(place)
+            same = torch.equal(copy, minimum.theta)
+            chain = torch.stack([minimum.theta, copy])
+            self.on_the_way.append(None if same else height_below(f, chain, minimum.value))
         self.given = len(self.minima)
         self.folder = None if out is None else RunFolder(out, self._settings())
 

@@ -101,7 +101,8 @@ def joined_copies(
 ) -> Copies:
     """Join a network to its copies under the symmetries of f, and prove at which height.
 
-    Solutions are mostly compared up to symmetry. This says from which ε on that makes no
+    The symmetries are those that `symmetries` reads off the program and tries out. Solutions are
+    mostly compared up to symmetry. This says from which ε on that makes no
     difference: with K solutions joined up to symmetry at ε₁, and all copies of one of them at ε₂,
     all copies of all of them lie in one component of M_ε for every ε ≥ max(ε₁, ε₂).
 
