@@ -24,7 +24,7 @@ POINT = PointSettings("mlp2", samples=40, activation="tanh", l2=3e-2, epochs=5)
 
 
 def test_from_seeds_to_a_tree_and_again(tmp_path):
-    settings = TreeSettings(POINT, runs=2, retries=0, most=2, paths=False)
+    settings = TreeSettings(POINT, runs=2, retries=0, most=1, paths=False)
     result = run_tree(settings, RunFolder(tmp_path, settings.identity()))
     told = []
     again = run_tree(settings, RunFolder(tmp_path, settings.identity()), notice=told.append)

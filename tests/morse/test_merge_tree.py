@@ -101,3 +101,10 @@ def test_the_picture():
     ax.figure.canvas.draw()
     with pytest.raises(ArgumentError, match="colours"):
         disconnectivity_figure(MergeTree.of(minima, joins), colours=[1.0])
+
+
+def test_a_notebook_shows_the_sentence_and_no_insides():
+    tree = MergeTree.of(*drawn(2))
+    shown = tree._repr_html_()
+    assert str(tree).split(";")[0] in shown
+    assert "{" not in shown

@@ -127,7 +127,8 @@ class Saved:
 
     def _shown(self) -> dict[str, object]:
         """The rows of the table that a notebook shows."""
-        return {name: value for name, value in values_of(self).items() if _is_short(value)}
+        said = {"": str(self)} if "__str__" in type(self).__dict__ else {}
+        return said | {name: value for name, value in values_of(self).items() if _is_short(value)}
 
     def _repr_html_(self) -> str:
         return html_table([(name, str(value)) for name, value in self._shown().items()])
@@ -337,7 +338,10 @@ def html_table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), below: s
 
 
 def _is_short(value: Any) -> bool:
-    return isinstance(value, str | int | float) or (isinstance(value, tuple) and len(value) < 3)
+    """A number or a text, or one or two of them."""
+    if isinstance(value, tuple) and 0 < len(value) < 3:
+        return all(map(_is_short, value)) and not any(isinstance(v, tuple) for v in value)
+    return isinstance(value, str | int | float) and value != ""
 
 
 def _kind(kind: type) -> str:

@@ -18,6 +18,7 @@ Examples:
 
     morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree
     morsescape tree --net cnn --activation tanh --pool avg --l2 1e-3 --samples 300
+    morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 4 --copies --most 0
     morsescape tree --objective model.py:trained --runs 4 --json tree.json
 """
 _PANEL = "Graph"
@@ -52,10 +53,10 @@ def tree(
 ) -> None:
     """Minima of many trainings, the certified passes that join them, and the threshold of M_ε.
 
-    Trains from --runs seeds, goes on to proved minima, and joins them by critical points of index
-    exactly 1, proved, from which f is proved never to rise on the way down to a minimum on either
-    side. The highest pass that is needed is an ε from which on all minima lie in one component of
-    the sublevel set M_ε. f must be smooth, with --l2 above zero.
+    Trains from --runs seeds, goes on to proved minima, joins them by proved paths, and by critical
+    points of index exactly 1, proved, from which f is proved never to rise on the way down to a
+    minimum on either side. The highest pass or path that is needed is an ε from which on all minima
+    lie in one component of the sublevel set M_ε. f must be smooth, with --l2 above zero.
     """
     with usage():
         settings = TreeSettings(point, runs, seed, retries, most, paths, copies)

@@ -39,7 +39,8 @@ def tree_section(result: TreeResult) -> Section:
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
-        f"The tree of sublevel sets: {point.net} ({point.activation}) on {point.data}",
+        f"The tree of sublevel sets: {point.net} ({point.activation}) on {point.data}, "
+        f"{result.samples:,} images",
         f"tree-{point.net}-{point.data}",
         (first,),
         (PageTable("Passes between the minima", COLUMNS, tuple(_rows(result))),),
@@ -100,7 +101,7 @@ def _details(result: TreeResult) -> list[str]:
     )
     if len(graph.passes) > _ROWS:
         lines.append(f"The table has the lowest {_ROWS} of them.")
-    if result.split_at is not None:
+    if result.split_at is not None and graph.highest() is None:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
     known = [share for share in result.accuracies if share is not None]
     if known:
@@ -119,11 +120,16 @@ def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
     elif highest is None:
         yield "The minima are not joined by these passes: take more searches (--most)."
     else:
+        split = result.split_at
+        apart = "" if split is None else (
+            f" M_ε is disconnected at an ε ≥ {split:.8g}, proved: at most "
+            f"{highest.height[1] - split:.1e} lower."
+        )  # fmt: skip
         yield (
-            f"Threshold: all {graph.given} minima{copies} lie in one component of M_ε for every "
-            f"ε ≥ {highest.height[1]:.10g}, proved by a {highest.by}, "
-            f"{highest.height[1] - lowest:.3e} above the lowest. What was not found can only "
-            "lower this."
+            f"All {graph.given} minima, different and proved,{copies[1:]} lie in one component of "
+            f"M_ε for every ε ≥ {highest.height[1]:.10g}, proved by a {highest.by}, "
+            f"{highest.height[1] - lowest:.3e} above the lowest.{apart} What was not found can "
+            "only lower the first number."
         )
     if highest is not None and by_saddles is None:
         yield "By certified saddles alone they are not all joined yet: take more searches (--most)."
