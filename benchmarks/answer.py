@@ -41,7 +41,7 @@ def answer(r: dict[str, Any], counts: list[dict[str, Any]]) -> str:
         else "by certified saddles alone not all of them yet"
     )
     ways_down = f"{min(n[0] for n in stopped)} to {max(n[1] for n in stopped)}"
-    share = f"{100 * (join - values[0]) / join:.2g}%"
+    share = f"{rounded_up(100 * (join - values[0]) / values[0], 2)}%"
     said = (
         "Why are solutions connected: because what is taken for minima are saddles, or because low "
         f"passes join true minima? On {r['net']} (tanh, {r['n_params']} parameters) on "
@@ -51,7 +51,7 @@ def answer(r: dict[str, Any], counts: list[dict[str, Any]]) -> str:
         f"from {values[0]:.5f} to {values[-1]:.5f}: M_ε is disconnected at an "
         f"ε ≥ {rounded_down(split, 6)}. For every ε ≥ {rounded_up(join, 6)} one component holds "
         f"all {r['given']}, each up to a symmetry ({alone}): a thickening by at most "
-        f"{rounded_up(join - split, 2)}, at most {share} of f above the lowest.{whole} "
+        f"{rounded_up(join - split, 2)}, to {share} above the lowest of them.{whole} "
         f"{len(proved)} passes are proved: index exactly 1, and both sides down to minima "
         "([the tree](docs/morse.md)). All of this is one small network with a ridge; without one "
         "f has no minima. Passes that were not found can only lower the numbers from which on all "
