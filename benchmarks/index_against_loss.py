@@ -3,8 +3,8 @@
     python benchmarks/index_against_loss.py [--starts 8] [--limit 60] [--page]
 
 mlp2 (tanh) on digits, λ = 1e-4, 760 parameters. Critical points are reached by `target="nearest"`
-from large initialisations, from networks after few epochs, and from between minima, as they are and
-aligned; by `ms.embed` from minima of narrower networks; and taken
+from large initialisations, from networks after few epochs, and from between minima, as they are
+and aligned; by `ms.embed` from minima of narrower networks; and taken
 from docs/results/morse, minima and passes. Beside them certified counts of negative eigenvalues
 where nothing is critical, as the paper counts them: at initialisation, and where SGD stopped.
 Writes docs/results/morse/index-against-loss.json, whose rows are not made again, the picture and
@@ -142,10 +142,10 @@ def picture(r: dict[str, Any], graph: dict[str, Any]) -> None:
         ax.scatter(x, y, s=16, color=colour, label=label, alpha=0.8, linewidths=0)
     ax.set_xscale("log")
     ax.set_yscale("symlog", linthresh=1)
-    ax.set_xlabel("f")
-    ax.set_ylabel("index")
-    ax.legend(frameon=False, fontsize=8)
-    dress(ax)
+    ax.set_ylim(-0.4, 400)
+    ax.set_yticks([0, 1, 10, 100], ["0", "1", "10", "100"])
+    ax.legend(frameon=False, fontsize=8, loc="lower right")
+    dress(ax, "f", "index")
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(PICTURE)
 
@@ -162,6 +162,12 @@ def page() -> None:
     counts = "\n".join(
         f"| {row['at']} | {row['f']:.6g} | {_interval(row['negative'])} |" for row in r["counts"]
     )
+    low = min(m["value"][0] for m in graph["minima"])
+    high = max(p["height"][1] for p in graph["passes"])
+    nine = min(row["f"] for row in sure if row["index"][0] == 9)
+    stopped = [row for row in r["counts"] if row["at"].startswith("trained")]
+    stops = sorted(row["f"] for row in stopped)
+    sgd = [count for row in stopped for count in row["negative"]]
     PAGE.write_text(f"""# Index against loss
 
 *Written by `benchmarks/index_against_loss.py`.*
@@ -173,10 +179,19 @@ which is what the paper counts: at initialisation and where SGD stopped.
 
 ![Index over f](pictures/{PICTURE.name})
 
-{len(sure)} critical points with a proved index here, {len(graph["minima"])} minima and
+{len(sure)} critical points with a proved index here; {len(graph["minima"])} minima and
 {len(graph["passes"])} passes from [the Morse graph](morse.md); {len(rough)} searches ended at no
 critical point within {r["limit"]} steps, or at one whose index is not proved. The sample is of
 what these searches reach, not of all critical points.
+
+"Minimum of k units": that of a network with k hidden units, the other 10 - k zero
+([zero units](embedding.md)). Their indices are 9 (10 - k), predicted from the narrow network and
+certified in the wide one: the index falls with the loss, one unit after the other, down to the
+minima at which all units are in use. Nine singular values a unit exceed 2λ: as many as there are
+classes less one. Minima and passes, index 0 and 1, lie at f from {low:.4f} to {high:.4f}, and the
+lowest point of index 9 at {nine:.4f}. Where SGD stopped, at f from {stops[0]:.4f} to
+{stops[-1]:.4f}, the certified counts of {min(sgd)} to {max(sgd)} are near the index that critical
+points with zero units have at that f; at initialisation they are above it.
 
 | reached from | f | index | computed gradient |
 |---|---:|---:|---:|
