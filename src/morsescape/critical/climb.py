@@ -10,6 +10,14 @@ against ∇f(θ). Both are measured as steps, by ‖|H|⁻¹ e‖: an error alon
 step corrects at no cost, would else keep the steps along soft ones short. On networks of 760
 weights that more than halves the Hessians (15 of 16 starts in 14 to 60 of them, where the Euclidean
 norm had 8 of 16 in 80).
+
+Where modes are eigenvectors, H is computed anew only when the model before told the gradient badly;
+else it is corrected by the gradient's change along the step, so that H⁺s = ∇f(θ + s) - ∇f(θ). With
+r = e and φ = (rᵀs)² / ‖r‖²‖s‖² (Bofill; no sign is forced, as a saddle wants),
+
+    H⁺ = H + φ rrᵀ/(rᵀs) + (1 - φ) ((rsᵀ + srᵀ)/‖s‖² - (rᵀs) ssᵀ/‖s‖⁴).
+
+The Hessian at the end, which says whether the index is 1, is computed.
 """
 
 from __future__ import annotations
@@ -18,6 +26,7 @@ import math
 from dataclasses import dataclass
 from typing import Protocol
 
+import torch
 from jaxtyping import Float64
 from torch import Tensor
 
@@ -63,7 +72,8 @@ class Climb:
         problem: the landscape.
 
     Source:
-        Cerjan & Miller, J. Chem. Phys. 75 (1981) 2800; Baker, J. Comput. Chem. 7 (1986) 385.
+        Cerjan & Miller, J. Chem. Phys. 75 (1981) 2800; Baker, J. Comput. Chem. 7 (1986) 385;
+        Bofill, J. Comput. Chem. 15 (1994) 1 (the correction).
     """
 
     def __init__(self, problem: Counted) -> None:
@@ -104,6 +114,9 @@ class Climb:
             end = Point.at(self.problem, point.theta + step)
             error = _error(model, point, end, step)
             if not error <= _BAD or not math.isfinite(end.value):
+                if not model.exact:
+                    model = self._model(point, model.mode)
+                    continue
                 radius = min(radius, float(step.norm())) / _SHRINK
                 if radius < 1e-14 * (1 + float(point.theta.norm())):
                     break
@@ -112,7 +125,10 @@ class Climb:
             if end.value > ceiling or uphill > _UPHILL:
                 return Climbed(end, "no pass near: eigenvector-following ran uphill")
             radius *= _GROW if error <= _GOOD else 1.0
-            point, model = end, self._model(end, model.mode)
+            corrected = model.corrected(step, end.gradient - point.gradient, error)
+            point, model = end, corrected or self._model(end, model.mode)
+        if model is not None and not model.exact:
+            model = self._model(point, model.mode)
         return Climbed(point, _missing(point, model, tol))
 
     def _model(self, point: Point, mode: Tensor) -> _Model | None:
@@ -167,12 +183,14 @@ class _Model(Protocol):
         curvature: along it.
         size: of the largest curvature, about.
         one_negative: whether exactly one eigenvalue is negative, as computed.
+        exact: whether H was computed at the point itself.
     """
 
     mode: Tensor
     curvature: float
     size: float
     one_negative: bool
+    exact: bool = True
 
     def step(self, g: Tensor, radius: float) -> Tensor:
         """Uphill along the mode, downhill across it, no longer than the radius."""
@@ -182,6 +200,10 @@ class _Model(Protocol):
 
     def as_step(self, g: Tensor) -> float:
         """The length of |H|⁻¹ g."""
+
+    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+        """The model at the end of the step, from the gradient's change; None to compute it."""
+        return None
 
 
 class _Modes(_Model):
@@ -213,6 +235,25 @@ class _Modes(_Model):
     def as_step(self, g: Tensor) -> float:
         return float(((self.vectors.t() @ g) / self.stiffness).norm())
 
+    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+        square = float(step @ step)
+        if error > _GOOD or square == 0:
+            return None
+        off = change - self.product(step)
+        along, size = float(off @ step), float(off @ off)
+        matrix = (self.vectors * self.values) @ self.vectors.t()
+        share = along**2 / (size * square) if size * square > 0 else 0.0
+        if share * abs(along) > 0:
+            matrix += (share / along) * torch.outer(off, off)
+        mixed = torch.outer(off, step) / square
+        flat = (along / square**2) * torch.outer(step, step)
+        matrix += (1 - share) * (mixed + mixed.t() - flat)
+        if not bool(matrix.isfinite().all()):
+            return None
+        model = _Modes(*torch.linalg.eigh(matrix), self.mode)
+        model.exact = False
+        return model
+
 
 class _Ritz(_Modes):
     """From a Krylov space that starts at the gradient, with a little of the mode before in it."""
@@ -228,6 +269,9 @@ class _Ritz(_Modes):
 
     def product(self, v: Tensor) -> Tensor:
         return self.problem.hvp(self.point.theta, v)
+
+    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+        return None  # the next Krylov space starts at another gradient
 
 
 class _Factor(_Model):
