@@ -76,9 +76,7 @@ def total(results: list[dict[str, Any]], start: int) -> str:
         good = [r for r in runs if r["proved"]]
         spent = sum(r["cost"] for r in runs) / max(len(good), 1)
         seconds = sum(r["seconds"] for r in runs) / max(len(good), 1)
-        rows.append(
-            f"| {METHODS[method]} | {share(runs)} | {spent:.0f} | {1000 * seconds:.0f} |"
-        )
+        rows.append(f"| {METHODS[method]} | {share(runs)} | {spent:.0f} | {1000 * seconds:.0f} |")
     return (
         "| method | proved | 95 % | gradients for each | ms for each |\n|---|---|---|---|---|\n"
         + "\n".join(rows)

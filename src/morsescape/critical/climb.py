@@ -11,9 +11,10 @@ step corrects at no cost, would else keep the steps along soft ones short. On ne
 weights that more than halves the Hessians (15 of 16 starts in 14 to 60 of them, where the Euclidean
 norm had 8 of 16 in 80).
 
-Where modes are eigenvectors, H is computed anew only when the model before told the gradient badly;
-else it is corrected by the gradient's change along the step, so that H⁺s = ∇f(θ + s) - ∇f(θ). With
-r = e and φ = (rᵀs)² / ‖r‖²‖s‖² (Bofill; no sign is forced, as a saddle wants),
+Where modes are eigenvectors, H is computed anew only after 8 steps, or where the model told the
+gradient too badly for a step; else it is corrected by the gradient's change along the step, so that
+H⁺s = ∇f(θ + s) - ∇f(θ). With r = e and φ = (rᵀs)² / ‖r‖²‖s‖² (Bofill; no sign is forced, as a
+saddle wants),
 
     H⁺ = H + φ rrᵀ/(rᵀs) + (1 - φ) ((rsᵀ + srᵀ)/‖s‖² - (rᵀs) ssᵀ/‖s‖⁴).
 
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float64
@@ -43,6 +44,8 @@ _FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow
 _STEPS, _FACTORED_STEPS = 150, 30
 _LOOK = 80  # Lanczos steps for the two lowest eigenvalues
 _SPACE = 160  # Lanczos steps of a model where only products exist
+_KEPT = 8  # corrections of one Hessian, after which it is computed again
+_SURE = 0.1  # error up to which the radius grows where the Hessian was corrected
 _UPHILL = 40  # steps along positive curvature at most: the ceiling is the other guard
 
 
@@ -88,6 +91,7 @@ class Climb:
         ceiling: float,
         tol: float,
         max_steps: int | None = None,
+        reach: float = math.inf,
     ) -> Climbed:
         """From θ to a critical point of index 1.
 
@@ -98,11 +102,12 @@ class Climb:
             ceiling: f above which the search has left the pass.
             tol: on ‖∇f‖.
             max_steps: accepted or not; None takes 150, and 30 where each takes a factorisation.
+            reach: distance from θ above which it is not followed along positive curvature.
         """
         if max_steps is None:
             factored = self.regime.dense and not self.regime.eigenpairs
             max_steps = _FACTORED_STEPS if factored else _STEPS
-        radius, uphill = _RADIUS * gap, 0
+        radius, uphill, kept = _RADIUS * gap, 0, 0
         point = Point.at(self.problem, theta)
         model = self._model(point, mode)
         for _ in range(max_steps):
@@ -115,17 +120,20 @@ class Climb:
             error = _error(model, point, end, step)
             if not error <= _BAD or not math.isfinite(end.value):
                 if not model.exact:
-                    model = self._model(point, model.mode)
+                    model, kept = self._model(point, model.mode), 0
                     continue
                 radius = min(radius, float(step.norm())) / _SHRINK
                 if radius < 1e-14 * (1 + float(point.theta.norm())):
                     break
                 continue
             uphill += int(model.curvature > 0)
-            if end.value > ceiling or uphill > _UPHILL:
+            far = model.curvature > 0 and float((end.theta - theta).norm()) > reach
+            if end.value > ceiling or uphill > _UPHILL or far:
                 return Climbed(end, "no pass near: eigenvector-following ran uphill")
-            radius *= _GROW if error <= _GOOD else 1.0
-            corrected = model.corrected(step, end.gradient - point.gradient, error)
+            radius *= _GROW if error <= (_GOOD if model.exact else _SURE) else 1.0
+            change = end.gradient - point.gradient
+            corrected = model.corrected(step, change) if kept < _KEPT else None
+            kept = 0 if corrected is None else kept + 1
             point, model = end, corrected or self._model(end, model.mode)
         if model is not None and not model.exact:
             model = self._model(point, model.mode)
@@ -175,6 +183,7 @@ def _missing(point: Point, model: _Model | None, tol: float) -> str:
     return "" if model.one_negative else "the critical point that was reached is not of index 1"
 
 
+@runtime_checkable
 class _Model(Protocol):
     """The quadratic model with a mode to go up.
 
@@ -201,7 +210,7 @@ class _Model(Protocol):
     def as_step(self, g: Tensor) -> float:
         """The length of |H|⁻¹ g."""
 
-    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
         """The model at the end of the step, from the gradient's change; None to compute it."""
         return None
 
@@ -235,9 +244,9 @@ class _Modes(_Model):
     def as_step(self, g: Tensor) -> float:
         return float(((self.vectors.t() @ g) / self.stiffness).norm())
 
-    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
         square = float(step @ step)
-        if error > _GOOD or square == 0:
+        if square == 0:
             return None
         off = change - self.product(step)
         along, size = float(off @ step), float(off @ off)
@@ -270,7 +279,7 @@ class _Ritz(_Modes):
     def product(self, v: Tensor) -> Tensor:
         return self.problem.hvp(self.point.theta, v)
 
-    def corrected(self, step: Tensor, change: Tensor, error: float) -> _Model | None:
+    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
         return None  # the next Krylov space starts at another gradient
 
 

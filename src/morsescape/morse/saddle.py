@@ -30,6 +30,7 @@ _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
+_REACH = 100.0  # how far positive curvature is climbed, as above
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
 
@@ -189,7 +190,7 @@ class SaddleSearch(Find):
         for _ in range(_LEAVES):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
-                max_steps=self.max_steps,
+                max_steps=self.max_steps, reach=_REACH * size,
             )  # fmt: skip
             self.steps += 1
             point = climbed.point
