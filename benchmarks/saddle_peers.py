@@ -13,22 +13,25 @@ import time
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import ase
 import numpy as np
 import torch
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.constraints import FixCartesian
 from ase.mep.dimer import DimerControl, MinModeAtoms, MinModeTranslate
+from measure import machine
+from saddle_page import write_page
 from sella import Sella
 from torch import Tensor, nn
 
 import morsescape as ms
 from morsescape.morse.saddle import SaddleSearch
 from morsescape.store.json_values import read_json, write_json_atomic
-from saddle_page import write_page
 
 TOL, BUDGET, WALL = 1e-8, 2000, 60.0  # |grad f|; gradient equivalents and seconds of one search
 LOST = 1e3  # distance from the start at which a peer's search is given up
@@ -83,7 +86,7 @@ def network(units: int) -> Case:
 
 
 def valley(dim: int) -> Case:
-    """(t₀² - 1)²/10⁴ + Σ k (t_k - 1 - sin(3 k t₀)/2)²/2: two minima, one saddle at t₀ = 0."""
+    """(t₀² - 1)²/10⁴ + Σ k (t_k - 1 - sin(3kt₀)/2)²/2: two minima, a saddle at t₀ = 0."""
 
     def f(t: Tensor) -> Tensor:
         k = torch.arange(1, dim, dtype=t.dtype)
@@ -173,7 +176,7 @@ class Spent(Exception):
 
 
 class Function(Calculator):
-    """The energy f of positions (x₀, x₁, x₂), …, all coordinates in order; the rest is padding."""
+    """The energy f of all coordinates of positions in order; those left over are padding."""
 
     implemented_properties = ("energy", "forces")
 
@@ -234,7 +237,7 @@ def searched(atoms: Atoms, steps: Callable[[], Iterator[bool]]) -> Run:
 
 
 def dimer(f: ms.Objective, theta: Tensor, seed: int) -> Run:
-    """ASE's dimer method with its own settings; converged with negative curvature, as ASE has it."""
+    """ASE's dimer method, its own settings; converged with negative curvature, as in ASE."""
     atoms = atoms_of(f, theta)
 
     def steps() -> Iterator[bool]:
@@ -252,7 +255,7 @@ def dimer(f: ms.Objective, theta: Tensor, seed: int) -> Run:
 def sella(f: ms.Objective, theta: Tensor, seed: int, *, exact: bool = False) -> Run:
     """Sella with its own settings; no translation or rotation is a symmetry here."""
     atoms = atoms_of(f, theta)
-    np.random.seed(seed)
+    np.random.seed(seed)  # noqa: NPY002 (Sella draws from it)
 
     def hessian(atoms: Atoms) -> Any:
         atoms.calc.spend(f.dim)
@@ -345,7 +348,11 @@ def main() -> None:
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.only:
         measure(name, options.methods, options.starts, options.out / f"{name}.json")
-    write_page(options.out, options.page, list(CASES))
+    settings = {
+        "near": NEAR, "seed": SEED, "tol": TOL, "budget": BUDGET, "wall": WALL, "lost": LOST,
+        "same": SAME, "ase": ase.__version__, "sella": version("sella"), **machine(),
+    }  # fmt: skip
+    write_page(options.out, options.page, list(CASES), settings)
 
 
 if __name__ == "__main__":

@@ -11,10 +11,10 @@ step corrects at no cost, would else keep the steps along soft ones short. On ne
 weights that more than halves the Hessians (15 of 16 starts in 14 to 60 of them, where the Euclidean
 norm had 8 of 16 in 80).
 
-Where modes are eigenvectors, H is computed anew only after 8 steps, or where the model told the
-gradient too badly for a step; else it is corrected by the gradient's change along the step, so that
-H⁺s = ∇f(θ + s) - ∇f(θ). With r = e and φ = (rᵀs)² / ‖r‖²‖s‖² (Bofill; no sign is forced, as a
-saddle wants),
+With `keep` > 0, and where modes are eigenvectors, H is computed anew only after so many steps, or
+where the model told the gradient too badly for a step; else it is corrected by the gradient's
+change along the step, so that H⁺s = ∇f(θ + s) - ∇f(θ). With r = e and φ = (rᵀs)² / ‖r‖²‖s‖²
+(Bofill; no sign is forced, as a saddle wants),
 
     H⁺ = H + φ rrᵀ/(rᵀs) + (1 - φ) ((rsᵀ + srᵀ)/‖s‖² - (rᵀs) ssᵀ/‖s‖⁴).
 
@@ -44,7 +44,6 @@ _FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow
 _STEPS, _FACTORED_STEPS = 150, 30
 _LOOK = 80  # Lanczos steps for the two lowest eigenvalues
 _SPACE = 160  # Lanczos steps of a model where only products exist
-_KEPT = 8  # corrections of one Hessian, after which it is computed again
 _SURE = 0.1  # error up to which the radius grows where the Hessian was corrected
 _UPHILL = 40  # steps along positive curvature at most: the ceiling is the other guard
 
@@ -92,6 +91,7 @@ class Climb:
         tol: float,
         max_steps: int | None = None,
         reach: float = math.inf,
+        keep: int = 0,
     ) -> Climbed:
         """From θ to a critical point of index 1.
 
@@ -102,6 +102,7 @@ class Climb:
             ceiling: f above which the search has left the pass.
             tol: on ‖∇f‖.
             max_steps: accepted or not; None takes 150, and 30 where each takes a factorisation.
+            keep: so many steps at most are taken with corrections of one Hessian.
             reach: distance from θ above which it is not followed along positive curvature.
         """
         if max_steps is None:
@@ -132,7 +133,7 @@ class Climb:
                 return Climbed(end, "no pass near: eigenvector-following ran uphill")
             radius *= _GROW if error <= (_GOOD if model.exact else _SURE) else 1.0
             change = end.gradient - point.gradient
-            corrected = model.corrected(step, change) if kept < _KEPT else None
+            corrected = model.corrected(step, change) if kept < keep else None
             kept = 0 if corrected is None else kept + 1
             point, model = end, corrected or self._model(end, model.mode)
         if model is not None and not model.exact:

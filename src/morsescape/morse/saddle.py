@@ -27,6 +27,7 @@ from morsescape.progress import Progress, stage
 
 _FALL = 500  # steps down from a point that is not critical
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
+_KEEP = 8  # steps with one Hessian, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
@@ -190,7 +191,7 @@ class SaddleSearch(Find):
         for _ in range(_LEAVES):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
-                max_steps=self.max_steps, reach=_REACH * size,
+                max_steps=self.max_steps, reach=_REACH * size, keep=_KEEP if start.floor is None else 0,
             )  # fmt: skip
             self.steps += 1
             point = climbed.point
