@@ -80,11 +80,11 @@ point of index exactly 1 is **proved** to be there.
   own Hessian and time are left out here, and Newton's last steps are not. With them a search takes
   {proof} ms more (median).
 - ASE {ase}: `MinModeAtoms` and `MinModeTranslate` with the default `DimerControl`; the first mode
-  is random, seeded by the start's number. Sella {sella}: `order=1`, all else by default, without its
-  projections of translations and rotations, which are no symmetries here.
+  is random, seeded by the start's number. Sella {sella}: `order=1`, all else by default, without
+  its projections of translations and rotations, which are no symmetries here.
 - Variables as atoms: the coordinates of ⌈D/3⌉ atoms, in order; f is their energy, each evaluation
-  is counted, and what ASE has kept is not evaluated again. Up to two coordinates are left over: f does
-  not depend on them, and `FixCartesian` holds them at 0. Both programs leave fixed coordinates out
+  is counted, and what ASE has kept is not evaluated again. Up to two coordinates are left over:
+  f does not depend on them, and `FixCartesian` holds them at 0. Both programs leave fixed coordinates out
   of positions, forces and modes, so the Hessian they see is that of f, with its index.
 - The judge, not timed: Newton's steps from the end point while each halves ‖∇f‖, ten at most,
   must stay within {same:g}, and `ms.certify` must prove index 1 there. The same for all.
@@ -104,8 +104,8 @@ MORE = """
   is often farther off. Between the two minima (`ms.find_saddle(f, (a, b))`), by the boundary of the
   basins, it is found.
 - On networks `find_saddle` asks for a whole Hessian every few steps. Sella asks for a product or
-  two and takes fewer gradients where it succeeds; in time the difference is small, since the Hessian of
-  all variables costs far less than D gradients.
+  two and takes fewer gradients where it succeeds; in time the difference is small, since the
+  Hessian of all variables costs far less than D gradients.
 
 `needle`, whose ridge no start sees to rounding, and landscapes whose saddles are degenerate are
 left out.

@@ -260,7 +260,8 @@ class _Modes(_Model):
         matrix += (1 - share) * (mixed + mixed.t() - flat)
         if not bool(matrix.isfinite().all()):
             return None
-        model = _Modes(*torch.linalg.eigh(matrix), self.mode)
+        values, vectors = torch.linalg.eigh(matrix)
+        model = _Modes(values, vectors, self.mode)
         model.exact = False
         return model
 

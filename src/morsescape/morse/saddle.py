@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -27,7 +27,7 @@ from morsescape.progress import Progress, stage
 
 _FALL = 500  # steps down from a point that is not critical
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
-_KEEP = 8  # steps with one Hessian, where another start costs little
+_KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
@@ -43,11 +43,13 @@ class Start:
         theta: near the pass.
         mode: to go up, where no curvature is negative.
         floor: f at the bottom, from which a ceiling is reckoned; None for no ceiling.
+        keep: steps with one Hessian.
     """
 
     theta: Tensor
     mode: Tensor
     floor: float | None
+    keep: int = 0
 
 
 def _a_start(argument: Any) -> Any:
@@ -191,7 +193,8 @@ class SaddleSearch(Find):
         for _ in range(_LEAVES):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
-                max_steps=self.max_steps, reach=_REACH * size, keep=_KEEP if start.floor is None else 0,
+                max_steps=self.max_steps, keep=start.keep,
+                reach=_REACH * size if start.keep else math.inf,
             )  # fmt: skip
             self.steps += 1
             point = climbed.point
@@ -215,7 +218,10 @@ class SaddleSearch(Find):
             tangent = start(min(1.0, t + h)) - start(max(0.0, t - h))
             yield Start(start(t), tangent, min(end[0] for end in start.height.ends))
         else:
-            yield from self._around(start.theta if isinstance(start, CriticalPoint) else start)
+            theta = start.theta if isinstance(start, CriticalPoint) else start
+            for keep in (_KEEP, 0):  # what fails costs little, and is tried again with more care
+                for around in self._around(theta):
+                    yield replace(around, keep=keep)
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
         floor = min(self.problem.value(a), self.problem.value(b))
