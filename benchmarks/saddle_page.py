@@ -84,8 +84,9 @@ point of index exactly 1 is **proved** to be there.
   its projections of translations and rotations, which are no symmetries here.
 - Variables as atoms: the coordinates of ⌈D/3⌉ atoms, in order; f is their energy, each evaluation
   is counted, and what ASE has kept is not evaluated again. Up to two coordinates are left over:
-  f does not depend on them, and `FixCartesian` holds them at 0. Both programs leave fixed coordinates out
-  of positions, forces and modes, so the Hessian they see is that of f, with its index.
+  f does not depend on them, and `FixCartesian` holds them at 0. Both programs then leave them out
+  of steps, forces and modes (checked: the free space that Sella sees has D dimensions, and the
+  dimer's mode and end have zeros there), so the index is that of f.
 - The judge, not timed: Newton's steps from the end point while each halves ‖∇f‖, ten at most,
   must stay within {same:g}, and `ms.certify` must prove index 1 there. The same for all.
 - One thread; torch {torch}; {processor}; other work ran on the machine, so times are upper bounds.
