@@ -100,10 +100,9 @@ Starts near minima:
 MORE = """
 ## What falls short
 
-- In a stiff curved valley with a soft double well along it no method reaches the bar. The quadratic
-  model holds for steps of about 0.01 there, and `find_saddle` takes 80 steps in a climb: the saddle
-  is often farther off. Between the two minima (`ms.find_saddle(f, (a, b))`), by the boundary of the
-  basins, it is found.
+- In a stiff curved valley with a soft double well along it, from 4 variables on, `find_saddle` misses
+  the bar, and Sella finds more. The quadratic model holds for steps of about 0.01 there, and a climb
+  takes 80 steps: the saddle is farther off.
 - On networks `find_saddle` asks for a whole Hessian every few steps. Sella asks for a product or
   two and takes fewer gradients where it succeeds; in time the difference is small, since the
   Hessian of all variables costs far less than D gradients.
