@@ -102,9 +102,9 @@ Starts near minima:
 MORE = """
 ## What falls short
 
-- In a stiff curved valley with a soft double well along it, from 4 variables on, `find_saddle` misses
-  the bar, and Sella finds more. The quadratic model holds for steps of about 0.01 there, and a climb
-  takes 80 steps: the saddle is farther off.
+- In a stiff curved valley with a soft double well along it, from 4 variables on, `find_saddle`
+  misses the bar, and Sella finds more. The quadratic model holds for steps of about 0.01 there, and
+  a climb takes 80 steps: the saddle is farther off.
 - A search of Sella that succeeds takes fewer gradients on nearly every landscape: about half of
   ours on functions, a third on networks, where `find_saddle` asks for a whole Hessian every few
   steps and Sella for a product or two. In time it is the other way round on most, since the Hessian
