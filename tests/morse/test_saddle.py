@@ -9,7 +9,7 @@ import torch
 import morsescape as ms
 from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
-from morsescape.critical.climb import lowest_modes
+from morsescape.critical.climb import Climb, _Modes, lowest_modes
 from morsescape.critical.evaluations import Counted
 from morsescape.errors import ArgumentError
 from morsescape.hessian import regime as regimes
@@ -68,6 +68,64 @@ def test_from_a_path():
     saddle = ms.find_saddle(f, path)
     assert certain(saddle)
     assert saddle.value <= path.height.high
+
+
+@pytest.mark.parametrize(("where", "tol"), [(-1.0, 1e-9), (1.7, 1e-9), (1.001, 1e-2)])
+def test_in_one_dimension(where, tol):
+    """A pass is a maximum there, and a climb that ends at a minimum has one mode to leave by."""
+    saddle = ms.find_saddle(zoo.double_wells(1).objective(), vector(where), tol=tol)
+    assert certain(saddle), str(saddle)
+    assert abs(float(saddle.theta)) < 1e-12
+
+
+@pytest.mark.parametrize(
+    ("landscape", "start"),
+    [
+        (zoo.double_well, vector(1.1, 0.05)),  # the lowest mode is the one that leads nowhere
+        (zoo.linear_pair, vector(1.0, 0.8)),
+    ],
+    ids=["double well", "linear network"],
+)
+def test_where_climbing_from_the_start_leads_uphill(landscape, start):
+    f = landscape.objective()
+    at_once = Climb(Counted(f))(
+        start, lowest_modes(Counted(f), start, 1)[1][:, 0], gap=1.0, ceiling=1e9, tol=1e-9
+    )
+    assert "uphill" in at_once.why  # so the start itself is no help
+    saddle = ms.find_saddle(f, start)
+    assert certain(saddle), str(saddle)
+    assert landscape.signs_at(saddle.theta) == (1, 0)
+
+
+def test_the_correction_agrees_with_the_gradients():
+    """H⁺s = ∇f(θ + s) - ∇f(θ), H⁺ is symmetric, and nothing changes where the model was right."""
+    g = torch.Generator().manual_seed(3)
+    matrix = torch.randn(5, 5, generator=g).double()
+    matrix = matrix + matrix.t()
+    step, change = torch.randn(2, 5, generator=g).double()
+    model = _Modes(*torch.linalg.eigh(matrix), step)
+    after = model.corrected(step, change)
+    assert torch.allclose(after.product(step), change)
+    dense = torch.stack([after.product(e) for e in torch.eye(5).double()])
+    assert torch.allclose(dense, dense.t())
+    assert not after.exact
+    same = model.corrected(step, matrix @ step)
+    assert torch.allclose(same.values, model.values)
+
+
+def test_corrected_hessians_save_hessians_and_the_last_one_is_computed():
+    f, start = zoo.double_wells(6).objective(), torch.full((6,), 0.6).double()
+    start[0] = 0.2
+    counts = {}
+    for keep in (0, 8):
+        problem = Counted(f)
+        mode = lowest_modes(Counted(f), start, 1)[1][:, 0]
+        climbed = Climb(problem)(start, mode, gap=1.0, ceiling=9.0, tol=1e-9, keep=keep)
+        assert not climbed.why
+        assert zoo.double_wells(6).signs_at(climbed.point.theta) == (1, 0)
+        assert torch.equal(problem.hessian_at(climbed.point.theta).theta, climbed.point.theta)
+        counts[keep] = problem.evaluations.hessian
+    assert counts[8] <= counts[0] - 2
 
 
 def test_where_there_is_none():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,8 +15,9 @@ from morsescape.boundary import a_count, a_function, a_number, a_seed, a_vector,
 from morsescape.critical.climb import Climb, lowest_modes, span
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.find import Find
-from morsescape.critical.loop import Point, Stop
+from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.result import CriticalPoint, SearchStatus
+from morsescape.critical.steppers import descent, stepper
 from morsescape.errors import ArgumentError
 from morsescape.morse.bisection import Bisection
 from morsescape.objective import Objective
@@ -24,10 +25,13 @@ from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
 from morsescape.progress import Progress, stage
 
+_FALL = 500  # steps down from a point that is not critical
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
+_KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _MODES = 3  # soft modes that are climbed, both ways, from a minimum
+_REACH = 100.0  # how far positive curvature is climbed, as above
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
 
@@ -39,11 +43,13 @@ class Start:
         theta: near the pass.
         mode: to go up, where no curvature is negative.
         floor: f at the bottom, from which a ceiling is reckoned; None for no ceiling.
+        keep: steps with one Hessian.
     """
 
     theta: Tensor
     mode: Tensor
     floor: float | None
+    keep: int = 0
 
 
 def _a_start(argument: Any) -> Any:
@@ -85,7 +91,7 @@ def find_saddle(
     a saddle of higher a little off it along its second negative direction (the midpoint of a
     index              network and its permuted copy lies on a plane of symmetry, where gradients
                        stay: such points attract there)
-    any other point    itself
+    any other point    itself; then where f falls to from it, as from a critical point
     ================== ========================================================================
 
     From there steps go up along the lowest mode and down along all others, by the exact Hessian
@@ -187,7 +193,8 @@ class SaddleSearch(Find):
         for _ in range(_LEAVES):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
-                max_steps=self.max_steps,
+                max_steps=self.max_steps, keep=start.keep,
+                reach=_REACH * size if start.keep else math.inf,
             )  # fmt: skip
             self.steps += 1
             point = climbed.point
@@ -195,8 +202,9 @@ class SaddleSearch(Find):
                 return self._newton(point, definite=False), ""
             if point.norm > self.tol:
                 return point, climbed.why
-            _, vectors = lowest_modes(self.problem, point.theta, 2, self.seed)
-            theta, mode = point.theta + _KICK * size * vectors[:, 1], vectors[:, 0]
+            values, vectors = lowest_modes(self.problem, point.theta, 2, self.seed)
+            across = int((values < 0).sum() == 2)  # at a minimum there is none to go down along
+            theta, mode = point.theta + _KICK * size * vectors[:, across], vectors[:, 0]
         return point, climbed.why
 
     # -- where to begin ---------------------------------------------------------------------------
@@ -210,12 +218,20 @@ class SaddleSearch(Find):
             tangent = start(min(1.0, t + h)) - start(max(0.0, t - h))
             yield Start(start(t), tangent, min(end[0] for end in start.height.ends))
         else:
-            yield from self._around(start.theta if isinstance(start, CriticalPoint) else start)
+            theta = start.theta if isinstance(start, CriticalPoint) else start
+            for keep in (_KEEP, 0):  # what fails costs little, and is tried again with more care
+                for around in self._around(theta):
+                    yield replace(around, keep=keep)
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
         floor = min(self.problem.value(a), self.problem.value(b))
         for theta in Bisection(self.problem, a, b, stage(self.progress, "bisection")).starts():
             yield Start(theta, b - a, floor)
+
+    def _bottom(self, point: Point) -> Tensor:
+        steps = stepper(descent(self.problem), self.problem)
+        settled = max(self.tol, 1e-6 * point.norm)
+        return run(steps, point, tol=settled, max_steps=_FALL)[0].theta
 
     def _around(self, theta: Tensor) -> Iterator[Start]:
         point = Point.at(self.problem, theta)
@@ -223,7 +239,9 @@ class SaddleSearch(Find):
         size = span(theta)
         if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
             yield Start(theta, vectors[:, 0], None)
-            return
+            theta = self._bottom(point)
+            size = span(theta)
+            values, vectors = lowest_modes(self.problem, theta, _MODES, self.seed)
         negative = int((values < 0).sum())
         if negative >= 2:
             for sign in (1, -1):
