@@ -33,7 +33,8 @@ from xor_newton import (
 )
 
 import morsescape as ms
-from morsescape.morse import handles
+from morsescape.morse import Join, MergeTree, handles
+from morsescape.morse.sides import pass_over
 from morsescape.store.json_values import read_json, write_json_atomic
 
 RESULTS = Path("docs/results/xor")
@@ -148,10 +149,34 @@ def compared(f: ms.Objective, points: Points, library: dict[str, Any]) -> dict[s
     return {"orbits": rows, "only library": extra}
 
 
-def trees(tree: nx.Graph, library: dict[str, Any]) -> dict[str, Any]:
+def over_all(f: ms.Objective, library: dict[str, Any]) -> MergeTree:
+    """The tree with the sides of every saddle, also of those that the graph does not have."""
+    graph, minima = library["graph"], library["minima"]
+    values = list(graph.values)
+    joins = [
+        Join(a, b, over.height, "saddle", over.proved)
+        for (a, b), over in zip(graph.ends, graph.passes, strict=True)
+    ]
+    for saddle in library["saddles"]:
+        if known(f, list(graph.saddles), saddle):
+            continue
+        over, ends = pass_over(f, saddle), []
+        for side in over.sides:
+            same = [k for k, m in enumerate(minima) if known(f, [m], side.minimum)]
+            if not same:
+                same = [len(minima)]
+                minima.append(side.minimum)
+                values.append((side.minimum.value, side.minimum.value))
+            ends.append(same[0])
+        if ends[0] != ends[1]:
+            joins.append(Join(ends[0], ends[1], over.height, "saddle", over.proved))
+    return MergeTree.of(values, joins)
+
+
+def trees(tree: nx.Graph, minima: list[ms.CriticalPoint], known_tree: MergeTree) -> dict[str, Any]:
     """The height at which each two minima are first joined, by both methods."""
-    nodes, known_tree = [m for _, m in tree.nodes(data="theta")], library["graph"].merge_tree()
-    places = [place(nodes, m.theta.numpy()) for m in library["minima"]]
+    nodes = [m for _, m in tree.nodes(data="theta")]
+    places = [place(nodes, m.theta.numpy()) for m in minima]
     found: dict[str, Any] = {"pairs": 0, "agree": 0, "higher": 0, "lower": 0, "not joined": 0}
     widest = 0.0
     for (i, a), (j, b) in combinations(enumerate(places), 2):
@@ -193,12 +218,15 @@ def measure(h: int, l2: float, narrow: list[Orbit]) -> dict[str, Any]:
     print(h, l2, "Newton", len(points.orbits), newton, flush=True)
     start = time.process_time()
     library = by_library(f, SEARCHES[h], RETRIES)
+    merged = [trees(tree, library["minima"], library["graph"].merge_tree())]
+    if merged[0]["agree"] < merged[0]["pairs"]:
+        merged.append(trees(tree, library["minima"], over_all(f, library)))
     seconds = time.process_time() - start
     result = compared(f, points, library)
     total, words = audit(result["orbits"], f.dim)
     return {
         "h": h, "l2": l2, "dim": f.dim, **result, "newton": newton,
-        "euler": total, "audit": words, "trees": trees(tree, library),
+        "euler": total, "audit": words, "trees": merged,
         "library": {
             "searches": SEARCHES[h], "seconds": seconds, "hits": library["hits"],
             "minima": len(library["minima"]), "saddles": len(library["saddles"]),

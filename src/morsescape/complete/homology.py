@@ -30,6 +30,7 @@ from morsescape.spectrum.index_bound import structure_of
 from morsescape.store.codec import Saved
 
 _MOST = 8_000_000  # simplices or cubes: some gigabytes
+_NUMBERS = 2**23  # of the inputs of a network, over all boxes that are enclosed at once
 _DIMS = 4
 _DEFAULT = {1: 400, 2: 100, 3: 24, 4: 10}
 _FIELD = 2  # coefficients
@@ -200,8 +201,8 @@ def sublevel_homology(
 
     Source:
         Cohen-Steiner, Edelsbrunner & Harer, Discrete Comput. Geom. 37 (2007): stability;
-        Edelsbrunner & Harer, Computational Topology (2010), section VI.3: g and its complex; Horoi et al., IDA
-        (2022): networks; Maria, Boissonnat, Glisse & Yvinec, ICMS (2014): GUDHI.
+        Edelsbrunner & Harer, Computational Topology (2010), section VI.3: g and its complex;
+        Horoi et al., IDA (2022): networks; Maria et al., ICMS (2014): GUDHI.
 
     Example:
         >>> import morsescape as ms
@@ -283,8 +284,9 @@ def _bounded(f: Objective, plain: Objective, grid: Grid) -> Bounded:
         return None, None, doubts[0]
     if plain is not f and f.source.loss.scale_error:
         return None, None, "the divisor of the loss is rounded"
+    batch = max(1, _NUMBERS // (f.source.samples * f.source.sample_numbers))
     try:
-        return *enclosed_values(Enclosures(plain), grid), None
+        return *enclosed_values(Enclosures(plain), grid, batch), None
     except (NoErrorRule, NotTraceable) as missing:
         return None, None, f"f cannot be enclosed on cells: {missing}"
 

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 
 from morsescape.complete.enclosed import Enclosures
-from morsescape.complete.intervals import Interval, above, below
+from morsescape.complete.intervals import Interval, above, below, joined_boxes
 
 _ROUNDING = 1 + 1e-12  # of a sum of d² + 2 nonnegative numbers, generously
 
@@ -89,17 +89,22 @@ def _chains(dim: int) -> Iterator[tuple[tuple[int, ...], ...]]:
                 yield chain
 
 
-def enclosed_values(f: Enclosures, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Values at the points, and on each cell a proved bound of |f - g|; infinity where none."""
-    points = grid.points()
-    value, _ = f.first(Interval(points, points))
+def enclosed_values(f: Enclosures, grid: Grid, batch: int = 4096) -> tuple[np.ndarray, np.ndarray]:
+    """Values at the points, and on each cell a proved bound of |f - g|; infinity where none.
+
+    So many boxes are enclosed at once as `batch` says.
+    """
+    points = grid.points().split(batch)
+    value = joined_boxes([f.first(Interval(p, p))[0] for p in points])
     middle = value.low + (value.high - value.low) / 2
     off = torch.maximum(above(value.high - middle), above(middle - value.low))
     cells = grid.cells()
     sides = above(cells.high - cells.low)
-    bend = (f.hessian(cells).mag * sides[:, :, None] * sides[:, None, :]).sum((1, 2)) / 8
+    parts = (Interval(*ends) for ends in zip(*(x.split(batch) for x in cells.ends), strict=True))
+    largest = torch.cat([f.hessian(part).mag for part in parts])
+    bend = (largest * sides[:, :, None] * sides[:, None, :]).sum((1, 2)) / 8
     worst = torch.from_numpy(grid.corners(off.numpy()).max(0))
-    bound = ((bend + worst) * _ROUNDING).nan_to_num(nan=torch.inf)
+    bound = ((bend + worst) * _ROUNDING).nan_to_num(nan=torch.inf, posinf=torch.inf)
     return middle.numpy(), bound.numpy()
 
 
