@@ -53,18 +53,18 @@ simplex with vertices pᵢ and weights λᵢ,
     f(x) - g(x) = -½ Σ λᵢ (pᵢ - x)ᵀ Hess f(ξᵢ) (pᵢ - x),    Σ λᵢ (pᵢ - x)ⱼ² ≤ hⱼ²/4,
 
 so |f - g| ≤ δ = ⅛ Σ |Hess f|ⱼₖ hⱼ hₖ on the cell, with Hess f enclosed on all of it
-([how](complete.md)), and the rounding of the values added. This is of second order in the spacing h.
+([how](complete.md)), and the rounding of the values added: second order in the spacing h.
 
 With one δ for all cells, the barcodes of f and g are within δ (Cohen-Steiner, Edelsbrunner & Harer,
 Discrete Comput. Geom. 37 (2007)): bars of g longer than 2δ are bars of f. f is mostly steep where
-it is high, so more is true with bounds by level. Let up(t) = t + max δ over the cells with a vertex
+it is high, so bounds by level say more. Let up(t) = t + max δ over the cells with a vertex
 below t, and down(t) the ε up to which {f ≤ ε} ⊂ {g < t}, from the cells that f ≤ ε may reach. Then
 
     {g ≤ b} ⊂ {f ≤ ε} ⊂ {g < d}    for up(b) ≤ ε < down(d),
 
 so β_k(M_ε) is at least the rank of H_k({g ≤ b}) → H_k({g < d}), the number of bars of g that begin
-by b and do not end before d. A bar [b, d) is therefore `sure` for up(b) ≤ ε < down(d), and M_ε has at
-least as many classes of degree k as bars of degree k are sure at ε.
+by b and do not end before d. A bar [b, d) is therefore `sure` for up(b) ≤ ε < down(d), and M_ε has
+at least as many classes of degree k as bars of degree k are sure at ε.
 
 ## What is not proved
 
@@ -72,8 +72,9 @@ least as many classes of degree k as bars of degree k are sure at ε.
   bars are those of g.
 - Anything outside the box: M_ε is the part in it, and on a plane the part on the plane. Two
   components on a plane may be one around it.
-- Where Hess f cannot be enclosed (ReLU, branches, operations without a rule), or with `prove=False`:
-  then the grid is a cubical complex, each cube at its highest vertex, and all is an estimate.
+- Where Hess f cannot be enclosed (ReLU, branches, operations without a rule), or with
+  `prove=False`: then the grid is a cubical complex, each cube at its highest vertex, and all is an
+  estimate.
 - That GUDHI is right, and the floating-point model, as [everywhere in this package](proof.md).
   Coefficients are those of Z/2.
 
@@ -86,7 +87,8 @@ from the bars.
 
 ## Measured
 
-"sure" is how many of the bars are proved for some ε; seconds are those of one core beside other work.
+"sure" is how many of the bars are proved for some ε; seconds are those of one core beside other
+work.
 
 | f | box | points | bars by degree | sure | critical | sup of abs(f - g) ≤ | seconds |
 |---|---|---|---|---|---|---|---|
@@ -94,9 +96,9 @@ from the bars.
 
 TAIL = """
 On the plane through XOR's minimum and the bias of the output, f is flat near 1, and the grid shows
-small bars there that are none, or cannot be told: no proof confirms them. On the plane through three
-minima of a classifier of digits (304 parameters) a proof was tried, and enclosed nothing: cells of
-this size are too wide for the softmax of 1,797 samples, so that plane is an estimate on cubes.
+small bars there that are none, or cannot be told: no proof confirms them. On the plane through
+three minima of a classifier of digits (310 parameters) a proof was tried, and enclosed nothing:
+cells of this size are too wide for its enclosures, so that plane is an estimate on cubes.
 
 ![Barcode of a plane of an XOR network](pictures/barcode-xor.svg)
 

@@ -31,6 +31,7 @@ from xor_newton import (
     place,
     unseen,
 )
+from xor_page import write
 
 import morsescape as ms
 from morsescape.morse import Join, MergeTree, handles
@@ -256,6 +257,7 @@ def main() -> None:
             result = measure(h, l2, orbits_of(read_json(below)) if below.exists() else [])
             write_json_atomic(path, result)
             print(name, {k: v for k, v in result.items() if k != "orbits"}, flush=True)
+    write()
 
 
 if __name__ == "__main__":
