@@ -152,6 +152,10 @@ def test_a_side_goes_round_what_lies_between_the_places_looked_at(monkeypatch):
     assert saddle.certificate.proves(1)
     line = torch.tensor([[0.02, 0], [0.12, 0], [0.17, 0.05], [0.22, 0], [0.9, 0]]).double()
     monkeypatch.setattr(sides, "descent_in", lambda *_, **__: Line(line, line[-1]))
+    coarse = {"tol": 1e-3, "least": 1e-3}
+    monkeypatch.setattr(
+        sides, "height_below", lambda f, c, _: height_of(f, Curve.chain(c), **coarse)
+    )
     way = torch.tensor([1.0, 0.0]).double()
 
     def rise():
@@ -159,6 +163,6 @@ def test_a_side_goes_round_what_lies_between_the_places_looked_at(monkeypatch):
         assert side.proved
         return side.height.high - saddle.value
 
-    assert rise() < 1e-8
+    assert rise() < 2e-3
     monkeypatch.setattr(sides, "_LOOKS", (8,))
     assert rise() > 0.1
