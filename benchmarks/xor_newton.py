@@ -188,21 +188,30 @@ class Points:
     # -- the tree --------------------------------------------------------------------------------
 
     def below(self, orbit: Orbit) -> list[np.ndarray]:
-        """Where -∇f leads from both sides of a point of index 1, then Newton's method."""
-        top = torch.as_tensor(orbit.theta)
-        mode = torch.linalg.eigh(self.hessians(top[None])[0]).eigenvectors[:, 0]
+        """Minima to which -∇f leads from both sides of a point of index 1.
+
+        A flow stays on planes of symmetry, as units of zeros stay zero, and may end there in a
+        point of higher index: that is left along its lowest mode.
+        """
         slope, bend = grad(self.f), hessian(self.f)
         ends = []
         for sign in (1.0, -1.0):
-            flow = solve_ivp(
-                lambda _, y: -slope(torch.as_tensor(y)).numpy(), (0.0, 3e4),
-                (top + sign * 1e-3 * mode).numpy(), method="LSODA", rtol=1e-8, atol=1e-10,
-                jac=lambda _, y: -bend(torch.as_tensor(y)).numpy(),
-            )  # fmt: skip
-            x = torch.as_tensor(flow.y[:, -1])[None]
-            for _ in range(5):
-                x = self._step(x, False)
-            ends.append(x[0].numpy())
+            x = torch.as_tensor(orbit.theta)
+            for _ in range(2 * self.h + 1):
+                values, modes = torch.linalg.eigh(self.hessians(x[None])[0])
+                still = float(slope(x).norm()) < 1e-7
+                if still and values[0] > 0:
+                    break
+                flow = solve_ivp(
+                    lambda _, y: -slope(torch.as_tensor(y)).numpy(), (0.0, 1e5),
+                    (x + still * sign * 1e-3 * modes[:, 0]).numpy(), method="LSODA",
+                    rtol=1e-8, atol=1e-10,
+                    jac=lambda _, y: -bend(torch.as_tensor(y)).numpy(),
+                )  # fmt: skip
+                x = torch.as_tensor(flow.y[:, -1])
+                polished = self._step(self._step(x[None], False), False)[0]
+                x = polished if float((polished - x).norm()) < 1e-3 else x
+            ends.append(x.numpy())
         return ends
 
     def tree(self) -> tuple[nx.Graph, list[str]]:
