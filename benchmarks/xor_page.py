@@ -61,7 +61,7 @@ BOTH = """
 Orbits of index 0 and 1 that each method has; "only" are those that the other lacks. The trees are
 compared at all pairs of the library's minima, up to permutations and flips: "agree" is how many are
 first joined at one height, to 1e-9; "higher" at a pass that is not the lowest, "lower" never may be.
-ε* is the height at which all minima are first joined.
+ε* is the height at which all minima are first joined; the library's is that of the graph alone.
 
 | h | λ | minima: Newton, library | saddles: Newton, library | only library | pairs | agree | higher | lower | ε* Newton | ε* library |
 |---|---|---|---|---|---|---|---|---|---|---|
@@ -92,13 +92,14 @@ def second(r: dict[str, Any]) -> str:
     for index in (0, 1):
         rows = [o for o in r["orbits"] if o["index"] == index]
         cells.append(f"{len(rows)}, {sum(o['library'] > 0 for o in rows)}")
-    low, high = r["library"]["threshold"] or (float("nan"),) * 2
+    ends = r["library"]["threshold"]
+    own = f"[{ends[0]:.10f}, {ends[1]:.10f}]" if ends else "not joined by its graph"
     t = r["trees"][-1]
     lacking = t["higher"] + t["not joined"]
     return (
         f"| {r['h']} | {r['l2']} | {cells[0]} | {cells[1]} | {len(r['only library'])} | "
         f"{t['pairs']} | {t['agree']} | {lacking} | {t['lower']} | "
-        f"{r['newton']['threshold']:.10f} | [{low:.10f}, {high:.10f}] |"
+        f"{r['newton']['threshold']:.10f} | {own} |"
     )
 
 
