@@ -99,3 +99,10 @@ def test_paths_follow_minima_that_were_given_twice():
     assert (graph.given, len(graph.paths)) == (4, 3)
     assert all(join.a != join.b for join in graph.paths)
     assert graph.threshold is not None
+
+
+def test_a_minimum_of_which_all_pairs_were_tried_in_vain():
+    f = zoo.himmelblau.objective()
+    grown = growth.Growth(f, minima(f)[:3], 0, None)
+    grown.tried |= {(0, 1, None), (0, 2, None)}
+    assert grown._gap() is None  # the pair that is left leads to no way from the first

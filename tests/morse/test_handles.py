@@ -43,3 +43,18 @@ def test_overlapping_values_stay_open() -> None:
 def test_bad_points_are_refused(point: tuple[tuple[float, float], int]) -> None:
     with pytest.raises(ArgumentError):
         handles([point], 2)
+
+
+def test_one_point_of_each_orbit_is_enough() -> None:
+    f = [((0.0, 0.0), 0), ((1.0, 1.0), 1), ((2.0, 2.0), 2)]  # two double wells, x and y exchanged
+    built = handles(f, 2, copies=[4, 4, 1])
+    assert built.counts() == (4, 4, 1)
+    assert built.euler(1.5) == (0, 0)
+    assert built.audit().startswith("nothing speaks against")
+    assert "missing" in handles(f, 2, copies=[4, 3, 1]).audit()
+
+
+@pytest.mark.parametrize("copies", [[1, 1], [0]])
+def test_bad_copies_are_refused(copies: list[int]) -> None:
+    with pytest.raises(ArgumentError, match="copies"):
+        handles([((0.0, 0.0), 0)], 2, copies=copies)

@@ -1,7 +1,9 @@
 """Passes: index exactly 1 from every kind of start, both sides with proof."""
 
 import sys
+from collections import namedtuple
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 import torch
@@ -11,14 +13,17 @@ from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
 from morsescape.critical.climb import Climb, _Modes, lowest_modes
 from morsescape.critical.evaluations import Counted
+from morsescape.critical.quadratic_model import Euclidean
 from morsescape.errors import ArgumentError
 from morsescape.hessian import regime as regimes
 from morsescape.morse import sides
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import Pass, pass_over
 from morsescape.paths.curve import Curve
-from morsescape.paths.height import height_of
+from morsescape.paths.height import Height, height_of
 from morsescape.paths.metrics import metric_at
+
+Line = namedtuple("Line", "points end")
 
 
 def vector(*numbers):
@@ -194,3 +199,31 @@ def test_the_lowest_modes_without_eigenpairs(route, monkeypatch):
     exact = torch.linalg.eigvalsh(f.hessian(vector(0, 0.1, 1)))
     assert torch.allclose(values, exact[:2])
     assert vectors.shape == (3, 2)
+
+
+def test_a_side_goes_round_what_lies_between_the_places_looked_at(monkeypatch):
+    def narrow(t):
+        hill = torch.exp(-((t[0] - 0.17) ** 2 + (t[1] - 0.002) ** 2) / 1e-4)
+        return (t[0] ** 2 - 1) ** 2 + 5 * t[1] ** 2 + 0.3 * hill
+
+    f = ms.Objective.from_function(narrow, 2)
+    saddle = ms.find_critical_point(f, torch.tensor([0.01, 0.0]).double(), target="nearest")
+    assert saddle.certificate.proves(1)
+    line = torch.tensor([[0.02, 0], [0.12, 0], [0.17, 0.05], [0.22, 0], [0.9, 0]]).double()
+    monkeypatch.setattr(sides, "descent_in", lambda *_, **__: Line(line, line[-1]))
+
+    def sampled(f, chain, top):
+        points = [a + t * (b - a) for a, b in pairwise(chain) for t in torch.linspace(0, 1, 300)]
+        high = max(map(f.value, points))
+        return Height(low=high, high=high, ends=((top, top), (0.0, 0.0)), at=0.0, tolerance=0.0)
+
+    monkeypatch.setattr(sides, "height_below", sampled)
+    way = torch.tensor([1.0, 0.0]).double()
+
+    def rise():
+        side = sides._side(Counted(f), saddle, way, Euclidean(), 0)
+        return side.height.high - saddle.value
+
+    assert rise() < 1e-8
+    monkeypatch.setattr(sides, "_LOOKS", (8,))
+    assert rise() > 0.1

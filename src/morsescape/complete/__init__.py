@@ -1,7 +1,15 @@
-"""Every critical point in a box, proved to be all (docs/complete.md)."""
+"""Every critical point in a box, proved to be all (docs/complete.md); homology of sublevel sets."""
 
 from morsescape.complete.all_points import all_critical_points
+from morsescape.complete.homology import Bar, Barcode, sublevel_homology
 from morsescape.complete.points import ProvedPoint
 from morsescape.complete.result import CriticalSet
 
-__all__ = ["CriticalSet", "ProvedPoint", "all_critical_points"]
+__all__ = [
+    "Bar",
+    "Barcode",
+    "CriticalSet",
+    "ProvedPoint",
+    "all_critical_points",
+    "sublevel_homology",
+]

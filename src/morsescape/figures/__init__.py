@@ -4,6 +4,7 @@ Each takes `ax`; None makes a figure of its own, reached as `ax.figure`. What a 
 is beside the study.
 """
 
+from morsescape.figures.barcode import barcode_figure
 from morsescape.figures.disconnectivity import disconnectivity_figure
 from morsescape.figures.heights import heights_figure
 from morsescape.figures.histogram import spectrum_figure, spectrum_histogram, spectrum_linear
@@ -12,6 +13,7 @@ from morsescape.figures.profile import profile_accuracy, profile_figure, profile
 
 __all__ = [
     "Plane",
+    "barcode_figure",
     "disconnectivity_figure",
     "heights_figure",
     "plane_figure",

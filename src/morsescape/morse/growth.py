@@ -226,14 +226,13 @@ class Growth:
         parts = self._parts()
         part = [self._part_of(parts, k) for k in range(len(self.minima))]
         ways = nx.Graph()
+        ways.add_nodes_from(range(len(part)))  # also one of which all pairs were tried
         for a in range(len(part)):
             for b in range(a):
                 if part[a] == part[b]:
                     ways.add_edge(a, b, weight=0.0)
                 elif (b, a, None) not in self.tried:
                     ways.add_edge(a, b, weight=self._distance(b, a) ** 2)
-        if not ways:
-            return None
         lengths, routes = nx.single_source_dijkstra(ways, 0)
         apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
         if not apart:

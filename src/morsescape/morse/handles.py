@@ -11,11 +11,15 @@ from morsescape.store.codec import Saved
 
 @dataclass(frozen=True)
 class Handle(Saved):
-    """A nondegenerate critical point as a handle: its value lies in [low, high]."""
+    """A nondegenerate critical point as a handle: its value lies in [low, high].
+
+    It stands for `copies` points, as many as its orbit has under the symmetries of f.
+    """
 
     low: float
     high: float
     index: int
+    copies: int = 1
 
     @property
     def did(self) -> str:
@@ -44,7 +48,7 @@ class Handles(Saved):
         """How many critical points have index 0, …, dim."""
         found = [0] * (self.dim + 1)
         for handle in self.handles:
-            found[handle.index] += 1
+            found[handle.index] += handle.copies
         return tuple(found)
 
     def euler(self, level: float) -> tuple[int, int]:
@@ -52,8 +56,8 @@ class Handles(Saved):
 
         They differ where the level cuts value intervals: such a point may lie on either side.
         """
-        sure = sum((-1) ** h.index for h in self.handles if h.high < level)
-        cut = [(-1) ** h.index for h in self.handles if h.low <= level <= h.high]
+        sure = sum((-1) ** h.index * h.copies for h in self.handles if h.high < level)
+        cut = [(-1) ** h.index * h.copies for h in self.handles if h.low <= level <= h.high]
         return sure + sum(s for s in cut if s < 0), sure + sum(s for s in cut if s > 0)
 
     def unordered(self) -> tuple[tuple[int, int], ...]:
@@ -85,7 +89,7 @@ class Handles(Saved):
         Then M_ε is contractible for large ε, so Σ(−1)^index = 1. That the sum is 1 does not prove
         the list complete.
         """
-        total = sum((-1) ** h.index for h in self.handles)
+        total = sum((-1) ** h.index * h.copies for h in self.handles)
         if total != 1:
             return f"critical points are missing: Σ(−1)^index is {total}, of a coercive f it is 1"
         bad = self.violated((1,))
@@ -94,14 +98,19 @@ class Handles(Saved):
         return "nothing speaks against the list: Σ(−1)^index is 1 and the Morse inequalities hold"
 
 
-def handles(points: Sequence[tuple[tuple[float, float], int]], dim: int) -> Handles:
+def handles(
+    points: Sequence[tuple[tuple[float, float], int]], dim: int,
+    copies: Sequence[int] | None = None,
+) -> Handles:  # fmt: skip
     """The handles of a Morse function on R^dim, from (value interval, index) of each point.
 
     Passing a nondegenerate critical value attaches a handle of the point's index to
-    M_ε = {f ≤ ε}, for f with compact M_ε (Milnor, Morse Theory (1963), Theorem 3.2).
+    M_ε = {f ≤ ε}, for f with compact M_ε (Milnor, Morse Theory (1963), Theorem 3.2). Of a symmetric
+    f one point of each orbit is enough, with the size of the orbit in `copies`.
 
     Raises:
-        ArgumentError: an interval is empty or no number, or an index is not in 0, …, dim.
+        ArgumentError: an interval is empty or no number, an index is not in 0, …, dim, or `copies`
+            are not as many positive numbers as there are points.
 
     Example:
         >>> built = handles([((-1.0, -1.0), 0), ((-1.0, -1.0), 0), ((0.0, 0.1), 1)], dim=1)
@@ -119,5 +128,15 @@ def handles(points: Sequence[tuple[tuple[float, float], int]], dim: int) -> Hand
                 "points", expected=f"indices from 0 to {dim}", got=str(index),
                 cure="dim is the number of variables of f",
             )  # fmt: skip
-    found = (Handle(low, high, index) for (low, high), index in points)
+    sizes = [1] * len(points) if copies is None else list(copies)
+    if len(sizes) != len(points) or min(sizes, default=1) < 1:
+        raise ArgumentError(
+            "copies", expected=f"{len(points)} positive numbers, one for each point",
+            got=f"{len(sizes)} numbers, the least {min(sizes, default=0)}",
+            cure="count the points of each orbit, at least the given one",
+        )  # fmt: skip
+    found = (
+        Handle(low, high, index, size)
+        for ((low, high), index), size in zip(points, sizes, strict=True)
+    )
     return Handles(dim, tuple(sorted(found, key=lambda h: (h.low, h.high, h.index))))

@@ -33,7 +33,7 @@ _OFF = 0.02  # of 1 + a tenth of the size of θ: the first step off a saddle
 _SHORTER = 12  # times that it may be halved until f falls
 _TIME = 60.0  # of the flow
 _RTOL = 1e-5  # of its steps: what strays by 1e-2 may cross the ridge back
-_LOOKS = 8  # samples of a straight piece that leaves vertices out
+_LOOKS = (8, 64, 512)  # samples of a straight piece that leaves vertices out; more where f rose
 _TOL = 1e-9  # of f: how wide the proved interval may be, against 1 + |f|
 
 
@@ -127,8 +127,15 @@ def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, metric: Metric,
         f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())
     )
     vertices = [*line.points.unbind(), *passed, found.theta]
-    chain = torch.stack([top, *shortened(problem, vertices)])
-    return Side(chain, height_below(f, chain, saddle.value), found)
+    sides = []
+    for looks in _LOOKS:  # the proved height tells of a rise between the samples
+        chain = torch.stack([top, *shortened(problem, vertices, looks)])
+        side = Side(chain, height_below(f, chain, saddle.value), found)
+        sides.append(side)
+        low_enough = side.height.high <= saddle.value + 2 * _TOL * (1 + abs(saddle.value))
+        if low_enough or side.height.estimate is not None:
+            break
+    return min(sides, key=lambda side: side.height.high)
 
 
 def height_below(f: Objective, chain: Float64[Tensor, "n D"], top: float) -> Height:
@@ -136,7 +143,9 @@ def height_below(f: Objective, chain: Float64[Tensor, "n D"], top: float) -> Hei
     return height_of(f, Curve.chain(chain), tol=1e-12, least=_TOL * (1 + abs(top)))
 
 
-def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Tensor]:
+def shortened(
+    problem: Counted, vertices: list[Float64[Tensor, "D"]], looks: int = _LOOKS[0]
+) -> list[Tensor]:
     """The first, the last, and as few between as keep f, sampled, at most what it is at the first.
 
     From each vertex straight to the farthest that can be reached so, found by bisection.
@@ -147,7 +156,7 @@ def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Te
         good, bad = here + 1, len(vertices)
         trial = bad - 1  # the last first
         while good < bad - 1:
-            if _below(problem, vertices[here], vertices[trial], limit):
+            if _below(problem, vertices[here], vertices[trial], limit, looks):
                 good = trial
             else:
                 bad = trial
@@ -157,6 +166,6 @@ def shortened(problem: Counted, vertices: list[Float64[Tensor, "D"]]) -> list[Te
     return kept
 
 
-def _below(problem: Counted, a: Tensor, b: Tensor, limit: float) -> bool:
-    inner = (k / (_LOOKS + 1) for k in range(1, _LOOKS + 1))
+def _below(problem: Counted, a: Tensor, b: Tensor, limit: float, looks: int) -> bool:
+    inner = (k / (looks + 1) for k in range(1, looks + 1))
     return all(problem.value(a + t * (b - a)) <= limit for t in inner)
