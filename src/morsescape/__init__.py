@@ -1,7 +1,7 @@
 """Loss landscapes of neural networks via Morse theory, with a certified Hessian inertia."""
 
 from morsescape import zoo
-from morsescape.complete import CriticalSet, all_critical_points
+from morsescape.complete import Barcode, CriticalSet, all_critical_points, sublevel_homology
 from morsescape.critical import (
     Certificate,
     CertificateStatus,
@@ -53,6 +53,7 @@ from morsescape.version import __version__
 
 __all__ = [
     "ArgumentError",
+    "Barcode",
     "CaptureBall",
     "Certificate",
     "CertificateStatus",
@@ -102,6 +103,7 @@ __all__ = [
     "morse_graph",
     "plan",
     "same_solution",
+    "sublevel_homology",
     "third_order_minimum",
     "zoo",
 ]
