@@ -28,6 +28,7 @@ variables, or on a plane through a network's parameters; and which of them are p
 GUDHI: `pip install 'morsescape[homology]'`.
 
 ```python
+import torch
 import morsescape as ms
 from morsescape.complete import sublevel_homology
 
@@ -37,8 +38,9 @@ code.betti(180.0)  # (1, 1), an estimate by the values on the grid
 code.least_betti(180.0)  # (1, 1), proved: M_ε has at least these Betti numbers
 code.plot()
 
-plane = (minima[0], torch.stack([minima[1] - minima[0], minima[2] - minima[0]]))
-sublevel_homology(f, ((-0.5, 1.5), (-0.5, 1.5)), 60, subspace=plane)
+f = ms.zoo.double_wells(4).objective()  # a plane in four variables
+plane = torch.zeros(4).double(), torch.eye(4).double()[:2]
+sublevel_homology(f, ((-1.5, 1.5), (-1.5, 1.5)), 30, subspace=plane)
 ```
 
 ![Barcode of Himmelblau's function](pictures/barcode-himmelblau.svg)

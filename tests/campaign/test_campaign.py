@@ -7,7 +7,7 @@ from campaign.breaks import BREAKS, broken, found
 from campaign.runner import outcomes, run, run_one, tasks_of
 from campaign.summary import page, reason, short
 
-CASES = {"models": 48, "functions": 96, "planted": 60, "searches": 8, "paths": 16}
+CASES = {"models": 48, "functions": 96, "planted": 60, "searches": 8, "paths": 8}
 BATCHES = [(f, k, 4) for f in CASES for k in range(4)]
 
 
