@@ -67,6 +67,7 @@ def test_copies_of_a_network_count_once():
     graph = ms.morse_graph(f, [a, b])
     assert (len(graph.minima), graph.attempts) == (1, 0)
     assert graph.threshold == graph.values[0]
+    assert "nothing is to be joined" in str(graph)
 
 
 def test_where_a_path_is_lower_than_all_passes_one_is_missing_and_is_found(tmp_path):

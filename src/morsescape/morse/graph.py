@@ -111,6 +111,8 @@ class MorseGraph(Saved):
             f"({proved} proved with both sides) in {self.attempts} searches"
         )
         highest = self.highest()
+        if self.given == 1:
+            return f"{head}; one was given, so that nothing is to be joined"
         if highest is None:
             return f"{head}; the given minima are not joined by them"
         copies = ", up to symmetries of f," if self.symmetric else ""
