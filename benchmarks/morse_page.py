@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from matplotlib import rc_context
+
 from morsescape.morse import Join, MergeTree
 from morsescape.store import read_json
 
@@ -104,7 +106,8 @@ def section(name: str, r: dict[str, Any]) -> str:
     known = shares if None not in shares and len(set(shares)) > 1 else None
     ax = tree.plot(colours=known, label="accuracy" if known else "", given=r["given"])
     PICTURES.mkdir(parents=True, exist_ok=True)
-    ax.figure.savefig(PICTURES / f"tree-{name}.svg")
+    with rc_context({"svg.hashsalt": name}):
+        ax.figure.savefig(PICTURES / f"tree-{name}.svg", metadata={"Date": None})
     certain = [p for p in r["passes"] if p["proved"]]
     heights = sorted(p["height"][1] for p in certain)
     lowest = sorted(high for _, high in values)
