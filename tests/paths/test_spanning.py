@@ -74,7 +74,7 @@ def test_a_tree_is_saved_without_its_paths(tmp_path):
 def test_tops_are_the_maxima_that_stand_out():
     """Two hills and a ripple on one of them, the higher hill first."""
     f = ms.Objective.from_function(
-        lambda t: torch.sin(t[0]) ** 2 * (1 + t[0] / 10) + 0.01 * torch.sin(40 * t[0]), 1
+        lambda t: torch.sin(t[0]) ** 2 * (1 + t[0] / 10) + 0.03 * torch.sin(40 * t[0]), 1
     )
     ends = torch.zeros(1).double(), torch.full((1,), 2 * torch.pi).double()
     path = ms.connect(f, *ends, method="line", height_tol=1e-3)
