@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import textwrap
 from pathlib import Path
 from typing import Any
@@ -41,7 +42,7 @@ def answer(r: dict[str, Any], counts: list[dict[str, Any]]) -> str:
         else "by certified saddles alone not all of them yet"
     )
     ways_down = f"{min(n[0] for n in stopped)} to {max(n[1] for n in stopped)}"
-    share = f"{rounded_up(100 * (join - values[0]) / values[0], 2)}%"
+    share = f"{math.ceil(1000 * (join - values[0]) / values[0]) / 10:g}%"
     said = (
         "Why are solutions connected: because what is taken for minima are saddles, or because low "
         f"passes join true minima? On {r['net']} (tanh, {r['n_params']} parameters) on "
