@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from marked import rewrite
-from morse_page import highest, tree_of
+from morse_page import tree_of
 
 from morsescape.page.readable import rounded_down, rounded_up
 from morsescape.store import read_json
@@ -21,7 +21,7 @@ MARK = "answer"
 def answer(r: dict[str, Any], counts: list[dict[str, Any]]) -> str:
     """In four sentences, each proved, and what limits them."""
     tree, by_saddles = tree_of(r), tree_of(r, paths=False)
-    top, saddles = highest(r, tree), highest(r, by_saddles)
+    top, saddles = tree.first_together(r["given"]), by_saddles.first_together(r["given"])
     assert top is not None
     stopped = [row["negative"] for row in counts if row["at"].startswith("trained")]
     values = sorted(m["value"][1] for m in r["minima"][: r["given"]])

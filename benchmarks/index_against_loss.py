@@ -19,12 +19,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import torch
+from embedding import objective
 from matplotlib.figure import Figure
 from torch import Tensor
 
 import morsescape as ms
-from morsescape.data import load
 from morsescape.experiments.point import PointSettings, make_point
 from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress
 from morsescape.morse import embed
@@ -76,14 +75,7 @@ def reached(f: ms.Objective, name: str, theta: Tensor, limit: int) -> dict[str, 
 
 def embedded(f: ms.Objective, units: int) -> dict[str, Any]:
     """A minimum of the narrower network, the other units zero."""
-    data = load("digits")
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        net = torch.nn.Sequential(
-            torch.nn.Flatten(), torch.nn.Linear(64, units), torch.nn.Tanh(),
-            torch.nn.Linear(units, 10),
-        )  # fmt: skip
-    narrow = ms.Objective(net, "cross_entropy", (data.x, data.y), l2=L2)
+    narrow = objective(units)
     found = embed(narrow, ms.find_critical_point(narrow).theta, f)
     proof = ms.certify(f, found.theta)
     return {

@@ -85,15 +85,6 @@ def tree_of(r: dict[str, Any], *, paths: bool = True) -> MergeTree:
     return MergeTree.of([tuple(m["value"]) for m in r["minima"]], joins)
 
 
-def highest(r: dict[str, Any], tree: MergeTree) -> Join | None:
-    """At which all given minima are first in one component."""
-    joins = [tree.pass_between(0, k) for k in range(1, r["given"])]
-    known = [join for join in joins if join is not None]
-    if len(known) < len(joins):
-        return None
-    return max(known, key=lambda join: join.height[1])
-
-
 def spread(values: list[float | None], form: str) -> str:
     known = [v for v in values if v is not None]
     return f"{min(known):{form}} to {max(known):{form}}" if known else "unknown"
@@ -138,7 +129,7 @@ def joined(
     r: dict[str, Any], tree: MergeTree, by_saddles: MergeTree, lowest: list[float]
 ) -> Iterator[str]:
     """From which ε on, by what, and in the whole space."""
-    top, by_passes = highest(r, tree), highest(r, by_saddles)
+    top, by_passes = tree.first_together(r["given"]), by_saddles.first_together(r["given"])
     second = f"{lowest[1]:.6g}" if len(lowest) > 1 else ""
     if top is not None:
         yield (
@@ -183,7 +174,7 @@ def ridges(results: list[dict[str, Any]]) -> str:
         "|---|---:|---:|---:|---:|---:|---|---:|",
     ]
     for r in rows:
-        top = highest(r, tree_of(r))
+        top = tree_of(r).first_together(r["given"])
         low = min(m["value"][1] for m in r["minima"])
         proved = sum(p["proved"] for p in r["passes"])
         ends = (f"{top.height[1]:.8g} | {top.height[1] - low:.2e} | {top.by}" if top

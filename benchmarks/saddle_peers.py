@@ -27,7 +27,8 @@ from ase.mep.dimer import DimerControl, MinModeAtoms, MinModeTranslate
 from measure import machine
 from saddle_page import write_page
 from sella import Sella
-from torch import Tensor, nn
+from torch import Tensor
+from xor import Net
 
 import morsescape as ms
 from morsescape.morse.saddle import SaddleSearch
@@ -54,19 +55,6 @@ class Case:
     make: Callable[[], ms.Objective]
     minima: Callable[[ms.Objective], list[Tensor]]
     box: float
-
-
-class Net(nn.Module):
-    """2-h-1 with tanh."""
-
-    def __init__(self, units: int) -> None:
-        super().__init__()
-        self.inner, self.outer = nn.Linear(2, units), nn.Linear(units, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """One output for each input."""
-        out: Tensor = self.outer(torch.tanh(self.inner(x)))
-        return out
 
 
 def of_zoo(landscape: Any) -> Case:

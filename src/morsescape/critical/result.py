@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
 
 from torch import Tensor
 
+from morsescape.boundary import a_vector
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.evaluations import Evaluations
 from morsescape.errors import ArgumentError
@@ -143,3 +145,14 @@ class CriticalPoint(Saved):
                 cure="look at `status`: there is nothing to draw here",
             )
         return self.inertia.plot(ax)
+
+
+def a_point(of: str) -> Callable[[Any], Any]:
+    """A rule for arguments: a vector of the objective `of`, or a critical point, for its θ."""
+
+    def rule(argument: Any) -> Any:
+        if isinstance(argument.value, CriticalPoint):
+            return argument.value.theta
+        return a_vector(of, finite=True)(argument)
+
+    return rule

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-import torch
 from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
@@ -29,6 +28,7 @@ from morsescape.progress import StageProgress
 _FIRST, _MORE, _MOST = 4, 3, 10  # bisections before the first start, between starts, in all
 _TIME = 60.0  # of a descent; modes of P decay as exp(-t)
 _SETTLED = 1e-6  # ‖∇f‖ at which a label is read
+_FALL = 500  # steps down
 _SAME = 1e-3  # of the distance of the two minima: nearer ends are one
 
 
@@ -70,8 +70,11 @@ class Bisection:
     def _labelled(self, theta: Tensor) -> tuple[Flow, Tensor]:
         line = descent_in(self.problem, theta, self.metric, time=_TIME)
         point = Point.at(self.problem, line.end.clone())
-        settled = max(_SETTLED, 1e-6 * float(torch.linalg.vector_norm(point.gradient)))
-        found, _ = run(
-            stepper(descent(self.problem), self.problem), point, tol=settled, max_steps=500
-        )
-        return line, found.theta
+        return line, bottom(self.problem, point, _SETTLED)
+
+
+def bottom(problem: Counted, point: Point, tol: float) -> Tensor:
+    """Where f falls to, until ‖∇f‖ is at most tol, or a millionth of what it was."""
+    settled = max(tol, 1e-6 * point.norm)
+    steps = stepper(descent(problem), problem)
+    return run(steps, point, tol=settled, max_steps=_FALL)[0].theta

@@ -32,7 +32,7 @@ from morsescape.critical.certificate import Certificate
 from morsescape.critical.certify import certify
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.find import find_critical_point
-from morsescape.critical.result import CriticalPoint
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.hessian.dense import hessian_on_box
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
@@ -222,14 +222,8 @@ def _direction(dim: int, *parts: tuple[Tensor, Tensor]) -> Tensor:
 # -- the flip of a unit ---------------------------------------------------------------------------
 
 
-def _a_point(argument: Any) -> Any:
-    if isinstance(argument.value, CriticalPoint):
-        return argument.value.theta
-    return a_vector("wide", finite=True)(argument)
-
-
 @checked(
-    narrow=_OBJECTIVE, wide=_OBJECTIVE, minimum=_a_point, unit=a_count(0), seed=a_seed(),
+    narrow=_OBJECTIVE, wide=_OBJECTIVE, minimum=a_point("wide"), unit=a_count(0), seed=a_seed(),
 )  # fmt: skip
 def flip_path(
     narrow: Objective,

@@ -93,12 +93,7 @@ class MorseGraph(Saved):
 
     def highest(self, *, paths: bool = True) -> Join | None:
         """The join at which all given minima are first in one component; None if there is none."""
-        tree = self.merge_tree(paths=paths)
-        joins = [tree.pass_between(0, k) for k in range(1, self.given)]
-        known = [join for join in joins if join is not None]
-        if not known or len(known) < len(joins):
-            return None
-        return max(known, key=lambda join: join.height[1])
+        return self.merge_tree(paths=paths).first_together(self.given)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""

@@ -127,6 +127,14 @@ class MergeTree(Saved):
         joins = [self._forest.edges[p]["join"] for p in pairwise(way)]
         return max(joins, key=lambda join: join.height[1])
 
+    def first_together(self, count: int) -> Join | None:
+        """The join at which the first so many minima are first in one component, or None."""
+        joins = [self.pass_between(0, k) for k in range(1, count)]
+        known = [join for join in joins if join is not None]
+        if not known or len(known) < len(joins):
+            return None
+        return max(known, key=lambda join: join.height[1])
+
     @property
     def threshold(self) -> Interval | None:
         """ε* at which all minima are in one component of M_ε; None if they are not joined."""

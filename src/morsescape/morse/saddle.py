@@ -15,17 +15,15 @@ from morsescape.boundary import a_count, a_function, a_number, a_seed, a_vector,
 from morsescape.critical.climb import Climb, lowest_modes, span
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.find import Find
-from morsescape.critical.loop import Point, Stop, run
+from morsescape.critical.loop import Point, Stop
 from morsescape.critical.result import CriticalPoint, SearchStatus
-from morsescape.critical.steppers import descent, stepper
 from morsescape.errors import ArgumentError
-from morsescape.morse.bisection import Bisection
+from morsescape.morse.bisection import Bisection, bottom
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
 from morsescape.progress import Progress, stage
 
-_FALL = 500  # steps down from a point that is not critical
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
 _KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
@@ -219,19 +217,16 @@ class SaddleSearch(Find):
             yield Start(start(t), tangent, min(end[0] for end in start.height.ends))
         else:
             theta = start.theta if isinstance(start, CriticalPoint) else start
-            for keep in (_KEEP, 0):  # what fails costs little, and is tried again with more care
-                for around in self._around(theta):
-                    yield replace(around, keep=keep)
+            starts = []
+            for around in self._around(theta):
+                starts.append(around)
+                yield replace(around, keep=_KEEP)
+            yield from starts  # what fails costs little, and is tried again with more care
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
         floor = min(self.problem.value(a), self.problem.value(b))
         for theta in Bisection(self.problem, a, b, stage(self.progress, "bisection")).starts():
             yield Start(theta, b - a, floor)
-
-    def _bottom(self, point: Point) -> Tensor:
-        steps = stepper(descent(self.problem), self.problem)
-        settled = max(self.tol, 1e-6 * point.norm)
-        return run(steps, point, tol=settled, max_steps=_FALL)[0].theta
 
     def _around(self, theta: Tensor) -> Iterator[Start]:
         point = Point.at(self.problem, theta)
@@ -239,7 +234,7 @@ class SaddleSearch(Find):
         size = span(theta)
         if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
             yield Start(theta, vectors[:, 0], None)
-            theta = self._bottom(point)
+            theta = bottom(self.problem, point, self.tol)
             size = span(theta)
             values, vectors = lowest_modes(self.problem, theta, _MODES, self.seed)
         negative = int((values < 0).sum())

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.boundary import a_boolean, a_number, a_seed, a_vector, checked, choice, instance
-from morsescape.critical.result import CriticalPoint
+from morsescape.boundary import a_boolean, a_number, a_seed, checked, choice, instance
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.alignment import align as align_to
@@ -35,15 +35,9 @@ METHODS: dict[str, Callable[..., Found]] = {
 }  # fmt: skip
 
 
-def _an_end(argument: Any) -> Any:
-    if isinstance(argument.value, CriticalPoint):
-        return argument.value.theta
-    return a_vector("f", finite=True)(argument)
-
-
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
-    a=_an_end, b=_an_end, method=choice(METHODS), align=a_boolean(), prove=a_boolean(),
+    a=a_point("f"), b=a_point("f"), method=choice(METHODS), align=a_boolean(), prove=a_boolean(),
     height_tol=a_number(above=0), seed=a_seed(),
 )  # fmt: skip
 def connect(

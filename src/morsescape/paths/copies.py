@@ -14,6 +14,7 @@ import math
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from itertools import combinations
 from typing import Any, ClassVar
 
@@ -21,15 +22,15 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_function, a_number, a_seed, a_vector, checked, choice, instance
-from morsescape.critical.result import CriticalPoint
+from morsescape.boundary import a_function, a_number, a_seed, checked, choice, instance
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.connect import METHODS, connect
 from morsescape.paths.height import Height
 from morsescape.paths.moves import Group, Move
 from morsescape.paths.path import Path
-from morsescape.paths.spanning import landscape_identity, spanning_tree
+from morsescape.paths.spanning import kept_path, landscape_identity, spanning_tree
 from morsescape.paths.symmetry import Symmetries, symmetries
 from morsescape.progress import Progress, stage
 from morsescape.store.codec import Saved
@@ -78,14 +79,8 @@ class Copies(Saved):
         )
 
 
-def _a_point(argument: Any) -> Any:
-    if isinstance(argument.value, CriticalPoint):
-        return argument.value.theta
-    return a_vector("f", finite=True)(argument)
-
-
 @checked(
-    f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"), theta=_a_point,
+    f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"), theta=a_point("f"),
     method=choice(METHODS), height_tol=a_number(above=0), seed=a_seed(), progress=a_function(3),
 )  # fmt: skip
 def joined_copies(
@@ -153,10 +148,14 @@ def joined_copies(
         (name, move) for group in known.groups for name, move in _generators(known, group, theta)
         if _distance(known, theta, move) > 0  # else it leaves this point where it is
     ]  # fmt: skip
+
+    def joined(copy: Tensor) -> Path:
+        return connect(f, theta, copy, align=False, method=method, height_tol=height_tol,
+                       seed=seed, **options)  # fmt: skip
+
     for k, (name, move) in enumerate(moves):
-        paths[name] = _path(f, theta, known.apply(theta, move), folder, k, dict(
-            method=method, height_tol=height_tol, seed=seed, **options
-        ))  # fmt: skip
+        copy = known.apply(theta, move)
+        paths[name] = kept_path(folder, f"exchange-{k}", f, partial(joined, copy))
         if told is not None:
             told(k + 1, len(moves))
     found = tuple(Exchange(name, path.height, path.gradients) for name, path in paths.items())
@@ -198,17 +197,3 @@ def _flipped(group: Group, way: int, unit: int) -> Move:
 
 def _distance(known: Symmetries, theta: Tensor, move: Move) -> float:
     return float((theta - known.apply(theta, move)).norm())
-
-
-def _path(
-    f: Objective, a: Tensor, b: Tensor, folder: RunFolder | None, k: int, options: dict[str, Any]
-) -> Path:
-    """A search, or what is kept of it."""
-    key = f"exchange-{k}"
-    piece = folder.load(key) if folder else None
-    if piece is not None:
-        return Path.from_json(piece.payload, f=f, **piece.tensors)
-    path = connect(f, a, b, align=False, **options)
-    if folder:
-        folder.save(key, *path.to_piece())
-    return path

@@ -78,14 +78,18 @@ class Spanning:
 
     def _path(self, a: int, b: int) -> Path:
         """A search, or what is kept of it."""
-        key = f"path-{a}-{b}"
-        piece = self.folder.load(key) if self.folder else None
-        if piece is not None:
-            return Path.from_json(piece.payload, f=self.f, **piece.tensors)
-        path = self.joined(a, b)
-        if self.folder:
-            self.folder.save(key, *path.to_piece())
-        return path
+        return kept_path(self.folder, f"path-{a}-{b}", self.f, lambda: self.joined(a, b))
+
+
+def kept_path(folder: RunFolder | None, key: str, f: Objective, search: Callable[[], Path]) -> Path:
+    """The path that is kept under a key, or one that is searched for and kept."""
+    piece = folder.load(key) if folder else None
+    if piece is not None:
+        return Path.from_json(piece.payload, f=f, **piece.tensors)
+    path = search()
+    if folder:
+        folder.save(key, *path.to_piece())
+    return path
 
 
 def spanning_tree(weights: dict[Pair, float], count: int) -> list[Pair]:
