@@ -199,6 +199,13 @@ class Look:
         if hessian.estimate is None and not hessian.kinks:
             if off > hessian.radius * ENOUGH:
                 self.say("claim", f"Hessian off by {off:.3g}, radius {hessian.radius:.3g}")
+            if hessian.spread is not None:
+                scale = [float(s) ** -0.5 for s in hessian.spread]
+                rows = [
+                    float(d) * a * b for d, (a, b) in zip(difference, _pairs(scale), strict=True)
+                ]
+                if (by_rows := _spectral([arb(x) for x in rows], self.f.dim)) > ENOUGH:
+                    self.say("claim", f"Hessian off by {by_rows:.3g} of its bound for each row")
         elif off > 1e-5 * (1 + size) and size < 1e12 and not self.loose and not hessian.kinks:
             self.say("estimate", f"Hessian ({hessian.estimate}) off by {off:.3g} of {size:.3g}")
 
@@ -311,6 +318,10 @@ def newton(formula: Formula, start: Sequence[float], l2: float, steps: int = 30)
 def _norm(numbers: Sequence[arb]) -> float:
     """Of the middles; what overflows float64 counts as infinite."""
     return math.hypot(*(float(abs(x).mid()) for x in numbers))
+
+
+def _pairs(x: Sequence[float]) -> list[tuple[float, float]]:
+    return [(a, b) for a in x for b in x]
 
 
 def _spectral(difference: Sequence[arb], dim: int) -> float:

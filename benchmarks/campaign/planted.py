@@ -69,11 +69,37 @@ def case(seed: int) -> Outcome:
     try:
         for name, count in (("ldl", count_by_ldl), ("eigh", count_by_eigh)):
             _judge(outcome, name, count(a.clone(), radius, center=center), a, radius, center)
+        _by_rows(outcome, a, rng, center)
     except ms.MorsescapeError as refusal:
         outcome.answer, outcome.why = "refused", str(refusal)
     except Exception as error:
         return crashed(outcome, error)
     return outcome
+
+
+def _by_rows(outcome: Outcome, a: Tensor, rng: random.Random, center: float) -> None:
+    """A radius for each row: the signs of A + diag(±r) - c I, which lie between, are right."""
+    generator = torch.Generator().manual_seed(rng.randrange(2**31))
+    sums = a.abs().sum(1) * 10.0 ** -rng.uniform(6, 17)
+    r = sums * torch.rand(len(a), generator=generator).double() ** rng.choice((0, 1, 8))
+    r *= rng.choice((0, 0, 1))
+    counts = count_by_ldl(a.clone(), r, center=center)
+    if counts.radius == np.inf:
+        return
+    rows = a.tolist()
+    for part in (0, 1, -1, None):
+        signs = torch.randn(len(a), generator=generator).sign() if part is None else part
+        off = (signs * r).tolist() if part != 0 else [0.0] * len(a)
+        between = [[Fraction(x) for x in row] for row in rows]
+        for k, own in enumerate(off):
+            between[k][k] += Fraction(own)
+        true = exact_signs(between, Fraction(center))
+        for what, interval, n in zip(
+            ("negative", "null", "positive"), (counts.negative, counts.null, counts.positive), true,
+            strict=True,
+        ):  # fmt: skip
+            if not interval[0] <= n <= interval[1]:
+                outcome.wrong.append(f"claim: by rows: {what} {interval}, true {n}")
 
 
 def _judge(

@@ -93,7 +93,9 @@ def test_fewer_samples_than_pixels():
     x, y = labelled(3, 6, 2)
     f = Objective(mlp((6, 2, 2)), "cross_entropy", (x, y))
     causes = causes_of(f)
-    assert causes["dependent inputs"].dimension == 2 * (7 - 3)
+    assert causes["inputs on too few samples"].dimension == 2 * (7 - 3)
+    assert causes["inputs on too few samples"].exact
+    assert "dependent inputs" not in causes
     check(f, causes)
 
 

@@ -25,7 +25,9 @@ from morsescape.hessian.blocks import (
 from morsescape.hessian.error_bound import ErrorBound, Norms
 from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
 from morsescape.hessian.layers import LinearLayer
+from morsescape.hessian.patterns import Pattern
 from morsescape.hessian.responses import Chunk, Moved, moved
+from morsescape.hessian.row_bounds import RowBounds, test_vector
 from morsescape.hessian.tangents import Plan, Responses
 from morsescape.model.samples import count
 from morsescape.model.source import Source
@@ -54,7 +56,10 @@ class Assembly:
         self.groups = [group_places(net, g) for g in plan.groups]
         self.units = number_units(plan, self.groups)
         self.bound = ErrorBound(self.units["total"].stop, net.dtype)
+        self.spread = RowBounds(self._test_vector(), self.places)
         self.active = {k: torch.zeros(p.shape) for k, p in self.places.items()}
+        self.patterns = {x.weight: Pattern(self.active[x.weight]) for x in plan.outputs
+                         if x.fixed_input and x.positions == 1}  # fmt: skip
         self.cross: dict[tuple[Any, str], Tensor] = {}
         self.rows = [theta.new_zeros(len(g), len(torch.cat(self.groups[k:])))
                      for k, g in enumerate(self.groups)]  # fmt: skip
@@ -74,8 +79,13 @@ class Assembly:
         self._place_blocks()
         mirror(self.matrix)
         self.bound.runs = self._longest_sum()
+        self.bound.gathered_runs = gram_roundings(self.net.samples) + 2 * self.rounds
         positions = max((x.positions for x in self.plan.outputs), default=1)
         self.bound.underflows = 4 * self.net.dim * self.net.samples * positions**2
+
+    def spread_of_errors(self) -> Tensor:
+        """S (D,), -diag(s) <= computed - true <= diag(s) in the order of symmetric matrices."""
+        return self.spread.spread(self.bound)
 
     def untouched(self) -> Tensor:
         """(D,) True where row and column are zero whatever the rounding."""
@@ -83,6 +93,12 @@ class Assembly:
         for name, places in self.places.items():
             untouched[places[self.active[name] == 0]] = True
         return untouched
+
+    def _test_vector(self) -> Tensor:
+        v = torch.ones(self.net.dim, dtype=torch.float64)
+        for name, own in test_vector(self.net, self.theta, self.plan.outputs).items():
+            v[self.places[name][:, : len(own)]] = own
+        return v
 
     # -- one chunk ------------------------------------------------------------------------------
 
@@ -112,6 +128,9 @@ class Assembly:
         self.bound.kinks += max(kinks)  # all programs meet the decisions of the primal one again
         for name in self.places:
             self.active[name] += chunk.meetings(name, self.places[name].shape[1])
+        for layer in self.plan.outputs:
+            if layer.weight in self.patterns:
+                self.patterns[layer.weight].add(chunk, layer)
         self.chunks += 1
 
     def _add_layer(
@@ -119,14 +138,18 @@ class Assembly:
     ) -> None:
         chunk.note(source, deltas, changes)
         u = _with_bias(chunk.inputs[source.weight].mid, source)
-        norms = Norms.of_inputs(chunk.inputs[source.weight], source.bias is not None)
+        norms = Norms.over_inputs(chunk.inputs[source.weight], source.bias is not None)
         factor = Norms(norms.size.t()[:, None, :, None], norms.error.t()[:, None, :, None])
         rows = self.units[source.weight]
         for target in self.plan.outputs[self.plan.positions[source.weight] :]:
             terms = _term_norms(target, deltas, changes, chunk)  # (a i, n, j)
             by_unit = terms.map(lambda x: x.unflatten(0, (source.positions, source.units)))
-            self.bound.add(rows, self.units[target.weight], by_unit.times(factor).sum(0, 2))
-            if target is source and source.positions == 1:
+            gathered = target is source and source.positions == 1
+            norms = by_unit.times(factor).sum(0, 2)
+            self.bound.add(rows, self.units[target.weight], norms, gathered=gathered)
+            sums = _term_norms(target, deltas, changes, chunk, self.spread.weights(target))
+            self.spread.add_layer(source, target, deltas, changes, chunk, sums)
+            if gathered:
                 self._gather(source, u[:, 0], deltas[source.weight].mid)
             else:
                 self._contract(source, target, u, deltas, changes, chunk)
@@ -163,6 +186,7 @@ class Assembly:
         function = self.responses.from_parameters(group)
         program = self._program(group, function, x, y, basis[0])
         columns = slice(self.units[group].start, self.units["total"].stop)
+        places, every = self.groups[group], torch.cat(self.groups[group:])
         step = max(1, self.budget // (count(x) * sample_bytes(self.net, self.plan)))
         for start in range(0, own, step):
             directions = basis[start : start + step]
@@ -174,10 +198,14 @@ class Assembly:
             here = slice(start, start + len(directions))
             self.rows[group][here] += gradient.mid
             rows = slice(self.units[group].start + start, self.units[group].start + here.stop)
-            self.bound.add_rows(rows, columns, Norms.of_entries(gradient.bound))
+            entries = Norms.of_entries(gradient.bound)
+            self.bound.add_rows(rows, columns, entries)
+            self.spread.add_single(places[here], every, own, entries)
             for target in self.plan.outputs:
                 norms = _term_norms(target, deltas, changes, chunk).sum(1)
                 self.bound.add(rows, self.units[target.weight], norms)
+                sums = _term_norms(target, deltas, changes, chunk, self.spread.weights(target))
+                self.spread.add_rows(places[here], target, deltas, changes, chunk, sums)
                 self._contract_rows(group, here, target, deltas, changes, chunk)
         return shared.kinks
 
@@ -226,7 +254,8 @@ class Assembly:
         p, width = len(used), places.shape[1]
         x = torch.cat([u if p == width else u[:, used] for u in inputs])
         inputs.clear()
-        total, wide, scratch = x.new_empty(p, p), x.new_zeros(p, width), x.new_empty(BLOCK, p)
+        total, wide = x.new_empty(p, p), x.new_zeros(p, width)
+        scratch = x.new_empty(BLOCK, p), x.new_empty(p, p)
         columns, rows = [Places.of(unit) for unit in places], [Places.of(u[used]) for u in places]
         spread = Places.of(used).runs
         pairs = combinations_with_replacement(range(len(places)), 2)
@@ -255,12 +284,11 @@ class Assembly:
         self.cross.clear()
 
     def _longest_sum(self) -> int:
-        """Roundings that an entry of H passes: in a product, then added part by part."""
+        """Roundings of an entry that is not gathered: in a product, then added part by part."""
         positions = max((x.positions for x in self.plan.outputs), default=1)
         terms = self.chunk * positions
         in_product = longest_up_to(terms) + longest_up_to(positions)
-        in_chunk = self.chunks * -(-terms // LONG) + in_product + 4
-        return max(in_chunk, gram_roundings(self.net.samples) + 2 * self.rounds)
+        return self.chunks * -(-terms // LONG) + in_product + 4
 
 
 # -- parts of a contraction ---------------------------------------------------------------------
@@ -274,15 +302,26 @@ def _each(values: dict[str, Any], directions: int | None = None) -> Responding:
 
 
 def _term_norms(
-    target: LinearLayer, deltas: Responding, changes: Responding, chunk: Chunk
-) -> Norms:
-    """Norms of y = d(delta) u + delta d(u), summed over the target's positions: (t, n, j)."""
+    target: LinearLayer, deltas: Responding, changes: Responding, chunk: Chunk,
+    weights: Tensor | None = None,
+) -> Norms:  # fmt: skip
+    """Norms of y = d(delta) u + delta d(u), summed over the target's positions: (t, n, j).
+
+    With `weights` of the features (and the bias) sums of |y| instead of norms.
+    """
     name = target.weight
-    u = Norms.of_inputs(chunk.inputs[name], target.bias is not None)  # (n, b)
+
+    def over(inputs: Ball, bias: bool) -> Norms:
+        if weights is None:
+            return Norms.over_inputs(inputs, bias)
+        own = weights[: inputs.mid.shape[-1] + bias]
+        return Norms.of_inputs(inputs, bias).times_vector(own)
+
+    u = over(chunk.inputs[name], target.bias is not None)  # (n, b)
     d = Norms.of_entries(deltas[name].bound)  # (t, n, b, j)
     total = d.times(u.map(lambda x: x[None, :, :, None]))
     if name in changes:
-        v = Norms.of_inputs(changes[name].bound, False)  # (t, n, b)
+        v = over(changes[name].bound, False)  # (t, n, b)
         e = Norms.of_entries(chunk.deltas[name])  # (n, b, j)
         total = total.plus(e.map(lambda x: x[None]).times(v.map(lambda x: x[..., None])))
     return total.sum(2)

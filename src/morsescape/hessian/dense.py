@@ -23,6 +23,7 @@ from morsescape.model.source import Source
 from morsescape.progress import StageProgress
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.enclose import Enclosure, Values
+from morsescape.rounding.floats import INFLATION
 from morsescape.rounding.one_rounding import Sharp
 from morsescape.rounding.program import NotTraceable
 from morsescape.rounding.ties import pooling_ties
@@ -109,10 +110,15 @@ def _check_memory(source: Source) -> None:
 
 def _with_doubts(source: Source, found: EnclosedMatrix) -> EnclosedMatrix:
     """What is known of the model and its loss apart from the rounding of their programs."""
-    radius = found.radius
-    if source.loss.scale_error:  # of the divisor of all shares
-        radius += source.loss.scale_error * float(found.matrix.norm()) * (1 + 1e-9)
-    return replace(found, radius=radius).doubted(source.doubts)
+    scale = source.loss.scale_error  # of the divisor of all shares
+    if scale:
+        found = replace(
+            found, radius=found.radius + scale * float(found.matrix.norm()) * (1 + 1e-9)
+        )
+    if scale and found.spread is not None:  # row sums of |H|, v = 1
+        sums = torch.cat([part.abs().sum(1) for part in found.matrix.split(STRIP)])
+        found = replace(found, spread=found.spread + scale * sums * INFLATION)
+    return found.doubted(source.doubts)
 
 
 def _route(source: Source, *how: Any) -> _ByEntries:
@@ -180,9 +186,12 @@ class _ByChunks(_ByEntries):
 
 def _enclosed(assembly: Assembly, *, untouched: bool) -> EnclosedMatrix:
     parts = assembly.bound.parts()
-    rows = assembly.untouched() if untouched else None
     radius = sum(parts.values())
-    return EnclosedMatrix(assembly.matrix, radius, parts, None, assembly.bound.kinks, rows)
+    found = EnclosedMatrix(assembly.matrix, radius, parts, None, assembly.bound.kinks)
+    found = replace(found, spread=assembly.spread_of_errors())
+    if not untouched:
+        return found
+    return replace(found, untouched=assembly.untouched(), patterns=assembly.patterns)
 
 
 def _by_rows(source: Source, theta: Tensor, why: str) -> EnclosedMatrix:

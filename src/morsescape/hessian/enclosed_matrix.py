@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.hessian.patterns import Pattern
 
 STRIP = 512  # rows looked at together
 
@@ -22,6 +23,9 @@ class EnclosedMatrix:
     estimate: str | None = None  # why the radius is an estimate, not a bound; None: it is proved
     kinks: int = 0  # branch decisions of the model within rounding of their threshold
     untouched: Tensor | None = None  # (D,) True where row and column are exactly zero
+    # (D,) s: -diag(s) <= computed - true <= diag(s) in the order of symmetric matrices.
+    spread: Tensor | None = None
+    patterns: dict[str, Pattern] = field(default_factory=dict)  # by weight
 
     @property
     def finite(self) -> bool:

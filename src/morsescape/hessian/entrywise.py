@@ -22,7 +22,8 @@ _SAME = 1e-9  # of the value: more is not the rounding of the same operations
 def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> EnclosedMatrix:
     """Hess L(theta), forward over reverse, for all x with |x - theta|_oo <= width.
 
-    The Frobenius norm of the entries' bounds bounds the spectral norm of the error.
+    The Frobenius norm of the entries' bounds bounds the spectral norm of the error, B v / v the
+    error in the order of symmetric matrices.
 
     Raises:
         NoErrorRule, NotTraceable: nothing can be proved about this function.
@@ -42,8 +43,17 @@ def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> Encl
     if bool(off > value.radius() + _SAME * value.mag):  # what fn reads beside θ has changed
         raise OtherBranch()
     matrix = symmetric_part(ball.mid, ball.radius(), source.what)
-    averaging = 2 * unit_roundoff(matrix.dtype) * float(matrix.norm())
+    unit = unit_roundoff(matrix.dtype)
+    averaging = 2 * unit * float(matrix.norm())
     lost = LOST * len(matrix)  # squares that underflow within the norms
     radius = (float(ball.radius().norm()) + averaging + lost) * INFLATION
     radius = radius if math.isfinite(radius) else math.inf
-    return EnclosedMatrix(matrix, radius, {"entries": radius}, None, machine.kinks)
+    spread = _spread((ball.radius() + ball.radius().t()) / 2 + 2 * unit * matrix.abs())
+    return EnclosedMatrix(matrix, radius, {"entries": radius}, None, machine.kinks, None, spread)
+
+
+def _spread(errors: Tensor) -> Tensor:
+    """B v / v for v = (B 1)^(-1/2), as in `row_bounds`."""
+    sums = errors.sum(1)
+    v = torch.where((sums > 0) & sums.isfinite(), sums, torch.ones_like(sums)).rsqrt()
+    return (errors @ v / v + LOST) * INFLATION

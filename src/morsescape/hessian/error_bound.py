@@ -32,10 +32,20 @@ class Norms:
     error: Tensor
 
     @classmethod
-    def of_inputs(cls, u: Ball, bias: bool) -> Norms:
+    def over_inputs(cls, u: Ball, bias: bool) -> Norms:
         """Over the features of u; a bias adds a feature that is exactly 1."""
         square = u.mag.square().sum(-1)
         return cls((square + bias).sqrt() + LOST, u.radius().square().sum(-1).sqrt() + LOST)
+
+    @classmethod
+    def of_inputs(cls, u: Ball, bias: bool) -> Norms:
+        """Entry by entry, with a feature that is exactly 1 for a bias."""
+        entries = cls.of_entries(u)
+        if not bias:
+            return entries
+        ones = u.mid.new_ones(*u.mid.shape[:-1], 1, dtype=torch.float64)
+        size = torch.cat([entries.size, ones], -1)
+        return cls(size, torch.cat([entries.error, torch.zeros_like(ones)], -1))
 
     @classmethod
     def of_entries(cls, d: Ball) -> Norms:
@@ -50,6 +60,15 @@ class Norms:
         """Of a product."""
         error = self.size * other.error + self.error * (other.size + other.error)
         return Norms(self.size * other.size, error)
+
+    def joined(self, other: Norms) -> Norms:
+        """Of a product of matrices, rounding apart."""
+        error = self.size @ other.error + self.error @ (other.size + other.error)
+        return Norms(self.size @ other.size, error)
+
+    def times_vector(self, v: Tensor) -> Norms:
+        """Sums over the last dimension, weighted by v, which is exact."""
+        return Norms(self.size @ v, self.error @ v)
 
     def plus(self, other: Norms) -> Norms:
         """Of a sum."""
@@ -67,18 +86,21 @@ class ErrorBound:
     units: int
     dtype: torch.dtype
     runs: int = 1
+    gathered_runs: int = 1  # of layers whose samples are gathered, with themselves
     underflows: int = 1  # products per entry of H, times D: each may be off by the smallest number
     kinks: int = 0
     size: Tensor = field(init=False)
+    gathered: Tensor = field(init=False)
     error: Tensor = field(init=False)
 
     def __post_init__(self) -> None:
         self.size = torch.zeros(self.units, self.units, dtype=torch.float64)
-        self.error = torch.zeros(self.units, self.units, dtype=torch.float64)
+        self.gathered, self.error = torch.zeros_like(self.size), torch.zeros_like(self.size)
 
-    def add(self, rows: slice, columns: slice, norms: Norms) -> None:
+    def add(self, rows: slice, columns: slice, norms: Norms, *, gathered: bool = False) -> None:
         """Add the norms of one block's terms, in both triangles."""
-        for total, part in ((self.size, norms.size), (self.error, norms.error)):
+        size = self.gathered if gathered else self.size
+        for total, part in ((size, norms.size), (self.error, norms.error)):
             total[rows, columns] += part
             if rows != columns:
                 total[columns, rows] += part.t()
@@ -91,10 +113,15 @@ class ErrorBound:
             total[columns, rows] = mirrored
             total[rows, columns] = mirrored.t()
 
+    def rounded(self, size: Tensor, gathered: Tensor) -> Tensor:
+        """What sums of these sizes may be off by."""
+        gammas = (gamma(runs, self.dtype) for runs in (self.runs, self.gathered_runs))
+        return next(gammas) * size + next(gammas) * gathered
+
     def parts(self) -> dict[str, float]:
         """The bound, split into what sums and what samples contribute."""
         absolute = 2 * self.underflows * tiny(self.dtype)
-        sums = gamma(self.runs, self.dtype) * spectral_bound(self.size)
+        sums = spectral_bound(self.rounded(self.size, self.gathered))
         return {
             "sums": sums * INFLATION,
             "samples": spectral_bound(self.error) * INFLATION + absolute,

@@ -5,10 +5,13 @@ Let A be the given matrix, c the center and r the radius: H is any symmetric mat
 
 *By LDLᵀ.* `ldl` factors fl(A + σ I) = L D Lᵀ - E for a shift σ, with ‖E‖₂ ≤ e proved. If
 σ + c ≥ r + e then H - c I ⪯ L D Lᵀ, so n₋(H - c I) ≥ n₋(D) and n₊(H - c I) ≤ n₊(D); if
-σ + c ≤ -(r + e) the order turns round. The two inequalities are tested in exact rational
-arithmetic. Eigenvalues of A - c I outside ±(max |σ + c| + e) are decided. Without the shifts the
-signs of D would belong to A + E: for an eigenvalue below ‖E‖ they prove nothing, however small the
-residual.
+σ + c ≤ -(r + e) the order turns round (`shifts`). Eigenvalues of A - c I outside
+±(max |σ + c| + e) are decided. Without the shifts the signs of D would belong to A + E: for an
+eigenvalue below ‖E‖ they prove nothing, however small the residual.
+
+*Row by row.* The radius may be a number for each row: then H is any symmetric matrix with
+-diag(r) ⪯ H - A ⪯ diag(r), and shifts and errors of factorisations are diagonal matrices too. A
+graded matrix, whose small eigenvalues live on rows of small numbers, is decided by this alone.
 
 *By eigenvalues.* `eigen` gives λ_k(A) up to a proved radius e. Weyl: λ_k(H) is within r + e of it.
 
@@ -21,27 +24,21 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from enum import Enum
-from fractions import Fraction
 
+import numpy as np
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.progress import StageProgress
-from morsescape.rounding.floats import U, gamma, up
+from morsescape.rounding.floats import gamma, up
 from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
-from morsescape.spectrum.ldl import Factor, factor, restore
+from morsescape.spectrum.ldl import restore
+from morsescape.spectrum.shifts import Refused, Sides
 
 Interval = tuple[int, int]
 
-_TRIES = 4  # factorisations per side before giving up; the second nearly always does
-_PILOT = 512  # up to this size the shift is chosen by factoring the whole matrix once more
-_LARGEST_PILOT = 4000
-_SLACK = 1.3  # on a guessed error; a guess too small costs a whole factorisation
-_TOO_WIDE = 4.0  # a band this much wider than needed is worth a second factorisation
-_GENEROUS = 2.0  # on an extrapolated error, which falls short by up to this much
-_SHARE = 0.005  # of the radius: so much wider is no loss
 _STRIP = 256  # rows looked at together
 
 
@@ -72,6 +69,7 @@ class Counts:
             within `solver_radius`.
         error: bound on the error of the factorisations alone; by "eigh", `solver_radius`.
         status: whether this is a count, or why not (then every interval is (0, n)).
+        by_rows: whether the radius was one for each row; `radius` is then the largest reach.
     """
 
     negative: Interval
@@ -84,15 +82,33 @@ class Counts:
     eigenvalues: Tensor | None
     error: float
     status: CountStatus
+    by_rows: bool = False
+
+
+def sharpened(counts: Counts, other: Counts) -> Counts:
+    """The same with what another count of the same H - center I proves beside it."""
+    negative = max(counts.negative[0], other.negative[0])
+    positive = max(counts.positive[0], other.positive[0])
+    if (negative, positive) == (counts.negative[0], counts.positive[0]):
+        return counts
+    n = counts.negative[0] + counts.positive[1]
+    return replace(
+        counts,
+        negative=(negative, n - positive),
+        null=(0, n - negative - positive),
+        positive=(positive, n - negative),
+        by_rows=counts.by_rows or other.by_rows,
+    )
 
 
 def count_by_ldl(
     matrix: Float64[Tensor, "n n"],
-    radius: float,
+    radius: float | Float64[Tensor, " n"],
     *,
     triangle: bool = False,
     overwrite: bool = False,
     center: float = 0.0,
+    enough: int = 0,
     progress: StageProgress | None = None,
 ) -> Counts:
     """Count the signs of H - center I, for all H within `radius`, by two shifted LDLᵀ.
@@ -102,10 +118,13 @@ def count_by_ldl(
 
     Args:
         matrix: symmetric; if it is so up to rounding, that is added to the radius.
-        radius: bound on ‖H - matrix‖₂, ≥ 0.
+        radius: bound on ‖H - matrix‖₂, ≥ 0, or r ≥ 0 of shape (n,) with
+            -diag(r) ⪯ H - matrix ⪯ diag(r).
         triangle: only the upper triangle (i ≤ j) is read, the strict lower one is scratch.
         overwrite: the strict lower triangle may be used meanwhile; it is restored.
         center: eigenvalues are counted against this number.
+        enough: so many may stay open, for they are zero for a reason that is known; with more,
+            a count by rows is made narrower by another factorisation.
         progress: called as progress(columns done, columns in all); the latter may grow.
 
     Raises:
@@ -120,26 +139,42 @@ def count_by_ldl(
         >>> count.negative, count.null, count.positive, count.status.value
         ((1, 2), (0, 1), (1, 2), 'counted: the intervals are proved')
     """
-    n = _check_arguments(matrix, radius, center)
-    given = radius + (_check_triangle(matrix) if triangle else _check_symmetric(matrix, radius))
-    if math.isinf(radius):
+    most = _largest(radius)
+    n = _check_arguments(matrix, most, center)
+    skew = _check_triangle(matrix) if triangle else _check_symmetric(matrix, most)
+    given: float | np.ndarray
+    if isinstance(radius, Tensor):
+        if radius.shape != (n,):
+            raise ArgumentError(
+                "radius",
+                expected=f"a number, or {n} for as many rows",
+                got=f"a tensor of shape {tuple(radius.shape)}",
+                cure="pass r with -diag(r) ⪯ H - matrix ⪯ diag(r)",
+            )
+        given = np.nextafter(radius.numpy() + skew, math.inf)
+    else:
+        given = up(radius + skew)
+    if math.isinf(most):
         return _undecided(n, "ldl", CountStatus.RADIUS)
     if n == 0:
-        return _counts(n, (0, 0), (0, 0), given, 0.0, "ldl")
+        return _counts(n, (0, 0), (0, 0), most, 0.0, "ldl")
     in_place = (triangle or overwrite) and matrix.stride(1) == 1
     work = matrix if in_place else matrix.clone(memory_format=torch.contiguous_format)
     try:
-        sides = _Sides(work, up(given), center, progress).run()
+        above, below = sides = Sides(work, given, center, progress, enough).run()
+    except Refused as reason:
+        return _undecided(n, "ldl", CountStatus[str(reason)])
     finally:
         if in_place and not triangle:
             restore(matrix)
-    if isinstance(sides, CountStatus):
-        return _undecided(n, "ldl", sides)
-    above, below = sides
-    reach = max(up(s.distance + s.error) for s in sides)
-    counts = _counts(n, above.signs, below.signs, radius, up(reach - radius), "ldl")
-    error = max(s.error for s in sides)
-    return replace(counts, shift=max(s.distance for s in sides), error=error)
+    reach = max(up(_most(s.distance + s.error)) for s in sides)
+    counts = _counts(n, above.signs, below.signs, most, max(up(reach - most), 0.0), "ldl")
+    return replace(
+        counts,
+        shift=max(_most(s.distance) for s in sides),
+        error=max(_most(s.error) for s in sides),
+        by_rows=isinstance(radius, Tensor),
+    )
 
 
 def count_by_eigh(matrix: Float64[Tensor, "n n"], radius: float, *, center: float = 0.0) -> Counts:
@@ -188,94 +223,6 @@ def count_eigenvalues(
     return replace(_counts(n, above, below, radius, error, "eigh"), eigenvalues=values)
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One factorisation: its signs, |σ + c| rounded up, and the bound on its error."""
-
-    signs: Interval
-    distance: float
-    error: float
-
-
-@dataclass
-class _Sides:
-    """The factorisations above and below, with shifts that are proved to be large enough."""
-
-    matrix: Tensor
-    radius: float
-    center: float
-    progress: StageProgress | None
-    done: int = 0
-    planned: int = 2
-
-    def run(self) -> tuple[_Side, _Side] | CountStatus:
-        n = len(self.matrix)
-        guess = self._pilot(n) if n <= _PILOT else self._extrapolate(n)
-        above = self._side(1, guess)
-        if isinstance(above, CountStatus):
-            return above
-        below = self._side(-1, _SLACK * above.error)
-        return below if isinstance(below, CountStatus) else (above, below)
-
-    def _side(self, sign: int, guess: float) -> _Side | CountStatus:
-        for attempt in range(_TRIES):
-            shift = sign * (self.radius + guess) - self.center
-            restore(self.matrix)
-            side = _measure(factor(self.matrix, shift, self._step), shift + self.center)
-            self.done += 1
-            if side is None:
-                return CountStatus.OVERFLOW
-            needed = Fraction(self.radius) + Fraction(side.error)
-            have = sign * (Fraction(shift) + Fraction(self.center))
-            if have >= needed and (attempt > 0 or have <= Fraction(_TOO_WIDE) * needed):
-                return side
-            self.planned += 1
-            # A large center or radius swallows small changes of the shift: step over its rounding.
-            least = math.ulp(abs(self.center) + abs(shift))
-            guess = _SLACK ** (attempt + 1) * side.error + 2 * least
-        return CountStatus.NO_SHIFT
-
-    def _step(self, columns: int) -> None:
-        if self.progress is not None:
-            n = len(self.matrix)
-            self.progress(self.done * n + columns, self.planned * n)
-
-    def _extrapolate(self, n: int) -> float:
-        """Guess the error from those of two principal submatrices, chosen at random.
-
-        A heuristic: the error grows like a power of n, between n and n^2.6. `_side` verifies it.
-        A guess that is too small costs a third of the time, one that is too large some eigenvalues.
-        """
-        large = min(n // 4, _LARGEST_PILOT)
-        small, large_error = self._pilot(large // 2), self._pilot(large)
-        if not 0 < small < math.inf:
-            return large_error
-        growth = min(max(large_error / small, 2.0), 6.0)
-        guess = _GENEROUS * large_error * growth ** math.log2(n / large)
-        return max(guess, _SHARE * self.radius)
-
-    def _pilot(self, size: int) -> float:
-        """The error of factoring a principal submatrix."""
-        n = len(self.matrix)
-        chosen = torch.arange(n)
-        if size < n:
-            order = torch.randperm(n, generator=torch.Generator().manual_seed(0))
-            chosen = order[:size].sort().values
-        part = self.matrix[chosen[:, None], chosen[None, :]].contiguous()
-        restore(part)
-        scale = float(part.abs().sum(1).max())
-        shift = self.radius + size * U * scale - self.center
-        error = factor(part, shift).bound()
-        return _SLACK * error if math.isfinite(error) else 0.0
-
-
-def _measure(result: Factor, distance: float) -> _Side | None:
-    signs, error = result.signs(), result.bound()
-    if signs is None or not math.isfinite(error):
-        return None
-    return _Side(signs, up(abs(distance)), error)
-
-
 def _counts(
     n: int, above: Interval, below: Interval, radius: float, solver_radius: float, method: str
 ) -> Counts:
@@ -298,6 +245,19 @@ def _counts(
 def _undecided(n: int, method: str, status: CountStatus) -> Counts:
     counts = _counts(n, (0, n), (n, 0), 0.0, 0.0, method)
     return replace(counts, radius=math.inf, solver_radius=math.inf, status=status)
+
+
+def _largest(radius: float | Tensor) -> float:
+    """The largest of the rows' radii; NaN if any is, the smallest if it is negative."""
+    if not isinstance(radius, Tensor):
+        return radius
+    if not len(radius) or bool((radius < 0).any()):
+        return float(radius.min()) if len(radius) else 0.0
+    return float(radius.max())
+
+
+def _most(x: float | np.ndarray) -> float:
+    return float(np.max(x))
 
 
 def _check_arguments(matrix: Tensor, radius: float, center: float) -> int:

@@ -27,7 +27,7 @@ from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective, hessian_of
 from morsescape.progress import Progress, StageProgress, stage
 from morsescape.rounding.floats import U, sum_up
-from morsescape.spectrum.counts import Counts, Interval, count_by_ldl
+from morsescape.spectrum.counts import Counts, Interval, count_by_ldl, sharpened
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.null_space import null_causes
@@ -81,6 +81,8 @@ class Inertia(Saved):
         method: how signs were counted.
         status: what may be concluded.
         estimate: why the rounding could not be bounded, if status is ESTIMATE; else None.
+        by_rows: whether errors were measured row by row, in the order of symmetric matrices; else
+            by one norm. Row by row eigenvalues within `radius` of zero can be decided too.
     """
 
     negative: Interval
@@ -103,6 +105,7 @@ class Inertia(Saved):
     method: str
     status: InertiaStatus
     estimate: str | None = None
+    by_rows: bool = False
 
     def __str__(self) -> str:
         return (
@@ -182,8 +185,10 @@ def inertia(
     The computed Ĥ is within ρ of Hess f in spectral norm (Weyl's inequality): eigenvalues of Ĥ
     below -ρ are truly negative, those above ρ truly positive. ρ adds the rounding of the
     assembly, bounded by ball arithmetic, and that of the count, bounded by the backward error of
-    two shifted LDLᵀ factorisations or by the residual of an eigendecomposition. Exactly known null
-    vectors are taken out first. docs/proof.md derives all of it.
+    two shifted LDLᵀ factorisations or by the residual of an eigendecomposition. Where the errors
+    are known entry by entry, the shifts are a number for each row, -diag(s) ⪯ Ĥ - H ⪯ diag(s),
+    which decides small eigenvalues of graded matrices. Exactly known null vectors are taken out
+    first. docs/proof.md derives all of it.
 
     Args:
         f: the landscape, or its Hessian at the point, `f.hessian_at(theta)`.
@@ -266,7 +271,8 @@ def inertia_of(
     spend = spend and not raw
     known = None if method == "eigh" else signs_known(hessian)
     if known is None:
-        count = _counter(hessian, method, spend, stage(progress, "inertia"))
+        inside = exact - cut
+        count = _counter(hessian, method, spend, inside, stage(progress, "inertia"))
         result = _counted(blank, count, exact, cut)
     else:
         result = _counted(blank, lambda _: known, 0, 0)
@@ -274,19 +280,44 @@ def inertia_of(
     return result if single is None else _with_raw(result, raw_eigenvalues(hessian, single))
 
 
-def _counter(hessian: Hessian, method: str, spend: bool, progress: StageProgress | None) -> Counter:
-    """Counts the signs of Hess L - center I without the rows that are exactly zero in Hess L."""
-    if method == "eigh":
-        return partial(count_core, hessian)
-    radius = hessian.enclose().radius
-    if spend:
+def _counter(
+    hessian: Hessian, method: str, spend: bool, known: int, progress: StageProgress | None
+) -> Counter:
+    """Counts the signs of Hess L - center I without the rows that are exactly zero in Hess L.
+
+    Row by row, where the errors are known so, and by the norm where that leaves more open than the
+    `known` null vectors; all that is proved either way is kept.
+    """
+    enclosed = hessian.enclose()
+    radius, spread = enclosed.radius, enclosed.spread
+    if spread is not None and enclosed.untouched is not None:
+        spread = spread[~enclosed.untouched]
+    del enclosed  # so that the matrix can be released
+    by_values = method == "eigh"
+    if spend and not by_values:
         matrix, own = released_core(hessian), True
     else:
         matrix, kept = hessian.core()
         own = kept is not None
-    return lambda center: count_by_ldl(
-        matrix, radius, overwrite=own, center=center, progress=progress
-    )
+
+    def by_ldl(center: float, radius: float | Tensor) -> Counts:
+        return count_by_ldl(
+            matrix, radius, overwrite=own, center=center, enough=known, progress=progress
+        )
+
+    def count(center: float) -> Counts:
+        by_norm = partial(count_core, hessian) if by_values else partial(by_ldl, radius=radius)
+        ways = [by_norm]
+        if spread is not None and bool(spread.isfinite().all()):
+            # By eigenvalues the norm comes first, for they are asked for.
+            ways.insert(1 if by_values else 0, partial(by_ldl, radius=spread))
+        counts = ways[0](center)
+        for way in ways[1:]:
+            if counts.null[1] > known:
+                counts = sharpened(counts, way(center))
+        return counts
+
+    return count
 
 
 def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:
@@ -322,6 +353,7 @@ def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:
         null=(nulls, blank.dim - low - sure),
         positive=(sure, blank.dim - low - nulls),
         method=counts.method,
+        by_rows=counts.by_rows,
         radius=radius,
         radius_parts=blank.radius_parts | {"counting": counts.solver_radius},
         eigenvalues=found,

@@ -32,6 +32,10 @@ quotient, 2⁻¹⁰⁷⁵ times its further factors: at most `_underflow` in nor
 ∞-norm; a few steps of the power method give nearly ‖M‖₂. M x costs O(n²) and is a sum of
 non-negative terms, whose rounding is a factor 1 + γ.
 
+*Order.* With s = M x / x also -diag(s) ⪯ E ⪯ diag(s), for 2 |y_i y_j| ≤ (x_j / x_i) y_i² +
+(x_i / x_j) y_j². Where A is graded, rows of small numbers have small s; a norm would know the
+largest only.
+
 *Signs.* By Sylvester's law of inertia A + E has the signs of D: a 1×1 block that of its entry; a
 2×2 block one of each, because fl(fl(a/c) fl(b/c)) ≤ 1/2 proves a b < c².
 """
@@ -101,26 +105,54 @@ class Factor:
         n = len(self.diagonal)
         if n == 0:
             return 0.0
-        _absolute(self.lower)
-        d, c = np.abs(self.diagonal), np.abs(self.coupling)
-        weights = np.array([gamma(BLOCK + t + 8) for t in range(int(self.panel.max()) + 1)])
-        largest = 1.0
-
-        def times(x: Tensor) -> Tensor:
-            nonlocal largest
-            y = _multiply(self.lower, x.numpy(), transposed=True)
-            largest = max(largest, float(y.max()))  # at first the column sums: no |l| is larger
-            z = d * y
-            z[:-1] += c[:-1] * y[1:]
-            z[1:] += c[:-1] * y[:-1]
-            z *= weights[self.panel]
-            return torch.from_numpy(_multiply(self.lower, z, transposed=False))
-
-        best = perron_bound(times, n, _PERRON_STEPS)
+        times = self._error()
+        best = perron_bound(lambda x: torch.from_numpy(times(x.numpy())), n, _PERRON_STEPS)
         shift = U * float(np.abs(self.shifted_diagonal).max())
-        size = float(max(d.max(), c.max()))
-        total = best * (1 + gamma(2 * n + 20)) + shift + _underflow(n, size, largest)
-        return total * (1 + 4 * U)
+        return (best * (1 + gamma(2 * n + 20)) + shift + times.underflow()) * (1 + 4 * U)
+
+    @np.errstate(all="ignore")
+    def spread(self, v: Array) -> Array:
+        """The numbers e = M v / v, with -diag(e) ⪯ E ⪯ diag(e), for v in [1, 2⁴⁰] of A's rows.
+
+        For |E| ≤ M and 2 |x_i x_j| ≤ (v_j / v_i) x_i² + (v_i / v_j) x_j². The rounding of the shift
+        is in it; inf or nan if L overflowed. Replaces L by |L| in place.
+        """
+        n = len(self.diagonal)
+        e = np.zeros(n)
+        if n == 0:
+            return e
+        times, x = self._error(), v[self.order]
+        e[self.order] = times(x) / x * (1 + gamma(2 * n + 20)) + times.underflow()
+        return (e + U * np.abs(self.shifted_diagonal)) * (1 + 8 * U)
+
+    def _error(self) -> _Error:
+        _absolute(self.lower)
+        weights = np.array([gamma(BLOCK + t + 8) for t in range(int(self.panel.max()) + 1)])
+        return _Error(self.lower, np.abs(self.diagonal), np.abs(self.coupling), weights[self.panel])
+
+
+@dataclass
+class _Error:
+    """The matrix M of (*), to multiply by; `largest` bounds |l| once it has met an x."""
+
+    lower: Tensor
+    d: Array
+    c: Array
+    weights: Array
+    largest: float = 1.0
+
+    def __call__(self, x: Array) -> Array:
+        y = _multiply(self.lower, x, transposed=True)
+        self.largest = max(self.largest, float(y.max() / x.min()))  # no |l| is larger
+        z = self.d * y
+        z[:-1] += self.c[:-1] * y[1:]
+        z[1:] += self.c[:-1] * y[:-1]
+        z *= self.weights
+        return _multiply(self.lower, z, transposed=False)
+
+    def underflow(self) -> float:
+        """`_underflow` of this factorisation."""
+        return _underflow(len(self.d), float(max(self.d.max(), self.c.max())), self.largest)
 
 
 def _underflow(n: int, size: float, largest: float) -> float:
@@ -128,10 +160,10 @@ def _underflow(n: int, size: float, largest: float) -> float:
 
     A product l w that underflows is off by η = 2⁻¹⁰⁷⁵. A quotient that does leaves at most
     4 η (1 + |D|)(1 + |L|) in w = D l, and that times |l| in E. There are n of them per entry, and
-    ‖·‖₂ ≤ n max |·|. In the bound, factors 1 / x ≤ 10⁶ = 2²⁰ come in: hence 2⁻¹⁰⁵⁰.
+    ‖·‖₂ ≤ n max |·|. In the bounds, factors 1 / x ≤ 10⁶ and x ≤ 2⁴⁰ come in: hence 2⁻¹⁰³⁰.
     """
     with np.errstate(all="ignore"):
-        return float(16.0 * n * n * (1 + size) * np.float64(1 + largest) ** 2) * 2.0**-1050
+        return float(16.0 * n * n * (1 + size) * np.float64(1 + largest) ** 2) * 2.0**-1030
 
 
 def _absolute(lower: Tensor) -> None:
@@ -164,14 +196,16 @@ def restore(matrix: Float64[Tensor, "n n"]) -> None:
         np.copyto(tile, tile.T.copy(), where=_strict(j - i))
 
 
-def factor(matrix: Float64[Tensor, "n n"], shift: float, step: Step | None = None) -> Factor:
-    """Factor matrix + shift I; reads the lower triangle, writes L over the strict lower one.
+def factor(
+    matrix: Float64[Tensor, "n n"], shift: float | Array, step: Step | None = None
+) -> Factor:
+    """Factor matrix + diag(shift); reads the lower triangle, writes L over the strict lower one.
 
     The diagonal and the upper triangle stay as they are.
 
     Args:
         matrix: rows contiguous.
-        shift: added to the diagonal.
+        shift: added to the diagonal, a number or one for each row.
         step: called with the number of columns done, after each panel.
     """
     work = _Elimination(matrix, shift)
@@ -192,7 +226,7 @@ class _Elimination:
     """
 
     matrix: Tensor
-    shift: float
+    shift: float | Array
     start: int = 0
     count: int = 0
     number: int = 0

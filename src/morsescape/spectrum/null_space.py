@@ -3,6 +3,8 @@
 Coordinates whose row of Hess L is exactly zero (`EnclosedMatrix.untouched`) are sorted by cause.
 The other causes are blocks of vectors on a few coordinates each:
 
+* inputs on too few samples: k inputs that are nonzero on fewer than k of the samples on which the
+  unit is active (`matching`);
 * softmax shift: adding one number to all weights W[c, p] of one feature p shifts all logits alike,
   which cross-entropy does not see (one vector per feature of the last layer, and one for the bias);
 * dependent inputs: X v = 0 on all samples, so that W[i] + v acts like W[i];
@@ -25,6 +27,7 @@ from torch import Tensor
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.layers import LinearCalls, LinearLayer, linear_layers
 from morsescape.model.source import Source
+from morsescape.spectrum.matching import overfull
 
 _DEPENDENT = 1e-14  # of the largest singular value: the rounding of the singular values themselves
 
@@ -81,8 +84,10 @@ def null_causes(net: Source, theta: Tensor, hessian: EnclosedMatrix) -> tuple[Ca
     activity = _activity(net, theta, layers)
     free = _free(net, hessian)
     causes = list(_dead(net, layers, activity, hessian, free))
-    causes += _softmax_shift(net, layers, hessian, free)
-    causes += _dependent_inputs(net, layers, activity, hessian, free)
+    inside = free.clone()  # what no vector so far moves
+    few = list(_few_samples(net, layers, activity, hessian, free, inside))
+    causes += [*few, *_softmax_shift(net, layers, hessian, free, inside)]
+    causes += _dependent_inputs(net, layers, activity, hessian, inside)
     causes += _rescaling(net, theta, layers, hessian, free)
     return tuple(c for c in causes if c.dimension)
 
@@ -171,8 +176,42 @@ def _unit_blocks(found: Tensor) -> tuple[Block, ...]:
     return tuple(Block(place.view(1), one) for place in found)
 
 
+def _few_samples(
+    net: Source, layers: list[LinearLayer], activity: _Activity, hessian: EnclosedMatrix,
+    free: Tensor, inside: Tensor,
+) -> Iterator[Cause]:  # fmt: skip
+    """Vectors on more inputs than samples that see them; their places are taken out of `inside`.
+
+    How many there are is exact; the vectors are computed from the numbers, to rounding.
+    """
+    blocks: list[Block] = []
+    for layer in layers:
+        if layer.weight not in hessian.patterns:
+            continue
+        own, x = _with_bias(net, layer, activity)
+        for unit, (columns, samples) in enumerate(
+            overfull(hessian.patterns[layer.weight], free[own])
+        ):
+            if len(columns) > len(samples):
+                places = own[unit, columns]
+                local = torch.linalg.svd(x[samples][:, columns]).Vh[len(samples) :].t()
+                blocks.append(Block(places, local))
+                inside[places] = False
+    found = tuple(blocks)
+    yield Cause("inputs on too few samples", found, True, _residual(hessian.matrix, found))
+
+
+def _with_bias(net: Source, layer: LinearLayer, activity: _Activity) -> tuple[Tensor, Tensor]:
+    """Places of each unit's weights and bias, and the inputs beside a column of ones."""
+    x, places = activity.fixed[layer.weight], _places(net, layer)
+    bias = _bias_places(net, layer)
+    if bias is None:
+        return places, x
+    return torch.cat([places, bias[:, None]], 1), torch.cat([x, x.new_ones(len(x), 1)], 1)
+
+
 def _softmax_shift(
-    net: Source, layers: list[LinearLayer], hessian: EnclosedMatrix, free: Tensor
+    net: Source, layers: list[LinearLayer], hessian: EnclosedMatrix, free: Tensor, inside: Tensor
 ) -> Iterator[Cause]:
     last = next((layer for layer in layers if layer.last), None)
     if last is None or not net.loss.shift_invariant:
@@ -180,7 +219,12 @@ def _softmax_shift(
     places, bias = _places(net, last), _bias_places(net, last)
     columns = [*places.t(), *([] if bias is None else [bias])]
     ones = torch.full((last.units, 1), last.units**-0.5, dtype=torch.float64)
-    blocks = tuple(Block(column, ones) for column in columns if bool(free[column].all()))
+    # Beside vectors on the weights of single units those are independent that leave their places.
+    blocks = tuple(
+        Block(column, ones)
+        for column in columns
+        if bool(free[column].all()) and bool(inside[column].any())
+    )
     yield Cause("softmax shift", blocks, True, _residual(hessian.matrix, blocks))
 
 
@@ -196,11 +240,7 @@ def _dependent_inputs(
     for layer in layers:
         if layer.weight not in activity.fixed:
             continue
-        x = activity.fixed[layer.weight]
-        places, bias = _places(net, layer), _bias_places(net, layer)
-        if bias is not None:
-            x = torch.cat([x, x.new_ones(len(x), 1)], 1)
-            places = torch.cat([places, bias[:, None]], 1)
+        places, x = _with_bias(net, layer, activity)
         # X = QR: columns of R have the singular values of those of X, to their full precision
         # (a Gram matrix would keep half of the digits).
         r = torch.linalg.qr(x, mode="r").R if len(x) > x.shape[1] else x
