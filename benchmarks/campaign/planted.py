@@ -82,18 +82,23 @@ def _by_rows(outcome: Outcome, a: Tensor, rng: random.Random, center: float) -> 
     generator = torch.Generator().manual_seed(rng.randrange(2**31))
     sums = a.abs().sum(1) * 10.0 ** -rng.uniform(6, 17)
     r = sums * torch.rand(len(a), generator=generator).double() ** rng.choice((0, 1, 8))
-    r *= rng.choice((0, 0, 1))
+    signs = torch.randn(len(a), generator=generator).sign()
+    for c in {0.0, center, float(a[0, 0]), float(a[-1, -1])}:
+        _between(outcome, a, 0 * r, c, (0 * r,))
+        _between(outcome, a, r, c, (0 * r, r, -r, signs * r))
+
+
+def _between(
+    outcome: Outcome, a: Tensor, r: Tensor, center: float, off: tuple[Tensor, ...]
+) -> None:
     counts = count_by_ldl(a.clone(), r, center=center)
     if counts.radius == np.inf:
         return
-    rows = a.tolist()
-    for part in (0, 1, -1, None):
-        signs = torch.randn(len(a), generator=generator).sign() if part is None else part
-        off = (signs * r).tolist() if part != 0 else [0.0] * len(a)
-        between = [[Fraction(x) for x in row] for row in rows]
-        for k, own in enumerate(off):
-            between[k][k] += Fraction(own)
-        true = exact_signs(between, Fraction(center))
+    for shift in off:
+        rows: list[list[Any]] = [[Fraction(x) for x in row] for row in a.tolist()]
+        for k, own in enumerate(shift.tolist()):
+            rows[k][k] += Fraction(own)
+        true = exact_signs(rows, Fraction(center))
         for what, interval, n in zip(
             ("negative", "null", "positive"), (counts.negative, counts.null, counts.positive), true,
             strict=True,
