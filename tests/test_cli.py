@@ -251,7 +251,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(
     command, tmp_path, monkeypatch
 ):
-    run_name = f"morsescape.experiments.{command}.command.run_{command}"
+    run_name = f"morsescape.experiments.{command}.study.run_{command}"
     monkeypatch.setattr(run_name, lambda *_, **__: pytest.fail("it has begun"))
     (tmp_path / "file").write_text("")
     line = one_line(run(command, "--json", tmp_path / "file" / "a.json"), 1)
@@ -279,7 +279,7 @@ def test_too_little_memory(own, monkeypatch):
     def greedy(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 2 TB\nmore")
 
-    monkeypatch.setattr("morsescape.experiments.index.command.run_index", greedy)
+    monkeypatch.setattr("morsescape.experiments.index.study.run_index", greedy)
     line = one_line(run("index"), 1)
     assert line.startswith("morsescape: not enough memory (DefaultCPUAllocator")
 
@@ -288,7 +288,7 @@ def test_an_interrupt_is_one_line(monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("morsescape.experiments.index.command.run_index", interrupted)
+    monkeypatch.setattr("morsescape.experiments.index.study.run_index", interrupted)
     out = tmp_path / "out"
     line = one_line(run("index", "--out", out), 130)
     assert line == f"morsescape: interrupted; finished runs are in {out}, the same command resumes"
