@@ -43,9 +43,8 @@ def test_what_computes_nothing_imports_nothing_heavy():
     lines = printed(LOADED.format(commands=commands))
     assert lines == [f"morsescape {morsescape.__version__}", "0", "2", "2", "2"]
     helps = [["--help"], *([name, "--help"] for name in COMMANDS)]
-    assert {line for line in printed(LOADED.format(commands=helps)) if line.startswith("0")} == {
-        "0"
-    }
+    left = [line for line in printed(LOADED.format(commands=helps)) if line.startswith("0")]
+    assert left == ["0"] * len(helps)
 
 
 def test_importing_the_package_imports_nothing_heavy():
