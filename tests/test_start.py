@@ -109,3 +109,25 @@ def test_the_commands_are_those_of_the_studies():
 def test_help_names_the_choices_that_there_are(command, words):
     shown = CliRunner(env={"COLUMNS": "200"}).invoke(app, [command, "--help"]).stdout
     assert words in shown
+
+
+DEPRECATED = """
+import warnings, torch
+script = torch.jit.script
+def deprecated(*args, **named):
+    warnings.warn("`torch.jit.script` is deprecated", FutureWarning, stacklevel=2)
+    return script(*args, **named)
+torch.jit.script = deprecated
+import morsescape as ms
+f = ms.Objective.from_function(lambda t: (t**4).sum() - t @ t, 3)
+warnings.warn("of the caller", FutureWarning)
+print(ms.inertia(f, [1.0] * 3).positive)
+"""
+
+
+def test_what_torch_deprecates_in_its_own_code_is_no_warning_of_ours():
+    command = [sys.executable, "-c", DEPRECATED]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    assert done.stdout == "(3, 3)\n"
+    (line,) = done.stderr.splitlines()
+    assert "of the caller" in line
