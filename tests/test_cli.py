@@ -354,3 +354,31 @@ def test_polish_prints_where_it_began_and_where_it_ended(tmp_path):
 
 def test_polish_refuses_an_unknown_method():
     assert "--method: expected auto | lbfgs" in one_line(run("polish", "--method", "sgd"), 2)
+
+
+# --- what it will take, said before
+
+
+@pytest.mark.parametrize("command", ["index", "spectrum", "polish", "connect", "tree"])
+def test_a_command_says_what_it_takes_before_it_trains(command, tmp_path, monkeypatch):
+    def untrained(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("morsescape.experiments.point._train", untrained)
+    result = run(command, "--net", "cnn", "--samples", 20, "--out", tmp_path / "out")
+    said, *more, interrupted = result.stderr.splitlines()
+    assert said.startswith("morsescape: 102 variables; memory: about 0.0")
+    assert "time, an estimate at " in said
+    assert " for signs at a point, " in said
+    assert interrupted.startswith("morsescape: interrupted")
+    hopeless = "not provable: max_pool2d, relu is not twice differentiable; cure: --activation tanh"
+    assert [line.startswith(f"morsescape: {hopeless}") for line in more] == (
+        [True] if command in ("polish", "tree") else []
+    )
+
+
+def test_a_smooth_polish_is_not_told_that_it_cannot_succeed(tmp_path):
+    smooth = ["--activation", "tanh", "--pool", "avg", "--l2", "0.1"]
+    result = run("polish", *SMALL, *smooth)
+    (said,) = result.stderr.splitlines()
+    assert "for a search" in said

@@ -54,7 +54,7 @@ if TYPE_CHECKING:
         same_solution,
     )
     from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
-    from morsescape.spectrum.inertia import Inertia, InertiaStatus, inertia
+    from morsescape.spectrum.inertia import Inertia, InertiaStatus, eigenvalues, inertia
 
 __getattr__, __dir__ = lazily(__name__, {  # the same, when first used
     "complete": "Barcode CriticalSet all_critical_points sublevel_homology",
@@ -73,7 +73,7 @@ __getattr__, __dir__ = lazily(__name__, {  # the same, when first used
         "Connected Copies Curve Height Path align connect connected joined_copies same_solution"
     ),
     "spectrum.counts": "Counts CountStatus count_by_eigh count_by_ldl",
-    "spectrum.inertia": "Inertia InertiaStatus inertia",
+    "spectrum.inertia": "Inertia InertiaStatus eigenvalues inertia",
 })  # fmt: skip
 
 __all__ = [
@@ -118,6 +118,7 @@ __all__ = [
     "connected",
     "count_by_eigh",
     "count_by_ldl",
+    "eigenvalues",
     "embed",
     "escape",
     "find_critical_point",

@@ -83,7 +83,7 @@ def _by_torch(error: Exception) -> bool:
 
 @functools.cache
 def _first_jvp() -> None:
-    """In silence: for it torch compiles rules of its own by torch.jit.script, and deprecates that."""
+    """In silence: torch compiles rules of its own for it by what it has deprecated itself."""
     one = torch.ones(())
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

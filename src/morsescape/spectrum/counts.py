@@ -32,6 +32,7 @@ from morsescape.progress import StageProgress
 from morsescape.rounding.floats import U, gamma, up
 from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
 from morsescape.spectrum.ldl import Factor, factor, restore
+from morsescape.store.codec import brief
 
 Interval = tuple[int, int]
 
@@ -84,6 +85,8 @@ class Counts:
     eigenvalues: Tensor | None
     error: float
     status: CountStatus
+
+    __repr__ = brief
 
 
 def count_by_ldl(

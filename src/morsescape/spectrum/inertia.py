@@ -213,6 +213,35 @@ def inertia(
     return inertia_of(hessian, method=method, raw=raw, progress=progress, spend=own)
 
 
+@checked(
+    f=instance((Objective, Hessian), "ms.Objective(model, loss, data) makes a landscape"),
+    theta=a_vector("f"),
+)
+def eigenvalues(
+    f: Objective | Hessian, theta: Float64[Tensor, "D"] | None = None, **options: Any
+) -> Inertia:
+    """All eigenvalues of Hess f(θ), each with a proved radius: `inertia` by "eigh".
+
+    Args:
+        f: the landscape, or its Hessian at the point.
+        theta: the point; None takes the model's own parameters.
+        options: `raw` and `progress`, as for `inertia`.
+
+    Raises:
+        ArgumentError: as `inertia`.
+
+    Example:
+        >>> import morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2, 2)
+        >>> found = ms.eigenvalues(f, [0.0, 0.0])
+        >>> found.eigenvalues, found.radius < 1e-14
+        ((-2.0, 2.0), True)
+        >>> found.plot().get_xlabel()
+        'eigenvalue of the Hessian'
+    """
+    return inertia(f, theta, method="eigh", **options)
+
+
 def signs_at(hessian: Hessian, progress: Progress | None = None) -> Inertia:
     """`inertia` by the method that costs least beside what is asked of the Hessian elsewhere."""
     method = regime(hessian.dim).signs
