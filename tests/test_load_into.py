@@ -43,9 +43,7 @@ def test_a_model_that_does_not_fit_is_refused_and_left_as_it_is(made):
     model, f, _ = made
     other = nn.Sequential(nn.Linear(3, 4), nn.Tanh(), nn.Linear(4, 3))
     before = other[0].weight.clone()
-    with pytest.raises(
-        ms.ArgumentError, match=r"2.weight of shape \(2, 4\); got shape"
-    ):
+    with pytest.raises(ms.ArgumentError, match=r"2.weight of shape \(2, 4\); got shape"):
         f.load_into(other)
     with pytest.raises(ms.ArgumentError, match=r"got none of that name"):
         f.load_into(nn.Linear(3, 4))

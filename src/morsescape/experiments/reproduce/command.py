@@ -112,7 +112,7 @@ def reproduce(
     function of λ (figures 5.2), an ensemble in the plane (section 5.3), and linear regression
     (section 5.4).
     """
-    from morsescape.cli.bars import bars
+    from morsescape.bars import bars
     from morsescape.cli.output import check_writable
     from morsescape.experiments.reproduce.study import ReproduceSettings, asked, run_reproduce
     from morsescape.experiments.sweep import scheduler_from
