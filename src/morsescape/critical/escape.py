@@ -20,7 +20,7 @@ from morsescape.critical.search import Search
 from morsescape.critical.steppers import descent, stepper
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
-from morsescape.progress import Asked, Progress, stage
+from morsescape.progress import Asked, Progress
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
 from morsescape.store.codec import Saved, html_table
 
@@ -207,6 +207,8 @@ class _Escape(Search[EscapeStatus, Escape]):
 
     def look(self, point: Point, stop: Stop | None, round_: int, last: bool) -> EscapeStatus | None:
         """Count; how it ended, if it did."""
+        if self.progress is not None:
+            self.progress("rounds", round_, self.max_rounds)
         self.signs = self._count(point)
         if stop is Stop.UNBOUNDED:
             return EscapeStatus.UNBOUNDED
@@ -252,7 +254,6 @@ class _Escape(Search[EscapeStatus, Escape]):
     def _count(self, point: Point) -> Inertia | None:
         """The signs at the point, written into the last step of the trajectory."""
         hessian = self.problem.hessian_at(point.theta, bounded=True)
-        hessian.enclose(stage(self.progress, "Hessian"))
         if not (math.isfinite(point.value) and hessian.finite):
             return None
         self.reason = hessian.doubt
