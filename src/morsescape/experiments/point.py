@@ -207,11 +207,11 @@ def make_point(
         )
 
     training = None
-    if before is not None:
-        before(objective())
     if settings.checkpoint is not None:
         load_checkpoint(settings.checkpoint, model)
-    elif settings.at == "trained":
+    if before is not None:
+        before(objective())
+    if settings.checkpoint is None and settings.at == "trained":
         training = _train(model, dataset, seed, settings, progress)
     f = objective()
     return Point(f, f.theta, training, time.perf_counter() - start)
