@@ -16,7 +16,10 @@ MODULES = [
     for module in pkgutil.walk_packages(morsescape.__path__, "morsescape.")
     if not module.name.endswith("__main__")
 ]
-ONLY_FOR_TYPES = {"Client", "ReproduceSettings"}  # imported under TYPE_CHECKING
+ONLY_FOR_TYPES = {  # imported under TYPE_CHECKING
+    "Client", "ConnectResult", "IndexResult", "JsonOutput", "PointSettings", "ReproduceResult",
+    "ReproduceSettings", "ScatterResult", "SpectrumResult",
+}  # fmt: skip
 
 
 def annotated(module):

@@ -31,8 +31,13 @@ def one_line(result, status):
     """The one line on stderr, after a failure that is no crash."""
     assert result.exit_code == status, result.output
     assert result.exception is None or isinstance(result.exception, SystemExit)
-    (line,) = result.stderr.splitlines()
+    (line,) = failures(result.stderr)
     return line
+
+
+def failures(stderr):
+    """Its lines, without the one that says what the work will take."""
+    return [line for line in stderr.splitlines() if "time, an estimate at" not in line]
 
 
 def runs(file):
@@ -251,7 +256,7 @@ def test_checkpoints_that_cannot_be_used(tmp_path):
 def test_a_json_file_that_cannot_be_written_is_found_before_the_work(
     command, tmp_path, monkeypatch
 ):
-    run_name = f"morsescape.experiments.{command}.command.run_{command}"
+    run_name = f"morsescape.experiments.{command}.study.run_{command}"
     monkeypatch.setattr(run_name, lambda *_, **__: pytest.fail("it has begun"))
     (tmp_path / "file").write_text("")
     line = one_line(run(command, "--json", tmp_path / "file" / "a.json"), 1)
@@ -279,7 +284,7 @@ def test_too_little_memory(own, monkeypatch):
     def greedy(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried 2 TB\nmore")
 
-    monkeypatch.setattr("morsescape.experiments.index.command.run_index", greedy)
+    monkeypatch.setattr("morsescape.experiments.index.study.run_index", greedy)
     line = one_line(run("index"), 1)
     assert line.startswith("morsescape: not enough memory (DefaultCPUAllocator")
 
@@ -288,7 +293,7 @@ def test_an_interrupt_is_one_line(monkeypatch, tmp_path):
     def interrupted(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("morsescape.experiments.index.command.run_index", interrupted)
+    monkeypatch.setattr("morsescape.experiments.index.study.run_index", interrupted)
     out = tmp_path / "out"
     line = one_line(run("index", "--out", out), 130)
     assert line == f"morsescape: interrupted; finished runs are in {out}, the same command resumes"
@@ -324,7 +329,7 @@ def test_interrupted_in_the_middle_then_resumed_gives_the_same_results(own, tmp_
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=600)
     assert process.returncode == 130
-    (line,) = stderr.splitlines()
+    (line,) = failures(stderr)
     assert line == f"morsescape: interrupted; finished runs are in {out}, the same command resumes"
     done = len(list(out.glob("seed-*.json")))
     assert 2 <= done < 500
@@ -354,3 +359,31 @@ def test_polish_prints_where_it_began_and_where_it_ended(tmp_path):
 
 def test_polish_refuses_an_unknown_method():
     assert "--method: expected auto | lbfgs" in one_line(run("polish", "--method", "sgd"), 2)
+
+
+# --- what it will take, said before
+
+
+@pytest.mark.parametrize("command", ["index", "spectrum", "polish", "connect", "tree"])
+def test_a_command_says_what_it_takes_before_it_trains(command, tmp_path, monkeypatch):
+    def untrained(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("morsescape.experiments.point._train", untrained)
+    result = run(command, "--net", "cnn", "--samples", 20, "--out", tmp_path / "out")
+    said, *more, interrupted = result.stderr.splitlines()
+    assert said.startswith("morsescape: 102 variables; memory: about 0.0")
+    assert "time, an estimate at " in said
+    assert " for signs at a point, " in said
+    assert interrupted.startswith("morsescape: interrupted")
+    hopeless = "not provable: max_pool2d, relu is not twice differentiable; cure: --activation tanh"
+    assert [line.startswith(f"morsescape: {hopeless}") for line in more] == (
+        [True] if command in ("polish", "tree") else []
+    )
+
+
+def test_a_smooth_polish_is_not_told_that_it_cannot_succeed(tmp_path):
+    smooth = ["--activation", "tanh", "--pool", "avg", "--l2", "0.1"]
+    result = run("polish", *SMALL, *smooth)
+    (said,) = result.stderr.splitlines()
+    assert "for a search" in said

@@ -11,8 +11,10 @@ from typing import Annotated
 
 import typer
 
-from morsescape.experiments.registry import STUDIES
 from morsescape.version import __version__
+
+# As the registry has them, which knows the studies; a command imports its study when it runs.
+COMMANDS = ("index", "spectrum", "scatter", "connect", "tree", "polish", "reproduce")
 
 app = typer.Typer(
     name="morsescape",
@@ -29,7 +31,7 @@ def _lines(examples: str) -> str:
     return examples.replace("\n\n    ", "\n\n").replace("\n    ", "\\\n")
 
 
-for _name in [*(study.name for study in STUDIES if study.has_command), "reproduce"]:
+for _name in COMMANDS:
     _module = import_module(f"morsescape.experiments.{_name}.command")
     app.command(epilog=_lines(_module.EXAMPLES))(getattr(_module, _name))
 

@@ -30,6 +30,7 @@ from morsescape.model.audit import check_derivatives, check_derivatives_at
 from morsescape.model.function import Function
 from morsescape.model.loss import LossFunction
 from morsescape.model.network import Choice, Network
+from morsescape.model.own_copy import unwrapped
 from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.model.source import Source
 
@@ -157,6 +158,9 @@ class Objective:
         self.source.doubts = check_derivatives(self.source)
         return self
 
+    def __repr__(self) -> str:
+        return f"Objective({self})"
+
     def __str__(self) -> str:
         ridge = f" + {self.l2:g} |theta|^2" if self.l2 else ""
         return f"f(theta) = {self.source.loss}{ridge}, {self.source.size}"
@@ -261,6 +265,50 @@ class Objective:
         other.__dict__.update(self.__dict__)
         other.l2 = l2
         return other
+
+    @checked(
+        model=instance(nn.Module, "pass a network, a torch.nn.Module"), theta=a_vector(finite=True)
+    )
+    def load_into(self, model: nn.Module, theta: Float64[Tensor, "D"] | None = None) -> nn.Module:
+        """Write θ into the parameters of a model, each rounded to its own dtype.
+
+        Args:
+            model: the one that f was made of, or another whose parameters have the same names and
+                shapes; what f takes as fixed is left as it is.
+            theta: the point; None takes `theta`.
+
+        Returns:
+            The same model.
+
+        Raises:
+            ArgumentError: f of a function, or a parameter that is missing or of another shape.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> model, x = torch.nn.Linear(2, 1, bias=False), torch.eye(2)
+            >>> f = ms.Objective(model, "mse", (x, torch.ones(2, 1)))
+            >>> f.load_into(model, [1.0, 2.0]).weight
+            Parameter containing:
+            tensor([[1., 2.]], requires_grad=True)
+        """
+        if self.network is None:
+            raise ArgumentError(
+                "f", expected="an objective made from a network", got="a function",
+                cure="ms.Objective(model, loss, data) makes one",
+            )  # fmt: skip
+        parts = self.network.unflatten(self.theta if theta is None else theta)
+        own = dict(unwrapped(model).named_parameters())
+        for name, part in parts.items():
+            if name not in own or own[name].shape != part.shape:
+                raise ArgumentError(
+                    "model", expected=f"a parameter {name} of shape {tuple(part.shape)}",
+                    got=f"shape {tuple(own[name].shape)}" if name in own else "none of that name",
+                    cure="build it as the one that f was made of",
+                )  # fmt: skip
+        with torch.no_grad():
+            for name, part in parts.items():
+                own[name].copy_(part)
+        return model
 
     def over_chunks(
         self, compute: Callable[[Callable[[Tensor], Tensor]], tuple[Tensor, ...]]

@@ -131,7 +131,7 @@ CALLS = {
         search,
         {
             "f": (), "theta": ("none",), "target": (), "method": (), "tol": RATE, "max_steps": (),
-            "seed": SEED, "progress": ("none", *CALLED), "callback": ("none", *CALLED),
+            "seed": SEED, "progress": ("none", "bool", *CALLED), "callback": ("none", *CALLED),
         },
     ),
     "certify": (certify, {"f": (), "theta": ("none",), "tol": RATE, "seed": SEED}),
@@ -139,7 +139,7 @@ CALLS = {
         escape,
         {
             "f": (), "theta": ("none",), "max_rounds": (), "seed": SEED,
-            "progress": ("none", *CALLED), "callback": ("none", *CALLED),
+            "progress": ("none", "bool", *CALLED), "callback": ("none", *CALLED),
         },
     ),
     "third_order_minimum": (

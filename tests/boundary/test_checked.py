@@ -13,6 +13,7 @@ from torch import nn
 from morsescape import boundary
 from morsescape.boundary import checked
 from morsescape.errors import ArgumentError, shown
+from morsescape.objective import Objective
 
 pytestmark = pytest.mark.usefixtures("unchecked")
 
@@ -280,3 +281,13 @@ def test_a_long_name_does_not_make_a_long_message():
     assert len(str(error)) < 1000
     assert error.what == "a" * 5000
     assert os.sep not in str(error)
+
+
+@pytest.mark.usefixtures("unchecked")
+@pytest.mark.parametrize("theta", [torch.zeros(3), np.zeros(3, dtype=np.float32)])
+def test_a_point_of_the_right_shape_and_another_dtype_is_told_how_to_mend_it(theta):
+    f = Objective.from_function(lambda t: t @ t, 3)
+    with pytest.raises(ArgumentError, match="cure: make it float64, on the CPU"):
+        f.value(theta)
+    with pytest.raises(ArgumentError, match=r"cure: start from f\.theta, or flatten"):
+        f.value(theta[:2])

@@ -28,7 +28,7 @@ def test_from_seeds_to_a_tree_and_again(tmp_path):
     result = run_tree(settings, RunFolder(tmp_path, settings.identity()))
     told = []
     again = run_tree(settings, RunFolder(tmp_path, settings.identity()), notice=told.append)
-    assert told == ["resumed: 2 minima are there already"]
+    assert told[-1] == "resumed: 2 minima are there already"
     assert again.to_json()["minima"] == result.to_json()["minima"]
     assert again.graph.attempts == result.graph.attempts
     assert any("proved" in line for line in tree_sentences(result))

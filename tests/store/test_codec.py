@@ -182,3 +182,26 @@ def test_what_a_reproduction_asked_for(tmp_path, content):
     (tmp_path / "asked.json").write_text(content)
     with pytest.raises(DataError, match=str(tmp_path)):
         asked(tmp_path)
+
+
+def test_a_result_shows_itself_in_a_few_lines():
+    f = morsescape.Objective.from_function(lambda t: ((t**2 - 1) ** 2).sum(), 60)
+    found = morsescape.find_critical_point(f, [1.0] * 60)
+    counted = morsescape.inertia(f, found.theta, method="eigh")
+    path = morsescape.connect(f, [-1.0] * 60, found, method="line", prove=False)
+    for shown in (
+        f,
+        found,
+        found.certificate,
+        counted,
+        path,
+        path.curve,
+        path.height,
+        morsescape.plan(f),
+    ):
+        text = repr(shown)
+        assert text.startswith(f"{type(shown).__name__}(")
+        assert len(text) < 600
+        assert "\n" not in text
+    assert "status=PROVED" in repr(counted)
+    assert "eigenvalues=<a tuple of 60>" in repr(counted)

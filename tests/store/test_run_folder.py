@@ -149,6 +149,16 @@ def test_no_flipped_bit_changes_what_is_read(tmp_path_factory, at, bit):
 # --- settings
 
 
+def test_of_settings_that_differ_throughout_a_few_are_named(tmp_path):
+    RunFolder(tmp_path, {"file": None} | dict.fromkeys("abcdefgh", 1)).save("run", PAYLOAD)
+    message = (
+        "expected file = None, a = 1, b = 1, c = 1 and 5 more; got file = '01234567…:f', a = "
+        "(absent), b = (absent), c = (absent) and 5 more; cure"
+    )
+    with pytest.raises(ArgumentError, match=re.escape(message)):
+        RunFolder(tmp_path, {"file": "01234567" * 8 + ":f"})
+
+
 def test_other_settings_are_refused_by_name_with_both_values(folder):
     folder.save("run-3", PAYLOAD)
     other = {"net": "mlp2", "samples": 600, "l2": 1e-4, "seeds": [0, 1], "pool": "avg"}

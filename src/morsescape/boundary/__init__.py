@@ -14,7 +14,7 @@ from morsescape.boundary.names import a_path, a_text, choice, choices, each, nam
 from morsescape.boundary.numbers import a_boolean, a_count, a_number, a_seed, an_integer
 from morsescape.boundary.plain_torch import fitting, plain_torch
 from morsescape.boundary.tensors import a_tensor, a_vector
-from morsescape.boundary.things import a_device, a_function, instance
+from morsescape.boundary.things import a_device, a_function, a_progress, instance
 
 __all__ = [
     "Argument",
@@ -25,6 +25,7 @@ __all__ = [
     "a_function",
     "a_number",
     "a_path",
+    "a_progress",
     "a_seed",
     "a_tensor",
     "a_text",

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from types import FunctionType
 from typing import Any, TypeVar
@@ -34,6 +34,13 @@ class Argument:
             return "pass such a value"
         plain = isinstance(self.default, bool | int | float | str)
         return f"leave it out to take {self.default!r}" if plain else "leave it out"
+
+
+@dataclass(frozen=True)
+class Lasting:
+    """What a rule gives for a value that lasts as long as the call: it is entered and left."""
+
+    of: AbstractContextManager[Any]
 
 
 Rule = Callable[[Argument], Any]
@@ -100,14 +107,17 @@ def _guarded(function: _Called, spell: Callable[[str], str], rules: Mapping[str,
         raise TypeError(f"{function.__qualname__} has no argument {', '.join(sorted(unknown))}")
 
     def through(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        with plain_torch():
+        with plain_torch(), ExitStack() as lasting:
             if len(args) > len(names):
                 return function(*args, **kwargs)  # Python says that there are too many
             given = dict(zip(names, args, strict=False)) | kwargs
             for name, rule in rules.items():
                 if name in given and given[name] is not defaults[name]:
                     argument = Argument(spell(name), given[name], defaults[name], given)
-                    given[name] = rule(argument)
+                    value = rule(argument)
+                    if isinstance(value, Lasting):
+                        value = lasting.enter_context(value.of)
+                    given[name] = value
             kept = {name: given[name] for name in kwargs}
             return function(*(given[name] for name in names[: len(args)]), **kept)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -32,6 +34,7 @@ def plain_torch() -> Iterator[None]:
         (True, False)
     """
     if _is_plain():
+        _first_jvp()
         yield
         return
     with ExitStack() as stack:
@@ -41,6 +44,7 @@ def plain_torch() -> Iterator[None]:
         stack.enter_context(torch.enable_grad())
         for device in _DEVICES:
             stack.enter_context(torch.autocast(device, enabled=False))
+        _first_jvp()
         yield
 
 
@@ -75,6 +79,15 @@ def _by_torch(error: Exception) -> bool:
     """Whether it was raised within torch, and in no code of the user's."""
     last = traceback.extract_tb(error.__traceback__)[-1]
     return Path(last.filename).is_relative_to(_TORCH)
+
+
+@functools.cache
+def _first_jvp() -> None:
+    """In silence: torch compiles rules of its own for it by what it has deprecated itself."""
+    one = torch.ones(())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        torch.func.jvp(torch.sin, (one,), (one,))
 
 
 def _is_plain() -> bool:

@@ -27,10 +27,12 @@ def a_vector(of: str = "self", *, finite: bool = False) -> Rule:
         size = getattr(argument.others.get(of), "dim", 0)
         found = _float64(argument.value)
         if found is None or found.shape != (size,):
+            flat = getattr(argument.value, "shape", None) == (size,)
             raise argument.refused(
                 f"a float64 vector of shape ({size},) on the CPU",
-                "start from f.theta, or flatten the parameters in the order of the model",
-            )
+                "make it float64, on the CPU" if flat
+                else "start from f.theta, or flatten the parameters in the order of the model",
+            )  # fmt: skip
         if finite and not bool(found.isfinite().all()):
             raise argument.refused("finite numbers", "start elsewhere")
         return found

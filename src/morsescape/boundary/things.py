@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from morsescape.boundary.checked import Argument, Rule
+from morsescape.boundary.checked import Argument, Lasting, Rule
 from morsescape.errors import ArgumentError, shown, with_article
 
 
@@ -33,6 +33,24 @@ def a_function(arguments: int | None = None) -> Rule:
         if not callable(value) or (arguments is not None and not _takes(value, arguments)):
             raise argument.refused(what, None if callable(value) else "pass a function")
         return value
+
+    return rule
+
+
+def a_progress(stage: str = "") -> Rule:
+    """A function progress(stage, done, total), or True for bars on standard error during the call.
+
+    Args:
+        stage: the only one, where the function is called as progress(done, total).
+    """
+    function = a_function(2 if stage else 3)
+
+    def rule(argument: Argument) -> Any:
+        if argument.value is not True:
+            return function(argument)
+        from morsescape.bars import own_bars
+
+        return Lasting(own_bars(stage))
 
     return rule
 

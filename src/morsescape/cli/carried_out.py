@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from rich.console import Console
 from rich.table import Table
 
-from morsescape.cli.bars import bars
+from morsescape.bars import bars
 from morsescape.cli.output import JsonOutput
 from morsescape.cli.session import say, session, stderr
 from morsescape.page import save_figure

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
 
-from morsescape.boundary import Argument, a_count, a_function, a_number, checked, instance
+from morsescape.boundary import Argument, a_count, a_number, a_progress, checked, instance
 from morsescape.complete.bounds import box_of_level, is_above, nonnegative
 from morsescape.complete.enclosed import Enclosures
 from morsescape.complete.intervals import Interval, joined_boxes
@@ -47,7 +47,7 @@ def _a_box(argument: Argument) -> Tensor:
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"), level=a_number(),
-    box=_a_box, width=a_number(above=0), most=a_count(1), progress=a_function(2),
+    box=_a_box, width=a_number(above=0), most=a_count(1), progress=a_progress("boxes"),
 )  # fmt: skip
 def all_critical_points(
     f: Objective,
@@ -56,7 +56,7 @@ def all_critical_points(
     box: Box | None = None,
     width: float | None = None,
     most: int = 1_000_000,
-    progress: StageProgress | None = None,
+    progress: StageProgress | Literal[True] | None = None,
 ) -> CriticalSet:
     r"""Every critical point of f in a box, proved to be all, for a few variables.
 
@@ -75,7 +75,7 @@ def all_critical_points(
         box: r for [-r, r]^D, (low, high) for all variables or corners of shape (2, D).
         width: at which boxes are no longer split; None is 1e-7 of the widest side.
         most: boxes that are looked at; what is left then is undecided.
-        progress: called as progress(boxes looked at, with those that wait).
+        progress: True for bars, or called as progress(boxes looked at, with those that wait).
 
     Raises:
         ArgumentError: no box, where M_ε is not known to be bounded; a function with kinks, or with
@@ -92,6 +92,7 @@ def all_critical_points(
         >>> found.complete, found.counts, found.euler_characteristic
         (True, (2, 1, 0), 1)
     """
+    assert progress is not True
     _check(f)
     if box is None:
         corners = box_of_level(f, level)

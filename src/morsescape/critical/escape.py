@@ -12,7 +12,7 @@ from typing import Any
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_function, a_seed, a_vector, checked, instance
+from morsescape.boundary import a_count, a_function, a_progress, a_seed, a_vector, checked, instance
 from morsescape.critical.evaluations import Evaluations
 from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import leave, negative_directions
@@ -20,7 +20,7 @@ from morsescape.critical.search import Search
 from morsescape.critical.steppers import descent, stepper
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
-from morsescape.progress import Progress
+from morsescape.progress import Asked, Progress
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
 from morsescape.store.codec import Saved, html_table
 
@@ -135,7 +135,7 @@ class Escape(Saved):
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
     theta=a_vector("f", finite=True), max_rounds=a_count(1), seed=a_seed(),
-    progress=a_function(3), callback=a_function(2),
+    progress=a_progress(), callback=a_function(2),
 )  # fmt: skip
 def escape(
     f: Objective,
@@ -143,7 +143,7 @@ def escape(
     *,
     max_rounds: int = 50,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
     callback: Callable[[Tensor, EscapeStep], None] | None = None,
 ) -> Escape:
     """Lower the number of negative eigenvalues to 0 without ever raising f.
@@ -162,7 +162,7 @@ def escape(
         theta: where to start; None takes the model's own parameters.
         max_rounds: rounds at most.
         seed: of the starts of the eigenvector searches.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
         callback: called as callback(θ, step) after every accepted step. To resume an interrupted
             escape, start from the last θ.
 
@@ -180,6 +180,7 @@ def escape(
         >>> way.trajectory[0].negative, way.trajectory[-1].negative, way.status.name
         ((1, 1), (0, 0), 'INDEX_ZERO')
     """
+    assert progress is not True
     start = f.theta if theta is None else theta
     f.check(start, finite=True)
     return _Escape(f, seed, progress, callback, max_rounds).run(start.detach().clone())
@@ -206,6 +207,8 @@ class _Escape(Search[EscapeStatus, Escape]):
 
     def look(self, point: Point, stop: Stop | None, round_: int, last: bool) -> EscapeStatus | None:
         """Count; how it ended, if it did."""
+        if self.progress is not None:
+            self.progress("rounds", round_, self.max_rounds)
         self.signs = self._count(point)
         if stop is Stop.UNBOUNDED:
             return EscapeStatus.UNBOUNDED

@@ -12,6 +12,7 @@ from morsescape.boundary import (
     a_count,
     a_function,
     a_number,
+    a_progress,
     a_seed,
     a_vector,
     checked,
@@ -32,7 +33,7 @@ from morsescape.hessian.gradient import sharp_gradient
 from morsescape.hessian.regime import regime
 from morsescape.hessian.solver import Solver
 from morsescape.objective import Objective
-from morsescape.progress import Progress
+from morsescape.progress import Asked, Progress
 from morsescape.spectrum.inertia import Inertia, signs_at
 
 Callback = Callable[[Tensor, float, float], None]
@@ -49,7 +50,7 @@ _REFINEMENTS = 10
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
     theta=a_vector("f", finite=True), target=choice(TARGETS), method=choice(METHODS),
     tol=a_number(above=0), max_steps=a_count(1, words="a positive number"), seed=a_seed(),
-    progress=a_function(3), callback=a_function(3),
+    progress=a_progress(), callback=a_function(3),
 )  # fmt: skip
 def find_critical_point(
     f: Objective,
@@ -60,7 +61,7 @@ def find_critical_point(
     tol: float = 1e-9,
     max_steps: int = 2000,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
     callback: Callback | None = None,
 ) -> CriticalPoint:
     """A critical point of f reached from θ, with its index and a certificate that says how sure.
@@ -96,8 +97,8 @@ def find_critical_point(
         tol: on ‖∇f‖, absolute.
         max_steps: accepted steps in all.
         seed: of random directions; the caller's random state is not used.
-        progress: called as progress(stage, done, total); for the search, in tenths of a decade of
-            ‖∇f‖.
+        progress: True for bars, or called as progress(stage, done, total); for the search, in
+            tenths of a decade of ‖∇f‖.
         callback: called as callback(θ, f(θ), ‖∇f(θ)‖) after every accepted step. To resume an
             interrupted search, keep θ and start from it.
 
@@ -124,6 +125,7 @@ def find_critical_point(
         >>> low.index, near.index, near.certificate.status.name
         (0, 1, 'PROVED')
     """
+    assert progress is not True
     start = f.theta if theta is None else theta
     check_method(target, method)
     f.check(start, finite=True)

@@ -25,6 +25,7 @@ from morsescape.rounding.double_machine import DoubleMachine
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.program import Machine, NotTraceable, record_chunk
 from morsescape.spectrum.index_bound import structure_of
+from morsescape.store.codec import brief
 
 _PRODUCT = 512  # size of the matrices whose product tells how fast this machine is
 # What was measured on networks with 10 to 10,000 images, against the time of matrix products.
@@ -70,21 +71,30 @@ class Plan:
     speed: float
     hessian: HessianPlan | None
 
+    __repr__ = brief
+
     def __str__(self) -> str:
         samples = f", {self.samples:,} samples" if self.samples else ""
-        free = "" if self.free == float("inf") else f" of {self.free / 2**30:,.2f} free"
-        signs = self.signs_seconds
-        signs_at = "" if signs is None else f"{_about(signs)} for signs at a point, "
         return "\n".join(
             (
                 f"{self.dim:,} variables{samples}: {self.route} of the Hessian",
                 f"search: {self.search}",
                 f"signs: {self.signs}",
                 f"critical point: {self.point}",
-                f"memory: about {self.bytes / 2**30:,.2f} GiB{free}",
-                f"time, an estimate at {self.speed / 1e9:,.0f} Gflop/s: {signs_at}"
-                f"{_about(self.search_seconds)} for a search",
+                *self.cost,
             )
+        )
+
+    @property
+    def cost(self) -> tuple[str, str]:
+        """Memory and time, in words."""
+        free = "" if self.free == float("inf") else f" of {self.free / 2**30:,.2f} free"
+        signs = self.signs_seconds
+        signs_at = "" if signs is None else f"{_about(signs)} for signs at a point, "
+        return (
+            f"memory: about {self.bytes / 2**30:,.2f} GiB{free}",
+            f"time, an estimate at {self.speed / 1e9:,.0f} Gflop/s: {signs_at}"
+            f"{_about(self.search_seconds)} for a search",
         )
 
     def to_json(self) -> dict[str, Any]:

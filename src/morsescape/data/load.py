@@ -6,7 +6,6 @@ import os
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits
 
 from morsescape.boundary import a_boolean, a_count, a_path, a_text, checked, choice
 from morsescape.data import files
@@ -71,6 +70,8 @@ def _digits(train: bool) -> Dataset:
             got="False",
             cure="use mnist or fashion-mnist, or split digits yourself",
         )
+    from sklearn.datasets import load_digits  # late: other data need no scikit-learn
+
     pixels, labels = load_digits(return_X_y=True)
     x = torch.from_numpy(pixels / 16.0).reshape(-1, 1, 8, 8)
     return Dataset("digits", x, torch.from_numpy(labels.astype(np.int64)), 10)

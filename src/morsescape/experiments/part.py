@@ -57,14 +57,12 @@ class Study:
         kind: of the part of `reproduce` that it shows; empty for none.
         sections: its sections of the page, of all results of this kind.
         parts: the parts that make them; None where another study's results are shown.
-        has_command: whether there is a `command.py` with a function of this name.
     """
 
     name: str
     kind: str = ""
     sections: Callable[[list[Any]], list[Section]] = lambda results: []
     parts: Callable[[ReproduceSettings], Iterator[Part]] | None = None
-    has_command: bool = True
 
 
 def together(make: Callable[[list[Any]], Section]) -> Callable[[list[Any]], list[Section]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, ClassVar
@@ -21,6 +22,7 @@ from morsescape.boundary import (
     option,
     spelt,
 )
+from morsescape.critical.planning import plan
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError
@@ -163,6 +165,7 @@ def make_point(
     *,
     dataset: Dataset | None = None,
     progress: Progress | None = None,
+    before: Callable[[Objective], None] | None = None,
 ) -> Point:
     """Build, train or load what `settings` says; the same seed gives the same point.
 
@@ -171,6 +174,7 @@ def make_point(
         seed: of the initialisation and of the order of the samples.
         dataset: the data, if it is loaded already.
         progress: called as progress("training", epochs done, epochs).
+        before: called with f, at another point perhaps, before the training.
 
     Raises:
         ArgumentError, DataError: data, checkpoint or function that cannot be used.
@@ -184,6 +188,8 @@ def make_point(
     if settings.objective is not None:
         f = call_objective(settings.objective, seed)
         f = f if settings.l2 is None else f.at_l2(settings.l2)
+        if before is not None:
+            before(f)
         return Point(f, f.theta, None, time.perf_counter() - start)
     dataset = dataset or load_data(settings)
     model = build(
@@ -194,13 +200,37 @@ def make_point(
         pool=settings.pool,
         seed=seed,
     )
+
+    def objective() -> Objective:
+        return Objective(
+            model.eval(), "cross_entropy", (dataset.x, dataset.y), l2=settings.l2 or 0.0
+        )
+
     training = None
     if settings.checkpoint is not None:
         load_checkpoint(settings.checkpoint, model)
-    elif settings.at == "trained":
+    if before is not None:
+        before(objective())
+    if settings.checkpoint is None and settings.at == "trained":
         training = _train(model, dataset, seed, settings, progress)
-    f = Objective(model.eval(), "cross_entropy", (dataset.x, dataset.y), l2=settings.l2 or 0.0)
+    f = objective()
     return Point(f, f.theta, training, time.perf_counter() - start)
+
+
+def announced(
+    notice: Callable[[str], None] | None, *, certifies: bool = False
+) -> Callable[[Objective], None] | None:
+    """For `before`: what the work will take; and, if it is to certify a point, that it cannot."""
+    if notice is None:
+        return None
+
+    def tell(f: Objective) -> None:
+        found = plan(f)
+        notice(f"{f.dim:,} variables; {'; '.join(found.cost)}")
+        if certifies and found.point.startswith("not provable"):
+            notice(f"{found.point}; cure: --activation tanh, for the cnn --pool avg, --l2 above 0")
+
+    return tell
 
 
 def load_data(settings: PointSettings) -> Dataset:

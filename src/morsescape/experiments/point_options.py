@@ -6,12 +6,14 @@ import copy
 import functools
 import inspect
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 from morsescape.cli.options import MODEL, TRAINING, Root, Samples, option
 from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings
+
+if TYPE_CHECKING:
+    from morsescape.experiments.point import PointSettings
 
 
 def _given(kind: type, name: str, metavar: str, text: str, panel: str = MODEL) -> Any:
@@ -75,6 +77,7 @@ _POINT: dict[str, Any] = {  # the option of each setting, in the order of --help
 }  # fmt: skip
 
 
+_LATE = {"PointSettings": Any}  # named by the commands, imported when one runs
 _TRAINS = ("epochs", "lr", "optimizer", "device")
 _ALONE = {  # options that would go unused beside another
     "objective": (
@@ -97,7 +100,7 @@ def takes_point(
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         named = inspect.Parameter.KEYWORD_ONLY
-        own = inspect.signature(command, eval_str=True).parameters.values()
+        own = inspect.signature(command, eval_str=True, locals=_LATE).parameters.values()
         parameters = [
             inspect.Parameter(
                 name, named, default=None, annotation=_hidden(kind) if name in refused else kind
@@ -129,6 +132,8 @@ def _hidden(kind: Any) -> Any:
 
 def _make_point(options: dict[str, Any]) -> PointSettings:
     """The settings of the options that were given; wrong values and clashes are refused."""
+    from morsescape.experiments.point import PointSettings
+
     given = {name: value for name, value in options.items() if value is not None}
     settings = PointSettings(**given)
     said = set(given)

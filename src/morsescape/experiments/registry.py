@@ -1,4 +1,4 @@
-"""All studies: the command line and `reproduce` read them here."""
+"""All studies: `reproduce` reads them here."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from morsescape.experiments.tree.words import tree_section
 STUDIES = (
     Study("index", "tables", together(index_section), index_parts),
     Study("spectrum", "spectra", together(spectra_section), spectrum_parts),
-    Study("ridge", "spectra", together(ridge_section), has_command=False),
+    Study("ridge", "spectra", together(ridge_section)),
     Study("scatter", "scatter", one_by_one(scatter_section), scatter_parts),
-    Study("linear", "linear", one_by_one(linear_section), linear_parts, has_command=False),
+    Study("linear", "linear", one_by_one(linear_section), linear_parts),
     Study("connect", "connect", one_by_one(connect_section), connect_parts),
     Study("tree", "tree", one_by_one(tree_section), tree_parts),
     Study("polish"),

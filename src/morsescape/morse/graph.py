@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import networkx as nx
 
-from morsescape.boundary import a_count, a_function, a_seed, checked, instance
+from morsescape.boundary import a_count, a_progress, a_seed, checked, instance
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.growth import Growth, merge_tree
@@ -17,7 +17,7 @@ from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.paths.connected import Connected
-from morsescape.progress import Progress
+from morsescape.progress import Asked
 from morsescape.store.codec import Saved
 
 Interval = tuple[float, float]
@@ -121,7 +121,7 @@ class MorseGraph(Saved):
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
     paths=instance(Connected, "ms.connected(f, minima) makes one"), retries=a_count(0),
-    most=a_count(0), seed=a_seed(), progress=a_function(3),
+    most=a_count(0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def morse_graph(
     f: Objective,
@@ -132,7 +132,7 @@ def morse_graph(
     most: int | None = None,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> MorseGraph:
     """Join minima by certified passes, and say how the components of M_ε merge.
 
@@ -153,7 +153,7 @@ def morse_graph(
         most: searches in all; None is no limit.
         out: a folder that keeps every search; an interrupted graph goes on from there.
         seed: of the searches.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
 
     Raises:
         ArgumentError: no minima; a folder of another landscape or other minima; paths of another
@@ -171,6 +171,7 @@ def morse_graph(
         >>> [round(x, 8) for x in graph.threshold]
         [1.0, 1.0]
     """
+    assert progress is not True
     if not minima or not all(isinstance(m, CriticalPoint) for m in minima):
         raise ArgumentError(
             "minima", expected="one or more results of ms.find_critical_point",

@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_function, a_number, a_seed, a_vector, checked, instance
+from morsescape.boundary import a_count, a_number, a_progress, a_seed, a_vector, checked, instance
 from morsescape.critical.climb import Climb, lowest_modes, span
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.find import Find
@@ -22,7 +22,7 @@ from morsescape.morse.bisection import Bisection, bottom
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
-from morsescape.progress import Progress, stage
+from morsescape.progress import Asked, Progress, stage
 
 _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
 _KEEP = 8  # steps with one Hessian at first, where another start costs little
@@ -65,7 +65,7 @@ def _a_start(argument: Any) -> Any:
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"), start=_a_start,
     tol=a_number(above=0), max_steps=a_count(1, words="a positive number"), seed=a_seed(),
-    progress=a_function(3),
+    progress=a_progress(),
 )  # fmt: skip
 def find_saddle(
     f: Objective,
@@ -74,7 +74,7 @@ def find_saddle(
     tol: float = 1e-9,
     max_steps: int = 80,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> CriticalPoint:
     """A critical point of index exactly 1, a pass of f, with its certificate.
 
@@ -102,7 +102,7 @@ def find_saddle(
         tol: on ‖∇f‖.
         max_steps: of each climb.
         seed: of random directions.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
 
     Returns:
         The point; a pass if its `index` is 1, with the certainty that the certificate states.
@@ -124,6 +124,7 @@ def find_saddle(
         >>> saddle.index, round(saddle.value, 6), saddle.certificate.status.name
         (1, 13.311926, 'PROVED')
     """
+    assert progress is not True
     if isinstance(start, tuple):
         start = _next_to_each_other(f, *start, seed)
     search = SaddleSearch(f, start, seed, progress, tol, max_steps)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from morsescape.boundary import a_boolean, a_number, a_seed, checked, choice, instance
+from morsescape.boundary import a_boolean, a_number, a_progress, a_seed, checked, choice, instance
 from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
@@ -20,7 +20,7 @@ from morsescape.paths.invariant import fip
 from morsescape.paths.path import Path
 from morsescape.paths.string import neb, string
 from morsescape.paths.trained import bezier, chain
-from morsescape.progress import Progress, stage
+from morsescape.progress import Asked, stage
 
 _SAME = 1e-9  # of the size of θ: nearer ends are one network
 
@@ -38,7 +38,7 @@ METHODS: dict[str, Callable[..., Found]] = {
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
     a=a_point("f"), b=a_point("f"), method=choice(METHODS), align=a_boolean(), prove=a_boolean(),
-    height_tol=a_number(above=0), seed=a_seed(),
+    height_tol=a_number(above=0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def connect(
     f: Objective,
@@ -50,7 +50,7 @@ def connect(
     prove: bool = True,
     height_tol: float = 0.01,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
     **options: Any,
 ) -> Path:
     """Find a low curve from a to b, and prove how high it is.
@@ -66,7 +66,7 @@ def connect(
         prove: enclose the height; otherwise it is the largest of samples, an estimate.
         height_tol: how wide the interval of the height may be, as a share of the barrier.
         seed: of the search.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
         options: of the method, such as `max_steps`; see the functions of the same names in
             `morsescape.paths`.
 
@@ -86,6 +86,7 @@ def connect(
         >>> path.barrier[0] <= 1.0 <= path.barrier[1] < 1.02
         True
     """
+    assert progress is not True
     assert isinstance(a, Tensor)
     assert isinstance(b, Tensor)
     check_ends(f, a, b)

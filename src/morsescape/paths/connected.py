@@ -13,8 +13,8 @@ from torch import Tensor
 from morsescape.boundary import (
     a_boolean,
     a_count,
-    a_function,
     a_number,
+    a_progress,
     a_seed,
     checked,
     choice,
@@ -29,7 +29,7 @@ from morsescape.paths.enclosed import pieces_on
 from morsescape.paths.height import Height, height_of
 from morsescape.paths.path import Path
 from morsescape.paths.spanning import Spanning, landscape_identity
-from morsescape.progress import Progress, stage
+from morsescape.progress import Asked, stage
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.floats import down, up
 from morsescape.rounding.program import NotTraceable
@@ -93,7 +93,7 @@ class Connected(Saved):
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
     method=choice(METHODS), align=a_boolean(), height_tol=a_number(above=0),
-    retries=a_count(0), seed=a_seed(), progress=a_function(3),
+    retries=a_count(0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def connected(
     f: Objective,
@@ -105,7 +105,7 @@ def connected(
     retries: int = 0,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
     **options: Any,
 ) -> Connected:
     """Join solutions by a tree of proved paths, and say between which ε M_ε becomes connected.
@@ -127,7 +127,7 @@ def connected(
         out: a folder that keeps every path; an interrupted search goes on from there.
         seed: of the searches.
         options: of the method.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
 
     Raises:
         ArgumentError: fewer than two solutions; a folder of another landscape.
@@ -145,6 +145,7 @@ def connected(
         >>> bracket.split_at < 0.1 < 1.0 < bracket.joined_at < 1.02
         True
     """
+    assert progress is not True
     points = [s.theta if isinstance(s, CriticalPoint) else torch.as_tensor(s) for s in solutions]
     if len(points) < 2:
         raise ArgumentError(

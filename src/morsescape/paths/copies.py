@@ -22,7 +22,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_function, a_number, a_seed, checked, choice, instance
+from morsescape.boundary import a_number, a_progress, a_seed, checked, choice, instance
 from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
@@ -32,7 +32,7 @@ from morsescape.paths.moves import Group, Move
 from morsescape.paths.path import Path
 from morsescape.paths.spanning import kept_path, landscape_identity, spanning_tree
 from morsescape.paths.symmetry import Symmetries, symmetries
-from morsescape.progress import Progress, stage
+from morsescape.progress import Asked, stage
 from morsescape.store.codec import Saved
 from morsescape.store.run_folder import RunFolder
 
@@ -81,7 +81,7 @@ class Copies(Saved):
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"), theta=a_point("f"),
-    method=choice(METHODS), height_tol=a_number(above=0), seed=a_seed(), progress=a_function(3),
+    method=choice(METHODS), height_tol=a_number(above=0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def joined_copies(
     f: Objective,
@@ -91,7 +91,7 @@ def joined_copies(
     height_tol: float = 0.01,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,
-    progress: Progress | None = None,
+    progress: Asked = None,
     **options: Any,
 ) -> Copies:
     """Join a network to its copies under the symmetries of f, and prove at which height.
@@ -109,7 +109,7 @@ def joined_copies(
         out: a folder that keeps every path.
         seed: of the searches.
         options: of the method.
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
 
     Raises:
         ArgumentError: no symmetry is known of f.
@@ -129,6 +129,7 @@ def joined_copies(
         >>> copies.copies, [exchange.name for exchange in copies.exchanges]
         (8, ['0.weight[0]: units 0 and 1 exchanged', '0.weight[0]: unit 0 flipped'])
     """
+    assert progress is not True
     assert isinstance(theta, Tensor)
     known = symmetries(f, seed=seed)
     if not known.groups:

@@ -19,6 +19,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.store.codec import brief
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Curve:
     """
 
     pieces: Float64[Tensor, "n k D"]
+
+    __repr__ = brief
 
     def __post_init__(self) -> None:
         points = self.pieces

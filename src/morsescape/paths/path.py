@@ -7,7 +7,6 @@ from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
-from scipy.signal import find_peaks
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
@@ -79,6 +78,8 @@ class Path(Saved):
 
         As far as samples tell; a rise by less than a twentieth of that above the lower end is none.
         """
+        from scipy.signal import find_peaks  # late: it brings scipy.stats with it
+
         floor = min(end[0] for end in self.height.ends)
         t, values = zip(*self.height.samples, strict=True) if self.height.samples else ((), ())
         least = max(self.height.high - self.height.low, _RISE * (self.height.low - floor))

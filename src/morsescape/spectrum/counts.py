@@ -36,6 +36,7 @@ from morsescape.rounding.floats import gamma, up
 from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
 from morsescape.spectrum.ldl import restore
 from morsescape.spectrum.shifts import Refused, Sides
+from morsescape.store.codec import brief
 
 Interval = tuple[int, int]
 
@@ -83,6 +84,8 @@ class Counts:
     error: float
     status: CountStatus
     by_rows: bool = False
+
+    __repr__ = brief
 
 
 def sharpened(counts: Counts, other: Counts) -> Counts:

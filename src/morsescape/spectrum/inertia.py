@@ -13,19 +13,12 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import (
-    a_boolean,
-    a_function,
-    a_vector,
-    checked,
-    choice,
-    instance,
-)
+from morsescape.boundary import a_boolean, a_progress, a_vector, checked, choice, instance
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.hessian.value import Hessian
 from morsescape.objective import Objective, hessian_of
-from morsescape.progress import Progress, StageProgress, stage
+from morsescape.progress import Asked, Progress, StageProgress, stage
 from morsescape.rounding.floats import U, sum_up
 from morsescape.spectrum.counts import Counts, Interval, count_by_ldl, sharpened
 from morsescape.spectrum.index_bound import structure_of
@@ -170,7 +163,7 @@ class Inertia(Saved):
 
 @checked(
     f=instance((Objective, Hessian), "ms.Objective(model, loss, data) makes a landscape"),
-    theta=a_vector("f"), method=choice(METHODS), raw=a_boolean(), progress=a_function(3),
+    theta=a_vector("f"), method=choice(METHODS), raw=a_boolean(), progress=a_progress(),
 )  # fmt: skip
 def inertia(
     f: Objective | Hessian,
@@ -178,7 +171,7 @@ def inertia(
     *,
     method: str = "ldl",
     raw: bool = False,
-    progress: Progress | None = None,
+    progress: Asked = None,
 ) -> Inertia:
     """The inertia of Hess f(θ): how many eigenvalues are negative, zero, positive, with proof.
 
@@ -196,7 +189,7 @@ def inertia(
         method: "ldl" counts signs only; "eigh", slower, computes all eigenvalues too. Signs that a
             certificate of the same Hessian has decided are taken as they are by "ldl".
         raw: also count signs naively, in float32 and float64 (networks only).
-        progress: called as progress(stage, done, total).
+        progress: True for bars, or called as progress(stage, done, total).
 
     Raises:
         ArgumentError: an unknown method, a point of the wrong shape or beside a Hessian, raw
@@ -214,8 +207,38 @@ def inertia(
         zero: an index if this is a critical point; some eigenvalues are too close to zero for
         their sign to be proved
     """
+    assert progress is not True
     hessian, own = hessian_of(f, theta), isinstance(f, Objective)
     return inertia_of(hessian, method=method, raw=raw, progress=progress, spend=own)
+
+
+@checked(
+    f=instance((Objective, Hessian), "ms.Objective(model, loss, data) makes a landscape"),
+    theta=a_vector("f"),
+)
+def eigenvalues(
+    f: Objective | Hessian, theta: Float64[Tensor, "D"] | None = None, **options: Any
+) -> Inertia:
+    """All eigenvalues of Hess f(θ), each with a proved radius: `inertia` by "eigh".
+
+    Args:
+        f: the landscape, or its Hessian at the point.
+        theta: the point; None takes the model's own parameters.
+        options: `raw` and `progress`, as for `inertia`.
+
+    Raises:
+        ArgumentError: as `inertia`.
+
+    Example:
+        >>> import morsescape as ms
+        >>> f = ms.Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2, 2)
+        >>> found = ms.eigenvalues(f, [0.0, 0.0])
+        >>> found.eigenvalues, found.radius < 1e-14
+        ((-2.0, 2.0), True)
+        >>> found.plot().get_xlabel()
+        'eigenvalue of the Hessian'
+    """
+    return inertia(f, theta, method="eigh", **options)
 
 
 def signs_at(hessian: Hessian, progress: Progress | None = None) -> Inertia:

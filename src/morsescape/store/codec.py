@@ -27,8 +27,23 @@ from morsescape.version import __version__
 
 # What wrong content runs into, wherever it is taken apart.
 _WRONG = (KeyError, TypeError, ValueError, AttributeError, IndexError, RecursionError, OSError)
+_LONGEST = 60  # characters of a field's `repr` that are shown
 _VALUES = "values"  # what an error is about where there is no file
 _Own = TypeVar("_Own", bound="Saved")
+
+
+def brief(result: Any) -> str:
+    """The `repr` of a dataclass in a few lines: what is long is told by its kind and size."""
+    said = ((f.name, getattr(result, f.name)) for f in fields(result) if f.repr)
+    shown_fields = ", ".join(f"{name}={_briefly(value)}" for name, value in said)
+    return f"{type(result).__name__}({shown_fields})"
+
+
+def _briefly(value: Any) -> str:
+    if isinstance(value, Enum):
+        return value.name
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"<{shown(value)}>"
 
 
 class Saved:
@@ -60,6 +75,10 @@ class Saved:
     """
 
     UNSAVED: ClassVar[tuple[str, ...]] = ()
+
+    def __init_subclass__(cls) -> None:
+        if "__repr__" not in cls.__dict__:  # before the dataclass makes one that has everything
+            cls.__repr__ = brief  # type: ignore[method-assign]
 
     def to_json(self) -> dict[str, Any]:
         """Everything but the tensors, as JSON values."""

@@ -25,6 +25,7 @@ from morsescape.store.json_values import digest, from_json, pretty, read_json, t
 
 _KEY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _VALUES = instance(Mapping, "pass a dictionary of JSON values")
+_NAMED = 4  # settings that an error names
 _LONGEST_KEY = 200  # file systems have names of 255 bytes
 
 
@@ -119,10 +120,11 @@ class RunFolder:
         # Compared as text, so that NaN equals itself and True differs from 1.
         differ = [k for k in sorted(there | now) if _shown(there, k) != _shown(now, k)]
         if differ:
+            differ.sort(key=lambda k: k not in there or k not in now)  # what both have, first
             raise ArgumentError(
                 f"settings of {self.path}",
-                expected=", ".join(f"{k} = {_shown(there, k)}" for k in differ),
-                got=", ".join(f"{k} = {_shown(now, k)}" for k in differ),
+                expected=_told(there, differ),
+                got=_told(now, differ),
                 cure="use the settings of that folder, or another folder (--out DIR)",
             )
 
@@ -238,6 +240,13 @@ def _check_folder(folder: Path) -> None:
 
 def _shown(settings: dict[str, Any], key: str) -> str:
     return repr(settings[key]) if key in settings else "(absent)"
+
+
+def _told(settings: dict[str, Any], keys: list[str]) -> str:
+    """The values of the first keys; of a checksum its beginning."""
+    more = f" and {len(keys) - _NAMED} more" if len(keys) > _NAMED else ""
+    said = ", ".join(f"{key} = {_shown(settings, key)}" for key in keys[:_NAMED])
+    return re.sub(r"([0-9a-f]{8})[0-9a-f]{56}", r"\1…", said) + more
 
 
 def _read(file: Path) -> bytes | None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
-from morsescape.experiments.connect.figure import connect_figure
-from morsescape.experiments.connect.study import ConnectResult, ConnectSettings, run_connect
-from morsescape.experiments.connect.words import connect_sentences, connect_table
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
-from morsescape.paths import METHODS
+
+if TYPE_CHECKING:
+    from morsescape.experiments.connect.study import ConnectResult
+    from morsescape.experiments.point import PointSettings
 
 EXAMPLES = """\
 Examples:
@@ -30,7 +28,7 @@ def connect(
     point: PointSettings,
     methods: Annotated[
         str,
-        options.option(",".join(METHODS), "Which, separated by commas.", _PANEL),
+        options.option("line,bezier,chain,string,neb,fip", "Which, separated by commas.", _PANEL),
     ] = "line,string",
     other: Annotated[
         int | None,
@@ -62,15 +60,18 @@ def connect(
     --methods, and encloses the largest f on the whole curve, not only at samples. Two solutions on
     a path that is nowhere above ε lie in one component of the sublevel set M_ε.
     """
+    from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.connect.figure import connect_figure
+    from morsescape.experiments.connect.study import ConnectSettings, run_connect
+    from morsescape.experiments.connect.words import connect_sentences, connect_table
+
     with usage():
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
         settings = ConnectSettings(point, seed, other, to, names, align, polish, tol)
     kept = resumes("finished paths are", out)
-    carry_out(settings, run_connect, _TOLD, json=json, out=out, kept=lambda _: kept)
+    told = Told(_head, connect_table, connect_sentences, connect_figure)
+    carry_out(settings, run_connect, told, json=json, out=out, kept=lambda _: kept)
 
 
 def _head(result: ConnectResult) -> str:
     return f"{result.description}: {result.dim:,} parameters, {result.samples:,} samples"
-
-
-_TOLD = Told(_head, connect_table, connect_sentences, connect_figure)

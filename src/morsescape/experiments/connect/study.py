@@ -26,7 +26,7 @@ from morsescape.boundary import (
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
-from morsescape.experiments.point import PointSettings, load_data, make_point
+from morsescape.experiments.point import PointSettings, announced, load_data, make_point
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
@@ -163,7 +163,7 @@ def run_connect(
         settings: of what.
         folder: keeps solutions and finished paths, `RunFolder(path, settings.identity())`.
         progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed.
+        notice: called with a sentence if something is resumed, and with what it will take.
 
     Raises:
         ArgumentError, DataError: as `run_index`; solutions that cannot be compared.
@@ -229,7 +229,11 @@ def _solutions(
         pair = kept.tensors["a"], kept.tensors["b"]
         return f, _ends(f, pair, tuple(kept.payload["proved"])), pair
     data = None if point.objective is not None else load_data(point)
-    both = [make_point(s, seed, dataset=data, progress=progress) for s, seed in made]
+    before = announced(notice, certifies=settings.polish)
+    both = [
+        make_point(s, seed, dataset=data, progress=progress, before=None if k else before)
+        for k, (s, seed) in enumerate(made)
+    ]
     f, proved, thetas = both[0].f, [False, False], [p.theta for p in both]
     if both[1].f.dim != f.dim:
         raise ArgumentError(

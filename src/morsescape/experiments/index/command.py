@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out, resumes
-from morsescape.cli.output import JsonOutput
 from morsescape.cli.session import usage
-from morsescape.experiments.index.figure import index_bars
-from morsescape.experiments.index.study import IndexResult, IndexSettings, run_index
-from morsescape.experiments.index.table import index_rows, index_sentences, index_table
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
+
+if TYPE_CHECKING:
+    from morsescape.cli.output import JsonOutput
+    from morsescape.experiments.index.study import IndexResult
+    from morsescape.experiments.point import PointSettings
 
 EXAMPLES = """\
 Examples:
@@ -52,6 +51,11 @@ def index(
     exact Hessian of f on the samples. Beside the proof stand the structural bound, the causes of
     the null space, the naive counts and, where the setting is the paper's, its published number.
     """
+    from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.index.figure import index_bars
+    from morsescape.experiments.index.study import IndexSettings, run_index
+    from morsescape.experiments.index.table import index_rows, index_sentences, index_table
+
     with usage():
         many = (3 if point.objective is None else 1) if runs is None else runs
         settings = IndexSettings(point, seed, many, raw, method)
@@ -61,13 +65,11 @@ def index(
             return f"finished runs are in {output.name}; with --out DIR the same command resumes"
         return resumes("finished runs are", out)
 
-    carry_out(settings, run_index, _TOLD, json=json, out=out, kept=kept, tells_each=True)
+    told = Told(_head, index_table, index_sentences, lambda result: index_bars(index_rows(result)))
+    carry_out(settings, run_index, told, json=json, out=out, kept=kept, tells_each=True)
 
 
 def _head(result: IndexResult) -> str:
     run = result.runs[0]
     samples = "" if run.n_samples is None else f", {run.n_samples:,} samples"
     return f"{result.settings.point}: {run.n_params:,} parameters{samples}, l2 = {run.l2:g}"
-
-
-_TOLD = Told(_head, index_table, index_sentences, lambda result: index_bars(index_rows(result)))

@@ -28,6 +28,7 @@ from morsescape.experiments.index.estimates import computed_ends, naive_counts
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import (
     PointSettings,
+    announced,
     load_data,
     make_point,
 )
@@ -225,7 +226,7 @@ def run_index(
             computed again.
         progress: called as progress(stage, done, total), stages "runs", "training", "Hessian",
             "inertia" and "naive counts".
-        notice: called with a sentence if a sweep is resumed.
+        notice: called with a sentence if a sweep is resumed, and with what a run will take.
         finished: called with the result so far after each run.
 
     Raises:
@@ -242,7 +243,10 @@ def run_index(
         _step(progress, "runs", done, settings.runs)
         run = kept.get(seed)
         if run is None:
-            payload, tensors = index_run(settings, seed, dataset=dataset, progress=progress)
+            payload, tensors = index_run(
+                settings, seed, dataset=dataset, progress=progress, notice=notice
+            )
+            notice = None  # the others take as much
             if folder is not None:
                 folder.save(_key(seed), payload, tensors)
             run = IndexRun.from_json(payload)
@@ -264,6 +268,7 @@ def index_run(
     *,
     dataset: Dataset | None = None,
     progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """One run, a function of its arguments alone, so that any process can do it.
 
@@ -272,11 +277,14 @@ def index_run(
         seed: of this run.
         dataset: the data, if it is loaded already.
         progress: as in `run_index`.
+        notice: called with a sentence, what it will take.
 
     Returns:
         JSON values, and the tensors θ (D,) and, where they were computed, eigenvalues (D,).
     """
-    point = make_point(settings.point, seed, dataset=dataset, progress=progress)
+    point = make_point(
+        settings.point, seed, dataset=dataset, progress=progress, before=announced(notice)
+    )
     start = time.perf_counter()
     hessian = point.f.hessian_at(point.theta)
     hessian.enclose(stage(progress, "Hessian"))

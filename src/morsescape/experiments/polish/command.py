@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
-from morsescape.experiments.polish.study import PolishSettings, run_polish
-from morsescape.experiments.polish.words import polish_sentences, polish_table
+
+if TYPE_CHECKING:
+    from morsescape.experiments.point import PointSettings
 
 EXAMPLES = """\
 Examples:
@@ -57,13 +56,15 @@ def polish(
     float64, leaves saddles along certified negative curvature, and certifies the point reached by
     Newton and Kantorovich. With --l2 above zero f has a lower bound that it attains.
     """
+    from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.polish.study import PolishSettings, run_polish
+    from morsescape.experiments.polish.words import polish_sentences, polish_table
+
     with usage():
         settings = PolishSettings(point, seed, target, method, tol, max_steps)
     kept = resumes("the search is", out)
-    carry_out(settings, run_polish, _TOLD, json=json, out=out, kept=lambda _: kept)
-
-
-_TOLD = Told(
-    lambda result: f"{result.settings.point}, l2 = {result.start.l2:g}",
-    polish_table, polish_sentences,
-)  # fmt: skip
+    told = Told(
+        lambda result: f"{result.settings.point}, l2 = {result.start.l2:g}",
+        polish_table, polish_sentences,
+    )  # fmt: skip
+    carry_out(settings, run_polish, told, json=json, out=out, kept=lambda _: kept)

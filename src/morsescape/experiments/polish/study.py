@@ -23,7 +23,7 @@ from morsescape.boundary import (
 )
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS, check_method
-from morsescape.experiments.point import Point, PointSettings, make_point
+from morsescape.experiments.point import Point, PointSettings, announced, make_point
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder, Settings
@@ -132,7 +132,7 @@ def run_polish(
         settings: from where to what.
         folder: keeps the point, the search and the result, `RunFolder(path, settings.identity())`.
         progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed.
+        notice: called with a sentence if something is resumed, and with what it will take.
 
     Raises:
         ArgumentError, DataError: as `run_index`.
@@ -144,7 +144,7 @@ def run_polish(
         >>> result.start.negative[0] > 0, result.found.index, result.found.grad_norm < 1e-9
         (True, 0, True)
     """
-    point, begun = _start(settings, folder, progress)
+    point, begun = _start(settings, folder, progress, notice)
     counted = _counted(point, begun, folder, progress)
     accuracies = accuracy(point.f, point.theta)
     done = None if folder is None else folder.load("found")
@@ -179,12 +179,16 @@ def run_polish(
 
 
 def _start(
-    settings: PolishSettings, folder: RunFolder | None, progress: Progress | None
+    settings: PolishSettings,
+    folder: RunFolder | None,
+    progress: Progress | None,
+    notice: Callable[[str], None] | None,
 ) -> tuple[Point, Piece | None]:
     """The point, trained once: its θ is kept."""
     kept = None if folder is None else folder.load("start")
     if kept is None:
-        point = make_point(settings.point, settings.seed, progress=progress)
+        before = announced(notice, certifies=True)
+        point = make_point(settings.point, settings.seed, progress=progress, before=before)
         if folder is not None:
             folder.save("start", {"seconds": point.seconds}, {"theta": point.theta})
         return point, None

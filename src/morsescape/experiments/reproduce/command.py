@@ -3,27 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from morsescape.cli import options
-from morsescape.cli.bars import bars
-from morsescape.cli.carried_out import tell
-from morsescape.cli.output import check_writable
 from morsescape.cli.session import say, session, stderr, stdout, usage
-from morsescape.experiments.registry import PARTS
-from morsescape.experiments.reproduce.study import (
-    ReproduceResult,
-    ReproduceSettings,
-    asked,
-    run_reproduce,
-)
-from morsescape.experiments.reproduce.words import reproduce_page
-from morsescape.experiments.sweep import scheduler_from
-from morsescape.nets import NAMES as NETS
-from morsescape.page import save_page
-from morsescape.store import write_json_atomic
+
+if TYPE_CHECKING:
+    from morsescape.experiments.reproduce.study import ReproduceResult
 
 EXAMPLES = """\
 Examples:
@@ -55,15 +43,14 @@ def reproduce(
     samples: options.Samples = None,
     net: Annotated[
         list[str] | None,
-        options.option(
-            "NAMES", f"Networks, separated by commas. \\[default: {','.join(NETS)}]", _WHAT
-        ),
+        options.option("NAMES", "Networks, separated by commas. \\[default: mlp2,mlp3,cnn]", _WHAT),
     ] = None,
     parts: Annotated[
         list[str] | None,
         options.option(
             "NAMES",
-            f"Experiments, separated by commas: {', '.join(PARTS)}. \\[default: all]",
+            "Experiments, separated by commas: tables, spectra, scatter, linear, connect, tree. "
+            "\\[default: all]",
             _WHAT,
         ),
     ] = None,
@@ -125,6 +112,11 @@ def reproduce(
     function of λ (figures 5.2), an ensemble in the plane (section 5.3), and linear regression
     (section 5.4).
     """
+    from morsescape.bars import bars
+    from morsescape.cli.output import check_writable
+    from morsescape.experiments.reproduce.study import ReproduceSettings, asked, run_reproduce
+    from morsescape.experiments.sweep import scheduler_from
+
     with usage():
         asks = {
             "data": (*(data or []), *(more_data or [])) or None, "nets": _names(net),
@@ -146,6 +138,11 @@ def reproduce(
 
 
 def _write(result: ReproduceResult, out: Path) -> None:
+    from morsescape.cli.carried_out import tell
+    from morsescape.experiments.reproduce.words import reproduce_page
+    from morsescape.page import save_page
+    from morsescape.store import write_json_atomic
+
     write_json_atomic(out / "results.json", result.to_json())
     page = reproduce_page(result)
     save_page(page, out / "index.html")

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float64
 from scipy.spatial.distance import squareform
-from sklearn.decomposition import PCA
 from torch import Tensor
 
 SAME = 1e-3  # relative distance up to which two points are said to coincide
@@ -87,6 +86,8 @@ class Plane:
     @classmethod
     def of(cls, points: Tensor) -> Plane:
         """By PCA, with a full singular value decomposition and fixed signs."""
+        from sklearn.decomposition import PCA  # late: only here
+
         pca = PCA(n_components=2, svd_solver="full")
         coordinates = pca.fit_transform(points.numpy())
         first, second = pca.explained_variance_ratio_.tolist()

@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
-from morsescape.experiments.scatter.figure import scatter_figure
-from morsescape.experiments.scatter.study import (
-    ScatterResult,
-    ScatterSettings,
-    run_scatter,
-    scatter_tasks,
-)
-from morsescape.experiments.scatter.words import scatter_sentences, scatter_table
-from morsescape.experiments.sweep import Here, Processes, Scheduler
+
+if TYPE_CHECKING:
+    from morsescape.experiments.point import PointSettings
+    from morsescape.experiments.scatter.study import ScatterResult
 
 EXAMPLES = """\
 Examples:
@@ -54,28 +47,28 @@ def scatter(
     mini-batches, and tells how far apart the solutions are: as they are, and after removing the
     symmetries of the network, because two points that differ by a symmetry are one solution.
     """
+    from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.scatter.figure import scatter_figure
+    from morsescape.experiments.scatter.study import ScatterSettings, run_scatter, scatter_tasks
+    from morsescape.experiments.scatter.words import scatter_sentences, scatter_table
+    from morsescape.experiments.sweep import Here, Processes
+
     with usage():
         settings = ScatterSettings(point, seed, members)
-        who = _scheduler(settings, workers)
+        several = Processes(workers, memory=_MEMORY)
+    # One piece in this process, which shows the epochs; several in processes.
+    who = several if len(scatter_tasks(settings)) > 1 else Here()
 
     def run(*given: Any, **named: Any) -> ScatterResult:
         return run_scatter(*given, scheduler=who, **named)
 
     kept = resumes("finished pieces are", out)
-    carry_out(settings, run, _TOLD, json=json, out=out, kept=lambda _: kept)
-
-
-def _scheduler(settings: ScatterSettings, workers: int | None) -> Scheduler:
-    """This process, which shows the epochs, for one piece; processes for several."""
-    several = Processes(workers, memory=_MEMORY)
-    return several if len(scatter_tasks(settings)) > 1 else Here()
+    told = Told(
+        _head, scatter_table, scatter_sentences,
+        lambda result: scatter_figure(result, title=str(result.settings)),
+    )  # fmt: skip
+    carry_out(settings, run, told, json=json, out=out, kept=lambda _: kept)
 
 
 def _head(result: ScatterResult) -> str:
     return f"{result.settings}: {result.theta.shape[1]:,} parameters, {result.samples:,} samples"
-
-
-_TOLD = Told(
-    _head, scatter_table, scatter_sentences,
-    lambda result: scatter_figure(result, title=str(result.settings)),
-)  # fmt: skip

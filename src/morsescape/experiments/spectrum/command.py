@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out
 from morsescape.cli.session import usage
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
-from morsescape.experiments.ridge.words import ridge_sentences
-from morsescape.experiments.spectrum.figure import spectrum_picture
-from morsescape.experiments.spectrum.study import SpectrumResult, SpectrumSettings, run_spectrum
-from morsescape.experiments.spectrum.words import spectrum_sentences, spectrum_table
+
+if TYPE_CHECKING:
+    from morsescape.experiments.point import PointSettings
+    from morsescape.experiments.spectrum.study import SpectrumResult
 
 EXAMPLES = """\
 Examples:
@@ -49,10 +47,16 @@ def spectrum(
     Takes a network trained from --seed, a checkpoint, or your own objective, and computes all
     eigenvalues of the exact Hessian of f, each with a proved radius. Outliers are marked.
     """
+    from morsescape.cli.carried_out import Told, carry_out
+    from morsescape.experiments.spectrum.figure import spectrum_picture
+    from morsescape.experiments.spectrum.study import SpectrumSettings, run_spectrum
+    from morsescape.experiments.spectrum.words import spectrum_table
+
     with usage():
         settings, kinds = SpectrumSettings(point, seed), _checked_formats(formats)
     kept = f"nothing is lost but this point; eigenvalues are kept in {out} once they are"
-    carry_out(settings, run_spectrum, _TOLD, json=json, out=out, kept=lambda _: kept, formats=kinds)
+    told = Told(_head, spectrum_table, _sentences, spectrum_picture)
+    carry_out(settings, run_spectrum, told, json=json, out=out, kept=lambda _: kept, formats=kinds)
 
 
 def _checked_formats(formats: str) -> tuple[str, ...]:
@@ -70,8 +74,8 @@ def _head(result: SpectrumResult) -> str:
 
 
 def _sentences(result: SpectrumResult) -> list[str]:
+    from morsescape.experiments.ridge.words import ridge_sentences
+    from morsescape.experiments.spectrum.words import spectrum_sentences
+
     ridge = [] if result.ridge is None else ridge_sentences(result.ridge)
     return [*spectrum_sentences(result), *ridge]
-
-
-_TOLD = Told(_head, spectrum_table, _sentences, spectrum_picture)

@@ -14,7 +14,7 @@ from torch import Tensor
 from morsescape.accuracy import accuracy
 from morsescape.boundary import a_function, a_seed, checked, instance, option
 from morsescape.experiments.part import Part, points_of, the_only_piece
-from morsescape.experiments.point import Point, PointSettings, make_point
+from morsescape.experiments.point import Point, PointSettings, announced, make_point
 from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
 from morsescape.model.network import Network
@@ -174,7 +174,7 @@ def run_spectrum(
         settings: at which point.
         folder: keeps the result, `RunFolder(path, settings.identity())`.
         progress: as in `run_index`; its stage "split" is the products with G.
-        notice: called with a sentence if the result was there already.
+        notice: called with a sentence if the result was there already, or what it will take.
 
     Raises:
         ArgumentError, DataError: as `run_index`.
@@ -190,24 +190,29 @@ def run_spectrum(
         if notice is not None and folder is not None:
             notice(f"resumed: the eigenvalues are in {folder.path} already")
         return SpectrumResult.from_piece(settings, piece.payload, piece.tensors)
-    payload, tensors = spectrum_task(settings, progress=progress)
+    payload, tensors = spectrum_task(settings, progress=progress, notice=notice)
     if folder is not None:
         folder.save(_KEY, payload, tensors)
     return SpectrumResult.from_piece(settings, payload, tensors)
 
 
-def spectrum_task(settings: SpectrumSettings, *, progress: Progress | None = None) -> Outcome:
+def spectrum_task(
+    settings: SpectrumSettings, *, progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+) -> Outcome:  # fmt: skip
     """One spectrum, a function of its arguments alone, so that any process can do it.
 
     Args:
         settings: at which point.
         progress: as in `run_spectrum`.
+        notice: as in `run_spectrum`.
 
     Returns:
         JSON values, and the tensors eigenvalues (D,) and θ (D,): `SpectrumResult.from_piece` makes
         a result of them.
     """
-    point = make_point(settings.point, settings.seed, progress=progress)
+    before = announced(notice)
+    point = make_point(settings.point, settings.seed, progress=progress, before=before)
     f, theta, clock = point.f, point.theta, _Clock()
     hessian = f.hessian_at(theta)
     hessian.enclose(stage(progress, "Hessian"))

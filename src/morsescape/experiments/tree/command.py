@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
-from morsescape.cli.carried_out import Told, carry_out, resumes
 from morsescape.cli.session import usage
-from morsescape.experiments.point import PointSettings
 from morsescape.experiments.point_options import takes_point
-from morsescape.experiments.tree.figure import tree_figure
-from morsescape.experiments.tree.study import TreeSettings, run_tree
-from morsescape.experiments.tree.words import tree_sentences, tree_table
+
+if TYPE_CHECKING:
+    from morsescape.experiments.point import PointSettings
 
 EXAMPLES = """\
 Examples:
@@ -58,13 +56,16 @@ def tree(
     minimum on either side. The highest pass or path that is needed is an ε from which on all minima
     lie in one component of the sublevel set M_ε. f must be smooth, with --l2 above zero.
     """
+    from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.tree.figure import tree_figure
+    from morsescape.experiments.tree.study import TreeSettings, run_tree
+    from morsescape.experiments.tree.words import tree_sentences, tree_table
+
     with usage():
         settings = TreeSettings(point, runs, seed, retries, most, paths, copies)
     kept = resumes("minima and searches are", out)
-    carry_out(settings, run_tree, _TOLD, json=json, out=out, kept=lambda _: kept)
-
-
-_TOLD = Told(
-    lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",
-    tree_table, tree_sentences, tree_figure,
-)  # fmt: skip
+    told = Told(
+        lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",
+        tree_table, tree_sentences, tree_figure,
+    )  # fmt: skip
+    carry_out(settings, run_tree, told, json=json, out=out, kept=lambda _: kept)

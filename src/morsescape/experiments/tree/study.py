@@ -14,13 +14,13 @@ from morsescape.boundary import a_boolean, a_count, a_function, a_seed, checked,
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
-from morsescape.experiments.point import PointSettings, make_point
+from morsescape.experiments.point import PointSettings, announced, make_point
 from morsescape.experiments.sweep import Task
 from morsescape.morse import MorseGraph, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import Copies, connected, joined_copies, symmetries
 from morsescape.paths.connected import split_levels
-from morsescape.progress import Progress, stage
+from morsescape.progress import Progress
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.store import RunFolder, Saved, Settings
 
@@ -155,7 +155,7 @@ def run_tree(
         settings: of what.
         folder: keeps minima and searches, `RunFolder(path, settings.identity())`.
         progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed.
+        notice: called with a sentence if something is resumed, and with what it will take.
 
     Raises:
         ArgumentError, DataError: as `run_index`; fewer than two proved minima, or an f with kinks.
@@ -167,7 +167,7 @@ def run_tree(
         1
     """
     start = time.perf_counter()
-    f, found, bad = minima_of(settings, folder, stage(progress, "minima"), notice)
+    f, found, bad = minima_of(settings, folder, progress, notice)
     if not found:
         raise ArgumentError(
             "--runs", expected="seeds that lead to proved minima", got="; ".join(bad),
@@ -201,7 +201,7 @@ def run_tree(
 
 
 def minima_of(
-    settings: TreeSettings, folder: RunFolder | None, progress: Callable[[int, int], None] | None,
+    settings: TreeSettings, folder: RunFolder | None, progress: Progress | None,
     notice: Callable[[str], None] | None = None,
 ) -> tuple[Objective, list[CriticalPoint], list[str]]:  # fmt: skip
     """The landscape, the proved minima of all seeds, and what became of the others."""
@@ -210,12 +210,13 @@ def minima_of(
         seed, key = settings.seed + k, f"minimum-{settings.seed + k}"
         piece = None if folder is None else folder.load(key)
         if f is None or piece is None:
-            made = make_point(settings.point, seed)
+            before = announced(notice, certifies=True) if f is None else None
+            made = make_point(settings.point, seed, progress=progress, before=before)
             f = f or _smooth(made.f)
         if piece is not None:
             result, resumed = CriticalPoint.from_json(piece.payload, **piece.tensors), resumed + 1
         else:
-            result = find_critical_point(f, made.theta, seed=seed)
+            result = find_critical_point(f, made.theta, seed=seed, progress=progress)
             if folder is not None:
                 folder.save(key, *result.to_piece())
         if result.certificate.proves(0):
@@ -223,7 +224,7 @@ def minima_of(
         else:
             bad.append(f"seed {seed}: {result.verdict}")
         if progress is not None:
-            progress(k + 1, settings.runs)
+            progress("minima", k + 1, settings.runs)
     if resumed and notice is not None:
         notice(f"resumed: {resumed} minima are there already")
     assert f is not None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 
 from rich.console import Console
 from rich.progress import (
@@ -30,7 +31,7 @@ def bars(console: Console) -> Iterator[Step | None]:
         ...     print(progress)
         None
     """
-    if not console.is_terminal:
+    if not (console.is_terminal or console.is_jupyter):
         yield None
         return
     columns = (
@@ -43,6 +44,13 @@ def bars(console: Console) -> Iterator[Step | None]:
     )
     with Progress(*columns, console=console, transient=True) as display:
         yield _Stages(display).step
+
+
+@contextmanager
+def own_bars(name: str = "") -> Iterator[Callable[..., None] | None]:
+    """The bars of a call with `progress=True`; with a name, those of its one stage."""
+    with bars(Console(stderr=True)) as step:
+        yield partial(step, name) if name and step is not None else step
 
 
 class _Stages:
