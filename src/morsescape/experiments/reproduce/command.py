@@ -19,7 +19,7 @@ from morsescape.experiments.reproduce.study import (
     asked,
     run_reproduce,
 )
-from morsescape.experiments.reproduce.words import reproduce_page
+from morsescape.experiments.reproduce.words import reproduce_page, reproduce_sentences
 from morsescape.experiments.sweep import scheduler_from
 from morsescape.nets import NAMES as NETS
 from morsescape.page import save_page
@@ -147,9 +147,8 @@ def reproduce(
 
 def _write(result: ReproduceResult, out: Path) -> None:
     write_json_atomic(out / "results.json", result.to_json())
-    page = reproduce_page(result)
-    save_page(page, out / "index.html")
-    tell(stdout(), page.findings)
+    save_page(reproduce_page(result), out / "index.html")
+    tell(stdout(), reproduce_sentences(result))
     if not result.complete:
         say(f"{len(result.pieces)} of {result.expected} runs are there; without --page-only the "
             "others are computed")  # fmt: skip

@@ -35,11 +35,11 @@ def tree_section(result: TreeResult) -> Section:
         'tree-cnn-digits'
     """
     point = result.settings.point
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.0, 2.3), layout="constrained")
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
-        f"The tree of sublevel sets: {point.net} ({point.activation}) on {point.data}, "
+        f"Minima and the passes between them: {point.net} ({point.activation}) on {point.data}, "
         f"{result.samples:,} images",
         f"tree-{point.net}-{point.data}",
         (first,),
