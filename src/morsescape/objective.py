@@ -32,6 +32,7 @@ from morsescape.model.loss import LossFunction
 from morsescape.model.network import Choice, Network
 from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.model.source import Source
+from morsescape.notebook import Shown
 
 _RIDGE = a_number(least=0)
 
@@ -43,7 +44,7 @@ def _a_choice(argument: Argument) -> Any:
     raise argument.refused("a key, a place or a function of the model's output")
 
 
-class Objective:
+class Objective(Shown):
     """A loss landscape f(θ) = L(θ) + λ‖θ‖² on flat float64 vectors θ of shape (D,).
 
     L is the mean of a loss over all samples, or what else the loss makes of them (below). ∇f = ∇L +
@@ -156,6 +157,9 @@ class Objective:
             )
         self.source.doubts = check_derivatives(self.source)
         return self
+
+    def _shown(self) -> dict[str, object]:
+        return {"": str(self), "variables": f"{self.dim:,}", "λ": f"{self.l2:g}"}
 
     def __str__(self) -> str:
         ridge = f" + {self.l2:g} |theta|^2" if self.l2 else ""

@@ -19,10 +19,11 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.notebook import Shown
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Shown):
     """A piecewise polynomial curve.
 
     Attributes:
@@ -40,6 +41,10 @@ class Curve:
     """
 
     pieces: Float64[Tensor, "n k D"]
+
+    def _shown(self) -> dict[str, object]:
+        n, k, dim = self.pieces.shape
+        return {"pieces": n, "degree": k - 1, "variables": f"{dim:,}", "length": self.length}
 
     def __post_init__(self) -> None:
         points = self.pieces

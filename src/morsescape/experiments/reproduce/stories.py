@@ -80,8 +80,8 @@ def _critical(tables: Sequence[IndexResult], trees: Sequence[TreeResult]) -> Ite
         if len(found) > 1
         else "point proved critical",
         f"{stops}Newton's method goes on, for {point.net} with {point.activation} and a ridge, "
-        f"to {rounded_up(largest)} and less; beside each such point a critical one is proved: "
-        f"{exact}.",
+        f"until it is {rounded_up(largest)} at most; beside each such point a critical one is "
+        f"proved: {exact}.",
         Picture(
             figure,
             "Norms of gradients on a logarithmic axis: those where training stops are far to the "
