@@ -298,7 +298,7 @@ def _interval(interval: Interval) -> str:
 def _symlog_ticks(ax: Axes, band: float, low: float, high: float) -> None:
     """Zero and about five powers of ten, as far apart on one side as on the other."""
     # Nearer than this to the band, a label would touch that of zero.
-    near = max(0.7, 0.1 * math.log10(max(-low, high) / band))
+    near = max(0.7, 0.09 * (math.log10(-low / band) + math.log10(high / band)))
     first = math.ceil(math.log10(band) + near)
     last = {sign: math.floor(math.log10(reach)) for sign, reach in ((-1, -low), (1, high))}
     step = max(1, math.ceil(sum(max(0, end - first + 1) for end in last.values()) / 5))

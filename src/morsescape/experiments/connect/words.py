@@ -40,7 +40,7 @@ def connect_section(result: ConnectResult) -> Section:
         ('connect-mlp2-digits', 1)
     """
     point = result.settings.point
-    figure = Figure(figsize=(4.0, 2.3), layout="constrained")
+    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
     heights_figure([(w.method, w.height) for w in result.ways], figure.subplots(), log=True)
     return Section(
         f"Are two trained networks connected? {point.net} on {point.data}",

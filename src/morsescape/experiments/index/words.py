@@ -199,7 +199,7 @@ def _estimate(result: IndexResult) -> str:
 
 def _picture(results: Sequence[IndexResult]) -> Picture:
     rows = [replace(row, label=_label(result)) for result in results for row in index_rows(result)]
-    figure = Figure(figsize=(4.0, 1.0 + 0.22 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(4.0, 0.8 + 0.2 * len(rows)), layout="constrained")
     ax = index_bars(rows, figure.subplots())
     if (narrow := ax.get_legend()) is not None:
         narrow.remove()

@@ -43,7 +43,9 @@ def gradients_figure(points: Sequence[Gradient], ax: Axes | None = None) -> Axes
         own = [point for point in points if point.index == kind]
         colour = GREY if kind is None else (BLUE, VERMILLION)[kind]
         norms = [max(point.norm, _LEAST) for point in own]
-        (dots,) = ax.plot(norms, [-row] * len(own), "o", ms=6, color=colour, mec="white", mew=0.6)
+        # Beside each other, where several are equally flat.
+        places = [0.1 * (k % 5 - 2) - row if len(own) > 1 else -row for k in range(len(own))]
+        (dots,) = ax.plot(norms, places, "o", ms=5, color=colour, mec="white", mew=0.6)
         sure = "not critical" if kind is None else f"critical point of index {kind}, proved"
         words_at(dots, [f"{point.name}: |grad f| = {point.norm:.2g}; {sure}" for point in own])
     names = [_ROWS[0 if kind is None else kind + 1] for kind in kinds]

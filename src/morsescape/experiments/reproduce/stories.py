@@ -79,9 +79,8 @@ def _critical(tables: Sequence[IndexResult], trees: Sequence[TreeResult]) -> Ite
         "points proved critical, each with its index"
         if len(found) > 1
         else "point proved critical",
-        f"{stops}Newton's method goes on, for {point.net} with {point.activation} and a ridge, "
-        f"until it is {rounded_up(largest)} at most; beside each such point a critical one is "
-        f"proved: {exact}.",
+        f"{stops}Newton's method goes on ({point.net}, {point.activation}, a ridge) to {exact}: a "
+        f"critical point is proved beside each, where the slope is {rounded_up(largest)} at most.",
         Picture(
             figure,
             "Norms of gradients on a logarithmic axis: those where training stops are far to the "
@@ -122,15 +121,15 @@ def _connected(results: Sequence[ConnectResult], pictures: dict[str, Picture]) -
         if line is not None and line.height.estimate is None
         else ""
     )
-    renamed = " (hidden units of one renumbered)" if one.best.aligned else ""
+    renamed = ", hidden units renumbered," if one.best.aligned else ""
     anchor = f"connect-{point.net}-{point.data}"
     ends = " and ".join(f"{end.value:.{_DIGITS}g}" for end in one.ends)
     yield Story(
         "Are two trained networks connected?",
         f"ε = {rounded_up(height.high, _DIGITS)}",
         "and above: yes, proved",
-        f"Two trainings of {point.net} on {point.data}{renamed} end at a loss of {ends}.{straight} "
-        "Along a bent path it never passes ε, between the dots neither.",
+        f"Two trainings of {point.net} on {point.data} end at a loss of {ends}.{straight} On a "
+        f"path that bends{renamed} it never passes ε.",
         pictures[anchor],
         anchor,
     )

@@ -35,7 +35,7 @@ def tree_section(result: TreeResult) -> Section:
         'tree-cnn-digits'
     """
     point = result.settings.point
-    figure = Figure(figsize=(4.0, 2.3), layout="constrained")
+    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
@@ -105,8 +105,8 @@ def _details(result: TreeResult) -> list[str]:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
     known = [share for share in result.accuracies if share is not None]
     if known:
-        least, most = (number(share, ".2%") for share in (min(known), max(known)))
-        lines.append(f"Accuracy at the minima: {least} to {most}.")
+        ends = dict.fromkeys(number(share, ".2%") for share in (min(known), max(known)))
+        lines.append(f"Accuracy at the minima: {' to '.join(ends)}.")
     return lines
 
 
