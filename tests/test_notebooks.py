@@ -81,7 +81,9 @@ def test_what_is_shown_is_short_and_escaped(results):
         assert html.startswith("<table><tr><th>"), name
         assert len(html) < 2000, name
         assert {*re.findall(r"</?(\w+)", html)} <= TAGS, name
-    assert "&lt;b&gt;" in html_table([("<b>", "1")], below="<b>")
+    assert html_table([("<b>", "<i>")], below="<u>") == (
+        "<table><tr><th>&lt;b&gt;</th><td>&lt;i&gt;</td></tr></table><p>&lt;u&gt;</p>"
+    )
 
 
 def test_what_can_be_drawn_is_drawn(results):

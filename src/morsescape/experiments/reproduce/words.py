@@ -21,7 +21,7 @@ _INTRODUCTION = (
 
 def reproduce_page(result: ReproduceResult) -> Page:
     """The questions that the result answers, then a section for each experiment."""
-    told, sections = stories(result, tuple(_sections(result)))
+    told, sections = stories(result, reproduce_sections(result))
     own = result.settings
     nets = f"{_listed(own.nets)}, trained on {_listed(own.data)}"
     sections = tuple(sorted(sections, key=_place))
@@ -33,13 +33,17 @@ def reproduce_page(result: ReproduceResult) -> Page:
 
 def reproduce_sentences(result: ReproduceResult) -> list[str]:
     """What the command says at its end: the first sentence of each section."""
-    return [*_warnings(result), *(s.lead[0] for s in _sections(result) if s.lead)]
+    return [*_warnings(result), *(s.lead[0] for s in reproduce_sections(result) if s.lead)]
 
 
-def _sections(result: ReproduceResult) -> Iterator[Section]:
-    for study in STUDIES:
-        if study.kind in result.settings.parts and (results := result.of(study.kind)):
-            yield from study.sections(results)
+def reproduce_sections(result: ReproduceResult) -> tuple[Section, ...]:
+    """Those of each experiment, with all their pictures."""
+    return tuple(
+        section
+        for study in STUDIES
+        if study.kind in result.settings.parts and (results := result.of(study.kind))
+        for section in study.sections(results)
+    )
 
 
 def _warnings(result: ReproduceResult) -> Iterator[str]:
