@@ -155,8 +155,12 @@ def test_on_paper_nothing_is_folded_away(browser, path):
     assert browser.evaluate(FOLDED)
     browser.send("Emulation.setEmulatedMedia", media="print")
     on_paper = browser.evaluate(FOLDED)
+    captions = browser.evaluate(
+        "[...document.querySelectorAll('figcaption')].every(c => c.offsetHeight > 0)"
+    )
     browser.send("Emulation.setEmulatedMedia", media="")
     assert not on_paper
+    assert captions
 
 
 # --- the checks above can fail
