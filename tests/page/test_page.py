@@ -238,7 +238,14 @@ def every_text(mark):
     table = PageTable(text(), (text(), text()), ((text(), text()),), text())
     picture = Picture(figure(1, 1), text(), text())
     section = Section(
-        text(), "one", (text(),), (table,), (picture,), command=text(), details=(text(),)
+        text(),
+        "one",
+        (text(),),
+        (table,),
+        (picture,),
+        command=text(),
+        details=(text(),),
+        plain=text(),
     )
     story = Story(text(), text(), text(), text(), picture, "one")
     page = Page(text(), text(), (text(),), (section,), (story,), footer=(text(),))
@@ -352,6 +359,11 @@ def test_tables_are_rectangles(columns, rows, message):
 def test_anchors_can_stand_in_links(anchor):
     with pytest.raises(ArgumentError, match="anchor: expected small letters"):
         Section("t", anchor, ())
+
+
+def test_plain_words_of_several_sections_are_said_once():
+    both = tuple(Section("t", anchor, (), plain="It is flat.") for anchor in ("a", "b"))
+    assert render(Page("t", "", (), both)).count("It is flat.") == 1
 
 
 def test_anchors_are_different():

@@ -116,6 +116,7 @@ class Section:
         tables, pictures: in their order.
         command: how to reproduce each number of the section; empty for none.
         details: further paragraphs, folded away.
+        plain: what this is about, for those who have not read the paper; empty for nothing.
 
     Raises:
         ArgumentError: an anchor that cannot stand in a link.
@@ -128,6 +129,7 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     command: str = ""
     details: tuple[str, ...] = ()
+    plain: str = ""
 
     def __post_init__(self) -> None:
         if not _ANCHOR.fullmatch(self.anchor) or self.anchor in _OWN_ANCHORS:

@@ -57,6 +57,9 @@ def connect_section(result: ConnectResult) -> Section:
         ),
         connect_command(result),
         tuple(_details(result)),
+        plain="Trainings from different starts end at different weights. Where a path joins two of "
+        "them on which the loss never exceeds ε, both lie in one piece of the landscape below "
+        "ε.",
     )
 
 

@@ -57,6 +57,9 @@ def index_section(results: Sequence[IndexResult]) -> Section:
         (_picture(results),),
         "\n".join(index_command(result) for result in results),
         tuple(_details(results)),
+        plain="The Hessian holds how the loss curves in every direction. Its negative eigenvalues "
+        "are the directions that curve downwards; at a critical point their number is the "
+        "index: 0 at the bottom of a valley, 1 on a pass.",
     )
 
 

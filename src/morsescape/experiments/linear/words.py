@@ -34,6 +34,8 @@ def linear_section(result: LinearResult) -> Section:
         "morsescape reproduce --parts linear"
         + (f" --seed {result.settings.seed}" if result.settings.seed else ""),
         tuple(_details(result)),
+        plain="For comparison, a landscape that is a single bowl: every way down ends at the same "
+        "point.",
     )
 
 

@@ -77,6 +77,8 @@ def ridge_section(results: Sequence[SpectrumResult]) -> Section:
         (_picture(curves),),
         "\n".join(commands),
         tuple(_details()),
+        plain="Adding λ‖θ‖² to the loss lifts every curvature by 2λ, so that the directions of no "
+        "curvature get a sign that can be proved.",
     )
 
 

@@ -53,6 +53,8 @@ def scatter_section(result: ScatterResult) -> Section:
         (_picture(result),),
         scatter_command(result),
         tuple(_details(result)),
+        plain="One network, trained from many starts: each dot is where a training ended, in the "
+        "plane that shows most of how they differ.",
     )
 
 

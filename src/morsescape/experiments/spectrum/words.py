@@ -90,6 +90,8 @@ def spectra_section(results: Sequence[SpectrumResult]) -> Section:
         tuple(_picture(result) for result in drawn),
         "\n".join(commands),
         tuple(_details(results)),
+        plain="All eigenvalues of the Hessian: how strongly the loss curves, direction by "
+        "direction. A few stand out, most directions are almost flat.",
     )
 
 

@@ -54,6 +54,8 @@ def tree_section(result: TreeResult) -> Section:
         ),
         tree_command(result),
         (*others, *_details(result)),
+        plain="A minimum is the bottom of a valley, a pass a lowest point on the way to the next. "
+        "As the level rises, valleys merge; the tree says which, and where.",
     )
 
 
