@@ -15,8 +15,10 @@ from pathlib import Path
 
 from benchmarks.marked import rewrite
 from morsescape.experiments import ReproduceResult, asked, reproduce_page, run_reproduce
+from morsescape.experiments.citation import CITATION
 from morsescape.experiments.reproduce.study import ASKED
-from morsescape.page import Page, PageTable, Picture, Section, save_figure
+from morsescape.experiments.reproduce.words import reproduce_sections, reproduce_sentences
+from morsescape.page import PageTable, Picture, Section, save_figure
 from morsescape.store import RunFolder, write_json_atomic
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -25,12 +27,13 @@ DOTS = 90  # per inch; small files
 WITH_TENSORS = ("spectra", "scatter", "linear")  # parts whose figures are of their tensors
 
 
-def measured(page: Page, result: ReproduceResult) -> Iterator[str]:
-    """The page in Markdown."""
-    made = (line for line in page.footer if not line.startswith(("Settings", "Source")))
-    yield " ".join([page.subtitle, *made])
-    yield "\n".join(f"- {finding}" for finding in page.findings)
-    for section in page.sections:
+def measured(result: ReproduceResult) -> Iterator[str]:
+    """The sections of the page, with all their pictures, in Markdown."""
+    footer = reproduce_page(result).footer
+    made = (line for line in footer if not line.startswith(("Settings", "Source")))
+    yield " ".join([f"{result.settings}. Published numbers: {CITATION}.", *made])
+    yield "\n".join(f"- {finding}" for finding in reproduce_sentences(result))
+    for section in reproduce_sections(result):
         yield from markdown(section)
 
 
@@ -40,7 +43,7 @@ def markdown(section: Section) -> Iterator[str]:
     for number, picture in enumerate(section.pictures):
         yield drawn(picture, f"{section.anchor}-{number}")
     for table in section.tables:
-        yield from tabled(table)
+        yield from tabled(table.told)
     yield from section.details
     if section.command:
         yield f"Made by\n\n```\n{section.command}\n```"
@@ -57,8 +60,12 @@ def tabled(table: PageTable) -> Iterator[str]:
 
 
 def drawn(picture: Picture, stem: str) -> str:
-    save_figure(picture.figure, DOCS / "pictures" / "paper" / stem, ("png",), dots=DOTS)
-    return f"![{picture.alt}](pictures/paper/{stem}.png)\n\n*{picture.caption}*"
+    many = len(picture.figures) > 1
+    stems = [f"{stem}-{k}" if many else stem for k in range(len(picture.figures))]
+    for figure, name in zip(picture.figures, stems, strict=True):
+        save_figure(figure, DOCS / "pictures" / "paper" / name, ("png",), dots=DOTS)
+    shown = " ".join(f"![{picture.alt}](pictures/paper/{name}.png)" for name in stems)
+    return f"{shown}\n\n*{picture.caption}*"
 
 
 def main() -> None:
@@ -68,7 +75,7 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, required=True, help="--out of morsescape reproduce")
     folder = parser.parse_args().folder
     result = run_reproduce(asked(folder), folder, compute=False)
-    text = "\n\n".join(measured(reproduce_page(result), result))
+    text = "\n\n".join(measured(result))
     rewrite(DOCS / "paper.md", "measured", f"\n\n{text}\n\n")
     write_json_atomic(RESULTS / "results.json", result.to_json())
     keep(result)

@@ -95,7 +95,7 @@ def test_bars_show_what_is_claimed_and_what_is_proved():
     ax = index_bars(rows)
     assert [label.get_text() for label in ax.get_yticklabels()] == ["cnn", "mine"]
     assert labels(ax) == [
-        "structural bound: no index is above",
+        "structural bound",
         "certified interval",
         "naive, float32",
         "naive, float64",

@@ -33,6 +33,7 @@ from morsescape.model.network import Choice, Network
 from morsescape.model.own_copy import unwrapped
 from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.model.source import Source
+from morsescape.notebook import Shown
 
 _RIDGE = a_number(least=0)
 
@@ -44,7 +45,7 @@ def _a_choice(argument: Argument) -> Any:
     raise argument.refused("a key, a place or a function of the model's output")
 
 
-class Objective:
+class Objective(Shown):
     """A loss landscape f(θ) = L(θ) + λ‖θ‖² on flat float64 vectors θ of shape (D,).
 
     L is the mean of a loss over all samples, or what else the loss makes of them (below). ∇f = ∇L +
@@ -160,6 +161,9 @@ class Objective:
 
     def __repr__(self) -> str:
         return f"Objective({self})"
+
+    def _shown(self) -> dict[str, object]:
+        return {"": str(self), "variables": f"{self.dim:,}", "λ": f"{self.l2:g}"}
 
     def __str__(self) -> str:
         ridge = f" + {self.l2:g} |theta|^2" if self.l2 else ""

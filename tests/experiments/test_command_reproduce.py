@@ -33,7 +33,7 @@ def test_options_say_what_the_page_shows(folder):
     tables = [*SIZE, "--parts", "linear", "--page-only", "--out", str(folder)]
     shown = CliRunner().invoke(app, tables)
     assert shown.exit_code == 0, shown.output
-    assert "Tables 5.2" not in (folder / "index.html").read_text()
+    assert "curve downwards" not in (folder / "index.html").read_text()
 
 
 def test_an_option_of_names_may_be_given_again(folder):

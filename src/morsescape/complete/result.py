@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -45,6 +45,12 @@ class CriticalSet(Saved):
     reasons: tuple[str, ...] = ()
     f: Objective | None = field(default=None, repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw f at each point over its index; over contours of f where there are two variables."""
+        from morsescape.figures import critical_set_figure
+
+        return critical_set_figure(self, ax)
 
     @property
     def complete(self) -> bool:

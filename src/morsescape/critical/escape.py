@@ -19,10 +19,11 @@ from morsescape.critical.negative_curvature import leave, negative_directions
 from morsescape.critical.search import Search
 from morsescape.critical.steppers import descent, stepper
 from morsescape.hessian.regime import regime
+from morsescape.notebook import html_table
 from morsescape.objective import Objective
 from morsescape.progress import Asked, Progress
 from morsescape.spectrum.inertia import Inertia, InertiaStatus, signs_at
-from morsescape.store.codec import Saved, html_table
+from morsescape.store.codec import Saved
 
 _STEPS_BETWEEN = 10  # of trust-region between two counts; those of L-BFGS the regime knows
 

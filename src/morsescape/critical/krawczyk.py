@@ -29,6 +29,7 @@ from torch.func import grad, jacfwd
 from morsescape.boundary import a_count, a_number, a_vector, checked, instance
 from morsescape.errors import ArgumentError
 from morsescape.model.source import Share
+from morsescape.notebook import Shown
 from morsescape.objective import Objective
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.floats import up
@@ -49,7 +50,7 @@ class ProofStatus(Enum):
 
 
 @dataclass(frozen=True)
-class IntervalProof:
+class IntervalProof(Shown):
     """Outcome of `krawczyk`.
 
     Attributes:

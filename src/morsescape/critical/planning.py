@@ -18,6 +18,7 @@ from morsescape.hessian.layers import linear_layers
 from morsescape.hessian.plan import HessianPlan
 from morsescape.hessian.regime import Regime, regime
 from morsescape.hessian.tangents import Responses, choose
+from morsescape.notebook import Shown
 from morsescape.objective import Objective
 from morsescape.rounding.balls import NoErrorRule
 from morsescape.rounding.double import Double
@@ -40,7 +41,7 @@ _PAIRS = 100  # vectors that L-BFGS keeps
 
 
 @dataclass(frozen=True)
-class Plan:
+class Plan(Shown):
     """Which route is taken, what it needs, and what will be proved.
 
     Attributes:

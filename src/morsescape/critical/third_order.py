@@ -38,6 +38,7 @@ from morsescape.critical.search import Search
 from morsescape.critical.steppers import stepper
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import DENSE, regime
+from morsescape.notebook import Shown
 from morsescape.objective import Objective
 
 _LARGEST = 12  # directions of the near-null space that are looked at: 78 Hessian products
@@ -83,7 +84,7 @@ class ThirdOrderStep:
 
 
 @dataclass(frozen=True, eq=False)
-class ThirdOrderPoint:
+class ThirdOrderPoint(Shown):
     """What `third_order_minimum` came to.
 
     Attributes:

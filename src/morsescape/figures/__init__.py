@@ -5,6 +5,7 @@ is beside the study.
 """
 
 from morsescape.figures.barcode import barcode_figure
+from morsescape.figures.critical_set import critical_set_figure
 from morsescape.figures.disconnectivity import disconnectivity_figure
 from morsescape.figures.heights import heights_figure
 from morsescape.figures.histogram import spectrum_figure, spectrum_histogram, spectrum_linear
@@ -14,6 +15,7 @@ from morsescape.figures.profile import profile_accuracy, profile_figure, profile
 __all__ = [
     "Plane",
     "barcode_figure",
+    "critical_set_figure",
     "disconnectivity_figure",
     "heights_figure",
     "plane_figure",

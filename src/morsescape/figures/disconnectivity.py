@@ -11,14 +11,15 @@ from matplotlib.ticker import ScalarFormatter
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
-from morsescape.morse.merge_tree import MergeTree
+from morsescape.morse.merge_tree import MergeTree, Node
+from morsescape.page.svg import words_at
 
 _LABELLED = 30  # leaves that are numbered at most
 
 
 def disconnectivity_figure(
     tree: MergeTree, ax: Axes | None = None, *, colours: Sequence[float] | None = None,
-    label: str = "", given: int | None = None,
+    label: str = "", given: int | None = None, words: Sequence[str] = (),
 ) -> Axes:  # fmt: skip
     """Leaf = minimum, at its height; two parts meet at the height at which they are proved to join.
 
@@ -31,6 +32,7 @@ def disconnectivity_figure(
         colours: a number for each minimum, such as its test accuracy.
         label: what these numbers are.
         given: the minima from this place on, found at the feet of passes, are drawn hollow.
+        words: what a page says at each minimum; none for its height.
 
     Raises:
         ArgumentError: another number of colours than of minima.
@@ -57,7 +59,11 @@ def disconnectivity_figure(
     _branches(ax, tree, at, y)
     _unsure(ax, tree, x, floor)
     shades = {"color": BLUE} if colours is None else {"c": list(colours), "cmap": "viridis"}
+    merges = tree.nodes[n:]
+    (joins,) = ax.plot(at[n:], y[n:], ls="none", marker="D", ms=4, color=GREY, zorder=2)
+    words_at(joins, [_merge_words(node) for node in merges])
     dots = ax.scatter(x, y[:n], s=24, zorder=3, **shades)
+    words_at(dots, words or [_leaf_words(tree, k, colours, label) for k in range(n)])
     if given is not None and given < n:
         ax.scatter(x[given:], y[given:n], s=7, zorder=4, color="white", linewidths=0)
     if ax.get_legend_handles_labels()[0]:
@@ -125,6 +131,17 @@ def _branches(ax: Axes, tree: MergeTree, at: Sequence[float], y: np.ndarray) -> 
         if by[kind] and label:
             lines.set_label(label)
         ax.add_collection(lines)
+
+
+def _leaf_words(tree: MergeTree, k: int, colours: Sequence[float] | None, label: str) -> str:
+    shade = "" if colours is None else f", {label} {colours[k]:.4g}"
+    return f"minimum {k}: f = {tree.minima[k][1]:.10g}{shade}"
+
+
+def _merge_words(node: Node) -> str:
+    by = "" if node.join is None else f", by a {node.join.by}"
+    leaves = ", ".join(map(str, node.leaves))
+    return f"minima {leaves} are joined from ε = {node.height[1]:.10g} on, proved{by}"
 
 
 def _unsure(ax: Axes, tree: MergeTree, x: Sequence[float], floor: float) -> None:

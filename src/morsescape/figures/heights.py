@@ -6,10 +6,12 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.page.readable import rounded_up
+from morsescape.page.svg import words_at
 from morsescape.paths import Height
 
 _COLOURS = (BLUE, VERMILLION, ORANGE, GREY, "#009E73", "#CC79A7", "#F0E442", "black")
@@ -44,6 +46,9 @@ def heights_figure(
     dress(ax, "t along the curve", "f")
     if log:
         ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        ax.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:g}"))
+        ax.yaxis.set_minor_locator(NullLocator())
     ax.set_xlim(0, 1)
     ax.legend(fontsize=8, frameon=False)
     return ax
@@ -55,7 +60,9 @@ def _band(ax: Axes, name: str, height: Height, colour: str) -> None:
     most = (
         f"about {height.high:.3g}" if height.estimate else f"at most {rounded_up(height.high, 3)}"
     )
-    ax.plot(t, low, ".-", ms=2.5, lw=0.8, color=colour, label=f"{name}: {most}")
+    ax.plot(t, low, lw=0.8, color=colour)
+    (dots,) = ax.plot(t, low, ".", ms=2.5, color=colour, label=f"{name}: {most}")
+    words_at(dots, [f"{name}, t = {x:.4g}: f = {y:.6g}" for x, y in zip(t, low, strict=True)])
     if height.bounds:
         edges = np.array([b[0] for b in height.bounds] + [1.0])
         upper = np.array([b[2] for b in height.bounds])

@@ -17,6 +17,7 @@ from torch import Tensor
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.page.readable import rounded_up
+from morsescape.page.svg import words_at
 
 Interval = tuple[int, int]
 Values = Tensor | np.ndarray | Sequence[float]
@@ -199,12 +200,16 @@ def _draw_bars(
     """Bars by sign; those that are undecided as one bar over `middle`, beside, not on top."""
     for colour, part in ((NEGATIVE, values < -band), (POSITIVE, values > band)):
         counts, _ = np.histogram(values[part], edges)
-        ax.bar(
-            edges[:-1], counts, np.diff(edges), align="edge", color=colour, edgecolor="white",
-            linewidth=0.3,
+        there = np.flatnonzero(counts)
+        bars = ax.bar(
+            edges[there], counts[there], np.diff(edges)[there], align="edge", color=colour,
+            edgecolor="white", linewidth=0.3,
         )  # fmt: skip
+        for bar, k in zip(bars, there, strict=True):
+            words_at(bar, [f"{counts[k]:,} from {edges[k]:.3g} to {edges[k + 1]:.3g}"])
     undecided = int((np.abs(values) <= band).sum())
-    ax.bar(middle[0], undecided, middle[1] - middle[0], align="edge", color=UNDECIDED)
+    (bar,) = ax.bar(middle[0], undecided, middle[1] - middle[0], align="edge", color=UNDECIDED)
+    words_at(bar, [f"{undecided:,} whose sign is not proved: |λ| ≤ {rounded_up(band)}"])
 
 
 def _mark(ax: Axes, values: np.ndarray, edges: np.ndarray, outliers: int) -> list[Line2D]:
@@ -215,10 +220,12 @@ def _mark(ax: Axes, values: np.ndarray, edges: np.ndarray, outliers: int) -> lis
     counts, _ = np.histogram(values, edges)
     bars = np.clip(np.searchsorted(edges, largest, "right") - 1, 0, len(counts) - 1)
     word = "outlier" if outliers == 1 else "outliers"
-    return ax.plot(
+    marks = ax.plot(
         largest, 1.8 * counts[bars], ls="none", marker="v", ms=3.5, mfc="none", mec="black",
         mew=0.8, label=f"{outliers} {word}",
     )  # fmt: skip
+    words_at(marks[0], [f"outlier: λ = {value:.5g}" for value in largest])
+    return marks
 
 
 def _mark_gap(
@@ -291,7 +298,7 @@ def _interval(interval: Interval) -> str:
 def _symlog_ticks(ax: Axes, band: float, low: float, high: float) -> None:
     """Zero and about five powers of ten, as far apart on one side as on the other."""
     # Nearer than this to the band, a label would touch that of zero.
-    near = max(0.7, 0.1 * math.log10(max(-low, high) / band))
+    near = max(0.7, 0.09 * (math.log10(-low / band) + math.log10(high / band)))
     first = math.ceil(math.log10(band) + near)
     last = {sign: math.floor(math.log10(reach)) for sign, reach in ((-1, -low), (1, high))}
     step = max(1, math.ceil(sum(max(0, end - first + 1) for end in last.values()) / 5))

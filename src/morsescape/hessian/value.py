@@ -23,6 +23,7 @@ from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.gradient import gradient_error, sharp_gradient
 from morsescape.hessian.second_opinion import Landscape, second_opinion
 from morsescape.hessian.solver import Solver, eigenpairs, solver
+from morsescape.notebook import Shown
 from morsescape.progress import StageProgress
 from morsescape.rounding.floats import U, up
 
@@ -45,7 +46,7 @@ def once(
     return kept
 
 
-class Hessian:
+class Hessian(Shown):
     """Hess f(θ), the ridge 2λI included: made by `f.hessian_at(theta)`.
 
     Nothing is computed before it is asked for, and nothing twice. What it gives is not to be
@@ -74,6 +75,10 @@ class Hessian:
     def __init__(self, f: Landscape, theta: Float64[Tensor, "D"], *, bounded: bool = True) -> None:
         self.f, self.theta, self.dim, self.bounded = f, theta, f.dim, bounded
         self.made: dict[str, Any] = {}
+
+    def _shown(self) -> dict[str, object]:
+        return {"Hessian of": str(self.f), "variables": f"{self.dim:,}",
+                "computed so far": ", ".join(self.made) or "nothing"}  # fmt: skip
 
     def __repr__(self) -> str:
         return f"Hessian(of {self.f}, at theta=<{self.dim:,} numbers>)"

@@ -11,6 +11,7 @@ line of steepest descent, which that does not need.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float64
@@ -81,6 +82,13 @@ class Pass(Saved):
     def proved(self) -> bool:
         """Whether all of it is: the saddle with index 1, both minima, the height."""
         return self.saddle.certificate.proves(1) and all(side.proved for side in self.sides)
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw f down both sides, with what is proved of it as bands."""
+        from morsescape.figures import heights_figure
+
+        names = (f"down to {side.minimum.value:.4g}" for side in self.sides)
+        return heights_figure([(n, s.height) for n, s in zip(names, self.sides, strict=True)], ax)
 
     def __str__(self) -> str:
         low, high = self.height

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import base64
-import io
+import hashlib
 import os
 import re
-import struct
 from collections import Counter
 from dataclasses import dataclass
 from functools import cache
@@ -15,11 +14,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
+from morsescape.page.svg import Drawn, svg_of
 from morsescape.store import write_bytes_atomic
 
-_CSS_PIXELS = 96  # an inch, as browsers count
-_DENSITY = 2
-_OWN_ANCHORS = ("main", "contents", "findings", "key-table", "key-picture")
+_TEMPLATES = "morsescape.page"
+_OPEN = 2  # pictures of a section that are not folded away
+_OWN_ANCHORS = ("main", "contents", "findings")
 _ANCHOR = re.compile(r"[a-z][a-z0-9-]*")
 # A number, an interval, a mean with its spread, a power of ten, a duration, a dash for nothing.
 _PLAIN = r"[\d\s.,;:±+\-−–∞≤≥<>≈\[\]()%×/e]*"
@@ -68,20 +68,41 @@ class PageTable:
         columns = zip(*self.rows, strict=True)
         return tuple(all(_NUMBER.fullmatch(cell) for cell in column) for column in columns)
 
+    @property
+    def told(self) -> PageTable:
+        """Without the columns that have a dash or nothing in every row.
+
+        Example:
+            >>> PageTable("Counts", ("network", "published"), (("cnn", "–"),)).told.columns
+            ('network',)
+        """
+        keep = [
+            k for k in range(len(self.columns))
+            if k == 0 or not self.rows or any(row[k] not in ("–", "") for row in self.rows)
+        ]  # fmt: skip
+        rows = tuple(tuple(row[k] for k in keep) for row in self.rows)
+        return PageTable(self.caption, tuple(self.columns[k] for k in keep), rows, self.note)
+
 
 @dataclass(frozen=True, eq=False)
 class Picture:
     """A figure with the words for those who cannot see it.
 
     Attributes:
-        figure: drawn already.
+        figure: drawn already, at most four inches wide, so that a phone shows it as it is; or
+            several, which stand side by side where there is room.
         alt: what can be seen, in a sentence.
         caption: what it means.
     """
 
-    figure: Figure
+    figure: Figure | tuple[Figure, ...]
     alt: str
     caption: str
+
+    @property
+    def figures(self) -> tuple[Figure, ...]:
+        """All of them."""
+        return self.figure if isinstance(self.figure, tuple) else (self.figure,)
 
 
 @dataclass(frozen=True)
@@ -95,6 +116,7 @@ class Section:
         tables, pictures: in their order.
         command: how to reproduce each number of the section; empty for none.
         details: further paragraphs, folded away.
+        plain: what this is about, for those who have not read the paper; empty for nothing.
 
     Raises:
         ArgumentError: an anchor that cannot stand in a link.
@@ -107,6 +129,7 @@ class Section:
     pictures: tuple[Picture, ...] = ()
     command: str = ""
     details: tuple[str, ...] = ()
+    plain: str = ""
 
     def __post_init__(self) -> None:
         if not _ANCHOR.fullmatch(self.anchor) or self.anchor in _OWN_ANCHORS:
@@ -118,28 +141,46 @@ class Section:
             )
 
 
+@dataclass(frozen=True, eq=False)
+class Story:
+    """A question of the first screen, and its answer in plain words.
+
+    Attributes:
+        question: short.
+        number, unit: the one number of the answer, and what it counts.
+        answer: a sentence or two.
+        picture: what shows it.
+        anchor: of the section that has more; empty for none.
+    """
+
+    question: str
+    number: str
+    unit: str
+    answer: str
+    picture: Picture
+    anchor: str = ""
+
+
 @dataclass(frozen=True)
 class Page:
-    """A page: what was found on the first screen, then the sections.
+    """A page: questions with their answers on the first screen, then the sections.
 
     Attributes:
         title, subtitle: its heading.
         findings: short sentences.
         sections: in their order, each with an anchor of its own.
-        key_table, key_picture: beside the findings. A section that has the same object links to
-            it instead of showing it twice.
+        stories: the questions of the first screen.
         footer: versions and settings.
 
     Raises:
-        ArgumentError: two sections with one anchor.
+        ArgumentError: two sections with one anchor, or a story with that of none.
     """
 
     title: str
     subtitle: str
     findings: tuple[str, ...]
     sections: tuple[Section, ...]
-    key_table: PageTable | None = None
-    key_picture: Picture | None = None
+    stories: tuple[Story, ...] = ()
     footer: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -152,20 +193,35 @@ class Page:
                 got=f"{', '.join(twice)} more than once",
                 cure="name the data or the network in the anchor",
             )
+        lost = [s.anchor for s in self.stories if s.anchor and s.anchor not in counts]
+        if lost:
+            raise ArgumentError(
+                "stories", expected="anchors of sections", got=", ".join(lost),
+                cure="leave the anchor out",
+            )  # fmt: skip
 
 
 def render(page: Page) -> str:
     """The page as one HTML document that needs no other file and asks for none.
 
-    All text is escaped. Pictures are PNG inside the document, drawn for screens of double density.
-    The same page gives the same document.
+    All text is escaped. Pictures are SVG inside the document, in its colours, which follow light
+    and dark. The one script reads out their marks; its digest is in the policy of the page, which
+    lets no other run. The same page gives the same document.
 
     Example:
         >>> page = Page("Counts", "A page", ("No index is above 52.",), ())
         >>> "<h1>Counts</h1>" in render(page)
         True
     """
-    return _template().render(page=page, image=_image)
+    count = iter(range(1_000_000))
+
+    def draw(figure: Figure) -> tuple[str, Drawn]:
+        name = f"picture-{next(count)}"
+        return name, svg_of(figure, name)
+
+    script = _script()
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    return _template().render(page=page, draw=draw, script=script, digest=digest, open=_OPEN)
 
 
 def save_page(page: Page, path: str | os.PathLike[str]) -> None:
@@ -186,30 +242,21 @@ def save_page(page: Page, path: str | os.PathLike[str]) -> None:
 
 
 @cache
-def _template() -> Template:
-    environment = Environment(
-        loader=PackageLoader("morsescape.page"), autoescape=True, undefined=StrictUndefined,
+def _environment() -> Environment:
+    return Environment(
+        loader=PackageLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True,
     )  # fmt: skip
-    return environment.get_template("page.html.j2")
 
 
-@dataclass(frozen=True)
-class _Image:
-    """A picture inside the document; the size, in pixels of CSS, keeps its place while it loads."""
-
-    source: str
-    width: int
-    height: int
+@cache
+def _template() -> Template:
+    return _environment().get_template("page.html.j2")
 
 
-def _image(picture: Picture) -> _Image:
-    content = io.BytesIO()
-    picture.figure.savefig(
-        content, format="png", dpi=_DENSITY * _CSS_PIXELS, facecolor="white",
-        metadata={"Software": None},
-    )  # fmt: skip
-    png = content.getvalue()
-    width, height = struct.unpack(">II", png[16:24])  # where the first chunk of a PNG says so
-    source = f"data:image/png;base64,{base64.b64encode(png).decode()}"
-    return _Image(source, round(width / _DENSITY), round(height / _DENSITY))
+@cache
+def _script() -> str:
+    """As it stands between its tags, to the letter: its digest is of that."""
+    environment = _environment()
+    assert environment.loader is not None
+    return environment.loader.get_source(environment, "page.js")[0]

@@ -76,6 +76,16 @@ class Connected(Saved):
     paths: tuple[Path, ...] = field(default=(), repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("paths",)
 
+    def plot(self, ax: Any = None) -> Any:
+        """Draw f along the paths of the tree, with what is proved of it as bands.
+
+        Raises:
+            ArgumentError: one solution, which needs no path.
+        """
+        from morsescape.figures import heights_figure
+
+        return heights_figure([(f"{e.a} to {e.b}", e.height) for e in self.edges], ax)
+
     def __str__(self) -> str:
         copies = ", each up to a symmetry of f," if self.up_to_symmetry else ""
         if self.joined_at is None:

@@ -19,11 +19,12 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.notebook import Shown
 from morsescape.store.codec import brief
 
 
 @dataclass(frozen=True)
-class Curve:
+class Curve(Shown):
     """A piecewise polynomial curve.
 
     Attributes:
@@ -43,6 +44,10 @@ class Curve:
     pieces: Float64[Tensor, "n k D"]
 
     __repr__ = brief
+
+    def _shown(self) -> dict[str, object]:
+        n, k, dim = self.pieces.shape
+        return {"pieces": n, "degree": k - 1, "variables": f"{dim:,}", "length": self.length}
 
     def __post_init__(self) -> None:
         points = self.pieces

@@ -16,6 +16,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
@@ -80,6 +81,12 @@ class Height(Saved):
     def reached(self) -> bool:
         """Whether the interval is as narrow as was asked."""
         return self.high - self.low <= self.tolerance
+
+    def plot(self, ax: Any = None) -> Any:
+        """Draw f along the curve, with what is proved of it as a band."""
+        from morsescape.figures import heights_figure
+
+        return heights_figure([("f", self)], ax)
 
     def __str__(self) -> str:
         if self.estimate:

@@ -31,6 +31,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
+from morsescape.notebook import Shown
 from morsescape.progress import StageProgress
 from morsescape.rounding.floats import gamma, up
 from morsescape.spectrum.enclosed_eigenvalues import enclosed_eigenvalues
@@ -54,7 +55,7 @@ class CountStatus(Enum):
 
 
 @dataclass(frozen=True)
-class Counts:
+class Counts(Shown):
     """Numbers of negative, zero and positive eigenvalues of H - center I, as closed intervals.
 
     They hold for every symmetric H within the given radius of the given matrix, in spectral norm.

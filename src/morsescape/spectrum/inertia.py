@@ -17,6 +17,7 @@ from morsescape.boundary import a_boolean, a_progress, a_vector, checked, choice
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.hessian.value import Hessian
+from morsescape.notebook import html_table
 from morsescape.objective import Objective, hessian_of
 from morsescape.progress import Asked, Progress, StageProgress, stage
 from morsescape.rounding.floats import U, sum_up
@@ -25,7 +26,7 @@ from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.null_space import null_causes
 from morsescape.spectrum.signs import count_core, released_core, signs_known
-from morsescape.store.codec import Saved, html_table
+from morsescape.store.codec import Saved
 
 METHODS = ("ldl", "eigh")
 Counter = Callable[[float], Counts]
@@ -136,6 +137,8 @@ class Inertia(Saved):
     def _repr_html_(self) -> str:
         names = ("negative", "null", "positive")
         rows = [(name, _shown(getattr(self, name))) for name in names]
+        rows.append(("radius", f"{self.radius:.2g}"))
+        rows.append(("index at most", f"{self.structural_upper_bound:,}, {self.structural_reason}"))
         return html_table(rows, below=self.conclusion)
 
     def plot(self, ax: Any = None) -> Any:

@@ -6,7 +6,7 @@ damage is found when they are read.
 """
 
 from morsescape.store.checkpoint import load_checkpoint, save_checkpoint
-from morsescape.store.codec import Pieced, Saved, Settings, html_table, reading
+from morsescape.store.codec import Pieced, Saved, Settings, reading
 from morsescape.store.disk import is_stream, read_bytes, write_bytes_atomic
 from morsescape.store.json_values import read_json, write_json_atomic
 from morsescape.store.run_folder import Piece, RunFolder, versions
@@ -19,7 +19,6 @@ __all__ = [
     "RunFolders",
     "Saved",
     "Settings",
-    "html_table",
     "is_stream",
     "load_checkpoint",
     "read_bytes",

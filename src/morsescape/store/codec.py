@@ -9,11 +9,10 @@ from __future__ import annotations
 import os
 import re
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import fields, is_dataclass
 from enum import Enum
-from html import escape
 from pathlib import Path
 from typing import Any, ClassVar, TypeVar, Union, get_args, get_origin, get_type_hints
 
@@ -21,6 +20,7 @@ from torch import Tensor
 
 from morsescape.boundary import a_path, checked
 from morsescape.errors import DataError, MorsescapeError, shown
+from morsescape.notebook import Shown
 from morsescape.store.json_values import read_json, write_json_atomic
 from morsescape.store.run_folder import RunFolder
 from morsescape.version import __version__
@@ -46,7 +46,7 @@ def _briefly(value: Any) -> str:
     return text if len(text) <= _LONGEST else f"<{shown(value)}>"
 
 
-class Saved:
+class Saved(Shown):
     """Mixin of a dataclass that is kept: `to_json`, `from_json`, `save`, `load`, and in notebooks.
 
     Enums are written by name, tensors apart, those of results within it by the way to them
@@ -143,14 +143,6 @@ class Saved:
                 got=damaged[-1] if damaged else "none in it" if there else "no such folder",
                 cure="make it again; what is damaged is kept as *.damaged",
             )  # fmt: skip
-
-    def _shown(self) -> dict[str, object]:
-        """The rows of the table that a notebook shows."""
-        said = {"": str(self)} if "__str__" in type(self).__dict__ else {}
-        return said | {name: value for name, value in values_of(self).items() if _is_short(value)}
-
-    def _repr_html_(self) -> str:
-        return html_table([(name, str(value)) for name, value in self._shown().items()])
 
 
 class Settings(Saved):
@@ -343,24 +335,6 @@ def _has_tensors(kind: Any) -> bool:
 
 
 # -- words ----------------------------------------------------------------------------------------
-
-
-def html_table(rows: Sequence[Sequence[str]], head: Sequence[str] = (), below: str = "") -> str:
-    """A table for a notebook, escaped; without a head the first cell of each row names it."""
-    names, first = [f"<th>{escape(cell)}</th>" for cell in head], "td" if head else "th"
-    lines = ["".join(names)] if head else []
-    for name, *cells in rows:
-        rest = "".join(f"<td>{escape(cell)}</td>" for cell in cells)
-        lines.append(f"<{first}>{escape(name)}</{first}>{rest}")
-    table = "".join(f"<tr>{line}</tr>" for line in lines)
-    return f"<table>{table}</table>" + (f"<p>{escape(below)}</p>" if below else "")
-
-
-def _is_short(value: Any) -> bool:
-    """A number or a text, or one or two of them."""
-    if isinstance(value, tuple) and 0 < len(value) < 3:
-        return all(map(_is_short, value)) and not any(isinstance(v, tuple) for v in value)
-    return isinstance(value, str | int | float) and value != ""
 
 
 def _kind(kind: type) -> str:

@@ -40,10 +40,10 @@ def connect_section(result: ConnectResult) -> Section:
         ('connect-mlp2-digits', 1)
     """
     point = result.settings.point
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
     heights_figure([(w.method, w.height) for w in result.ways], figure.subplots(), log=True)
     return Section(
-        f"Two solutions, connected: {point.net} on {point.data}",
+        f"Are two trained networks connected? {point.net} on {point.data}",
         f"connect-{point.net}-{point.data}",
         tuple(_lead(result)),
         (PageTable("Paths between two trainings", COLUMNS, tuple(_rows(result))),),
@@ -57,6 +57,9 @@ def connect_section(result: ConnectResult) -> Section:
         ),
         connect_command(result),
         tuple(_details(result)),
+        plain="Trainings from different starts end at different weights. Where a path joins two of "
+        "them on which the loss never exceeds ε, both lie in one piece of the landscape below "
+        "ε.",
     )
 
 

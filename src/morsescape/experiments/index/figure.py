@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import BLUE, ORANGE, PINK, VERMILLION, count_axis, once_each, own_axes
+from morsescape.page.svg import words_at
 
 
 @dataclass(frozen=True)
@@ -66,10 +67,11 @@ def _draw_row(ax: Axes, row: CountRow, place: float) -> None:
         ax.plot([row.bound] * 2, [place - 0.35, place + 0.35], color=VERMILLION, lw=2)
         ax.plot(
             row.bound, place, color=VERMILLION, ls="none", marker="|", ms=11, mew=2,
-            label="structural bound: no index is above",
+            label="structural bound",
         )  # fmt: skip
     low, high = row.certified
-    ax.plot([low, high], [place] * 2, color=BLUE, lw=5, solid_capstyle="butt")
+    (bar,) = ax.plot([low, high], [place] * 2, color=BLUE, lw=5, solid_capstyle="butt")
+    words_at(bar, [f"{row.label}: proved {low:,}" + (f" to {high:,}" if high > low else "")])
     ax.plot(
         [low, high], [place] * 2, color=BLUE, ls="none", marker="|", ms=11, mew=2.5,
         label="certified interval",
@@ -80,10 +82,11 @@ def _draw_row(ax: Axes, row: CountRow, place: float) -> None:
         (row.published, "published", "x", "black", 0.0),
     ):
         if value is not None:
-            ax.errorbar(
-                value[0], place + shift, xerr=value[1] or None, color=colour, marker=marker, ms=6,
+            dot, *_ = ax.errorbar(
+                value[0], place + shift, xerr=value[1] or None, color=colour, marker=marker, ms=5,
                 ls="none", elinewidth=1.2, label=name,
             )  # fmt: skip
+            words_at(dot, [f"{row.label}: {name} {value[0]:,.4g}"])
 
 
 def _largest(row: CountRow) -> float:

@@ -50,13 +50,16 @@ def index_section(results: Sequence[IndexResult]) -> Section:
             "results", expected="at least one, with runs", got="nothing", cure="count something"
         )
     return Section(
-        "Negative eigenvalues: tables 5.2 and 5.5",
+        "How many directions curve downwards: the counts",
         "tables",
         tuple(_lead(results)),
         (_proved(results), _means(results), _null_spaces(results)),
         (_picture(results),),
         "\n".join(index_command(result) for result in results),
         tuple(_details(results)),
+        plain="The Hessian holds how the loss curves in every direction. Its negative eigenvalues "
+        "are the directions that curve downwards; at a critical point their number is the "
+        "index: 0 at the bottom of a valley, 1 on a pass.",
     )
 
 
@@ -88,7 +91,12 @@ def _proved(results: Sequence[IndexResult]) -> PageTable:
         "Negative eigenvalues of the Hessian",
         (_SETTING, "published", "certified", "at most"),
         tuple(rows),
-        f"Published: {CITATION}, mean ± standard deviation of 10 runs. Certified, over all runs: "
+        (
+            f"Published: {CITATION}, tables 5.2 and 5.5, mean ± standard deviation of 10 runs. "
+            if any(published(result.settings.point) for result in results)
+            else ""
+        )
+        + "Certified, over all runs: "
         "a to b where each run is proved exactly and the runs differ; [a, b] where the number of "
         "each run is proved to lie in it. At most: a bound from the structure of the network, "
         "whatever its parameters; where b equals it, only a comes from counting.",
@@ -194,20 +202,26 @@ def _estimate(result: IndexResult) -> str:
 
 def _picture(results: Sequence[IndexResult]) -> Picture:
     rows = [replace(row, label=_label(result)) for result in results for row in index_rows(result)]
-    figure = Figure(figsize=(5.6, 1.2 + 0.42 * len(rows)), layout="constrained")
+    figure = Figure(figsize=(4.0, 0.8 + 0.2 * len(rows)), layout="constrained")
     ax = index_bars(rows, figure.subplots())
     if (narrow := ax.get_legend()) is not None:
         narrow.remove()
     # Above everything, where it may be wider than the axes.
-    figure.legend(*once_each(ax), loc="outside upper left", ncols=2, frameon=False, fontsize=8)
+    figure.legend(*once_each(ax), loc="outside upper left", ncols=2, frameon=False, fontsize=7.5,
+                  handletextpad=0.3, columnspacing=1.2)  # fmt: skip
     return Picture(
         figure,
         "For each setting, on one logarithmic axis: the certified interval, the structural bound "
         "at its upper end or above, and the naive and published counts. The numbers are in the "
         "tables.",
-        "Negative eigenvalues: what is proved (bars, over all runs), what no index can pass "
-        "(lines), and what naive counts and the paper say (mean ± standard deviation).",
+        "What is proved (bars, over all runs), what the structure of the network allows at most "
+        f"(lines), and what {_claims(results)} say (mean ± standard deviation).",
     )
+
+
+def _claims(results: Sequence[IndexResult]) -> str:
+    papers = any(published(result.settings.point) for result in results)
+    return "naive counts and the paper" if papers else "naive counts"
 
 
 def _lead(results: Sequence[IndexResult]) -> Iterator[str]:
@@ -216,8 +230,6 @@ def _lead(results: Sequence[IndexResult]) -> Iterator[str]:
     if papers:
         yield _compared(papers)
     yield from _counted(runs)
-    if not papers:
-        yield "None of these settings is one of the paper's, so there is no number to compare with."
     yield from _not_critical(runs)
 
 
@@ -255,13 +267,18 @@ def _counted(runs: Sequence[IndexRun]) -> Iterator[str]:
         yield f"{len(runs) - len(proved)} of {len(runs)} runs are not proved: see More."
 
 
-def _naive(proved: Sequence[IndexRun]) -> str:
-    counts = [(run.raw_negative["float64"], run.negative) for run in proved]
+def outside(runs: Sequence[IndexRun]) -> tuple[int, int]:
+    """How many naive counts in float64 are outside the proved interval, and of how many."""
+    counts = [(r.raw_negative["float64"], r.negative) for r in runs if r.status not in _NOT_PROVED]
     known = [(count, ends) for count, ends in counts if count is not None]
-    wrong = sum(not low <= count <= high for count, (low, high) in known)
+    return sum(not low <= count <= high for count, (low, high) in known), len(known)
+
+
+def _naive(proved: Sequence[IndexRun]) -> str:
+    wrong, known = outside(proved)
     if not known:
         return ""
-    return f" The naive count in float64 is outside the interval in {wrong} of {len(known)}."
+    return f" The naive count in float64 is outside the interval in {wrong} of {known}."
 
 
 def _not_critical(runs: Sequence[IndexRun]) -> Iterator[str]:

@@ -26,7 +26,7 @@ def linear_section(result: LinearResult) -> Section:
         ('linear', 2)
     """
     return Section(
-        "Linear regression: section 5.4 and Example 1",
+        "A landscape with one critical point: linear regression",
         "linear",
         tuple(_lead(result)),
         (_eigenvalues(result), _distances(result)),
@@ -34,6 +34,8 @@ def linear_section(result: LinearResult) -> Section:
         "morsescape reproduce --parts linear"
         + (f" --seed {result.settings.seed}" if result.settings.seed else ""),
         tuple(_details(result)),
+        plain="For comparison, a landscape that is a single bowl: every way down ends at the same "
+        "point.",
     )
 
 
@@ -129,7 +131,7 @@ def _distances(result: LinearResult) -> PageTable:
 
 
 def _points(result: LinearResult) -> Picture:
-    figure = Figure(figsize=(4.2, 4.4), layout="constrained")
+    figure = Figure(figsize=(3.6, 3.6), layout="constrained")
     parts = (result.x, result.y, result.least_squares, result.first, result.last)
     separating_line(figure.subplots(), *(part.numpy() for part in parts))
     return Picture(
@@ -142,7 +144,7 @@ def _points(result: LinearResult) -> Picture:
 
 
 def _descents(result: LinearResult) -> Picture:
-    figure = Figure(figsize=(5.6, 3.8), layout="constrained")
+    figure = Figure(figsize=(4.0, 3.0), layout="constrained")
     ax = figure.subplots()
     for steps, distances, colour, label in (
         (result.sgd_steps, result.sgd_distances, VERMILLION, "stochastic, a point a step"),

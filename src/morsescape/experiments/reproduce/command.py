@@ -139,14 +139,13 @@ def reproduce(
 
 def _write(result: ReproduceResult, out: Path) -> None:
     from morsescape.cli.carried_out import tell
-    from morsescape.experiments.reproduce.words import reproduce_page
+    from morsescape.experiments.reproduce.words import reproduce_page, reproduce_sentences
     from morsescape.page import save_page
     from morsescape.store import write_json_atomic
 
     write_json_atomic(out / "results.json", result.to_json())
-    page = reproduce_page(result)
-    save_page(page, out / "index.html")
-    tell(stdout(), page.findings)
+    save_page(reproduce_page(result), out / "index.html")
+    tell(stdout(), reproduce_sentences(result))
     if not result.complete:
         say(f"{len(result.pieces)} of {result.expected} runs are there; without --page-only the "
             "others are computed")  # fmt: skip

@@ -126,7 +126,8 @@ class ReproduceResult:
     @property
     def seconds(self) -> float:
         """How long the pieces took together, each on one thread."""
-        return sum(_total(piece.payload.get("seconds", 0.0)) for piece in self.pieces.values())
+        times = (piece.payload.get("seconds", 0.0) for piece in self.pieces.values())
+        return float(sum(map(_total, times)))
 
     @property
     def provenance(self) -> dict[str, Any]:

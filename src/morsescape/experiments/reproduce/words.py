@@ -1,49 +1,68 @@
-"""The page of `morsescape reproduce`: what was found, then each experiment."""
+"""The page of `morsescape reproduce`: four questions, then each experiment."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
-from morsescape.experiments.citation import CITATION
 from morsescape.experiments.registry import STUDIES
+from morsescape.experiments.reproduce.stories import stories
 from morsescape.experiments.reproduce.study import ReproduceResult
 from morsescape.page.engine import Page, Section
 from morsescape.page.readable import duration
 
-TITLE = "The loss landscape, re-measured"
+_FIRST = ("tables", "connect", "tree")
+TITLE = "What does the landscape under a neural network look like?"
+_INTRODUCTION = (
+    "Training goes downhill on the loss, a surface over all weights of the network. Here is what "
+    "lies on that surface, for {}. “Proved” means that no rounding error can change it."
+)
 
 
 def reproduce_page(result: ReproduceResult) -> Page:
-    """Findings, the table of counts and their picture, then a section for each experiment."""
-    sections = tuple(_sections(result))
-    tables = next((s for s in sections if s.anchor == "tables"), None)
+    """The questions that the result answers, then a section for each experiment."""
+    told, sections = stories(result, reproduce_sections(result))
+    own = result.settings
+    nets = f"{_listed(own.nets)}, trained on {_listed(own.data)}"
+    sections = tuple(sorted(sections, key=_place))
     return Page(
-        TITLE,
-        f"{result.settings}. Published numbers: {CITATION}.",
-        tuple(_findings(result, sections)),
-        sections,
-        key_table=tables.tables[0] if tables else None,
-        key_picture=tables.pictures[0] if tables and tables.pictures else None,
-        footer=tuple(_footer(result)),
+        TITLE, _INTRODUCTION.format(nets), tuple(_warnings(result)), sections, told,
+        tuple(_footer(result)),
+    )  # fmt: skip
+
+
+def reproduce_sentences(result: ReproduceResult) -> list[str]:
+    """What the command says at its end: the first sentence of each section."""
+    return [*_warnings(result), *(s.lead[0] for s in reproduce_sections(result) if s.lead)]
+
+
+def reproduce_sections(result: ReproduceResult) -> tuple[Section, ...]:
+    """Those of each experiment, with all their pictures."""
+    return tuple(
+        section
+        for study in STUDIES
+        if study.kind in result.settings.parts and (results := result.of(study.kind))
+        for section in study.sections(results)
     )
 
 
-def _sections(result: ReproduceResult) -> Iterator[Section]:
-    for study in STUDIES:
-        if study.kind in result.settings.parts and (results := result.of(study.kind)):
-            yield from study.sections(results)
-
-
-def _findings(result: ReproduceResult, sections: tuple[Section, ...]) -> Iterator[str]:
+def _warnings(result: ReproduceResult) -> Iterator[str]:
     if not result.complete:
         yield (
             f"Not finished: {len(result.pieces)} of {result.expected} pieces are there; what "
             "follows is of those."
         )
-    for section in sections:
-        if section.lead:
-            yield section.lead[0]
+
+
+def _place(section: Section) -> int:
+    """What answers the questions comes first, the others in the order of the studies."""
+    kind = section.anchor.partition("-")[0]
+    return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
+
+
+def _listed(names: Sequence[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _footer(result: ReproduceResult) -> Iterator[str]:

@@ -16,8 +16,6 @@ from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, rounded_down, rounded_up
 from morsescape.spectrum.inertia import InertiaStatus
 
-_COLUMNS = 3  # of small pictures in a row
-
 
 def ridge_sentences(curve: RidgeCurve) -> list[str]:
     """What the curve says, one sentence a line.
@@ -72,13 +70,15 @@ def ridge_section(results: Sequence[SpectrumResult]) -> Section:
         for result, _ in curves
     )
     return Section(
-        "The index over λ",
+        "A small ridge settles the count: the index over λ",
         "ridge",
         tuple(_lead(curves)),
         (_table(curves),),
         (_picture(curves),),
         "\n".join(commands),
         tuple(_details()),
+        plain="Adding λ‖θ‖² to the loss lifts every curvature by 2λ, so that the directions of no "
+        "curvature get a sign that can be proved.",
     )
 
 
@@ -181,21 +181,16 @@ def _range(gap: RidgeGap) -> str:
 
 
 def _picture(curves: Curves) -> Picture:
-    rows = math.ceil(len(curves) / _COLUMNS)
-    columns = min(_COLUMNS, len(curves))
-    figure = Figure(figsize=(2.5 * columns + 0.4, 2.2 * rows + 0.5), layout="constrained")
-    axes = figure.subplots(rows, columns, squeeze=False).ravel()
-    for ax in axes[len(curves) :]:
-        ax.remove()
-    for (result, curve), ax in zip(curves, axes, strict=False):
+    figures = tuple(Figure(figsize=(3.6, 2.4), layout="constrained") for _ in curves)
+    for (result, curve), figure in zip(curves, figures, strict=True):
         gap = curve.widest_gap()
         ends = (gap.below, min(gap.above, 1e300))
-        ridge_curve(*curve.steps(), ax, gap=ends, at=(gap.l2, gap.index))
+        ax = ridge_curve(*curve.steps(), figure.subplots(), gap=ends, at=(gap.l2, gap.index))
         ax.set_title(point_name(result.settings.point), fontsize=8)
-    handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=8, frameon=False)
+        figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=3,
+                      fontsize=8, frameon=False)  # fmt: skip
     return Picture(
-        figure,
+        figures,
         "For each setting a staircase that falls from the index without a ridge to 0 as λ grows, "
         "with the widest gap shaded. The numbers are in the table.",
         "The proved interval for the index of L + λ‖θ‖² at each λ; where both ends are one line, "

@@ -12,6 +12,7 @@ from torch import Tensor
 from morsescape.errors import ArgumentError
 from morsescape.experiments.scatter.study import ScatterResult
 from morsescape.figures.axes import BLUE, GREY, ORANGE, dress, own_axes
+from morsescape.page.svg import words_at
 
 Values = Tensor | np.ndarray | Sequence[float]
 _BINS = 40
@@ -24,6 +25,7 @@ def scatter_plane(
     ax: Axes | None = None,
     *,
     shares: tuple[float, float] | None = None,
+    seeds: Sequence[int] = (),
 ) -> Axes:
     """Solutions in a plane, coloured by their loss; dead ones are crosses without colour.
 
@@ -33,6 +35,7 @@ def scatter_plane(
         dead: which have the same output for every image, shape (M,); None for none.
         ax: where to draw; None makes a figure.
         shares: of the variance that the two directions explain, for the axes.
+        seeds: the numbers of the solutions, which a page says at each; none for their places.
 
     Raises:
         ArgumentError: no points, or lengths that differ.
@@ -56,6 +59,9 @@ def scatter_plane(
             place[~dead, 0], place[~dead, 1], c=loss[~dead], s=size, cmap="viridis", lw=0.3,
             edgecolors="white", label=f"{int((~dead).sum()):,} solutions",
         )  # fmt: skip
+        names = np.asarray(seeds if len(seeds) else range(len(loss)))[~dead]
+        live = zip(names, loss[~dead], strict=True)
+        words_at(drawn, [f"training {name}: loss {value:.4g}" for name, value in live])
         bar = ax.figure.colorbar(drawn, ax=ax, pad=0.02, aspect=30)
         bar.set_label("loss", fontsize=9)
         bar.ax.tick_params(labelsize=8)
@@ -124,6 +130,19 @@ def scatter_figure(result: ScatterResult, *, title: str = "") -> Figure:
     if title:
         figure.suptitle(title, fontsize=9)
     return figure
+
+
+def scatter_parts(result: ScatterResult) -> tuple[Figure, ...]:
+    """As `scatter_figure`, each panel a figure of its own, for a page."""
+    plane = result.plane
+    figures = [Figure(figsize=(3.9, 3.2), layout="constrained")]
+    scatter_plane(plane.coordinates, result.loss, result.dead, figures[0].subplots(),
+                  shares=plane.shares, seeds=result.seeds)  # fmt: skip
+    if result.before is not None and result.after is not None:
+        figures.append(Figure(figsize=(3.9, 3.2), layout="constrained"))
+        ax = figures[1].subplots()
+        distance_histogram(result.before.relative, result.after.relative, ax)
+    return tuple(figures)
 
 
 # -- inside ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from rich.table import Table
 
 from morsescape.experiments.point import point_options
 from morsescape.experiments.scatter.cloud import QUANTILES, SAME, Distances, quantiles
-from morsescape.experiments.scatter.figure import scatter_figure
+from morsescape.experiments.scatter.figure import scatter_parts
 from morsescape.experiments.scatter.study import ScatterResult
 from morsescape.nets.symmetry import RESCALING
 from morsescape.page import PageTable, Picture, Section
@@ -46,13 +46,15 @@ def scatter_section(result: ScatterResult) -> Section:
         "Relative: divided by √(|θ|² + |θ'|²), so that 1 is a right angle and 0 the same point.",
     )
     return Section(
-        f"{len(result.seeds):,} solutions in the plane: section 5.3, {point.net} on {point.data}",
+        f"Do {len(result.seeds):,} trainings end at one place? {point.net} on {point.data}",
         f"scatter-{point.net}-{point.data}",
         tuple(_lead(result)),
         (table,) if table.rows else (),
         (_picture(result),),
         scatter_command(result),
         tuple(_details(result)),
+        plain="One network, trained from many starts: each dot is where a training ended, in the "
+        "plane that shows most of how they differ.",
     )
 
 
@@ -151,15 +153,13 @@ def _details(result: ScatterResult) -> Iterator[str]:
 
 
 def _picture(result: ScatterResult) -> Picture:
-    shown = "Left: " if result.before is not None else ""
     caption = (
-        f"{shown}final points θ projected on the two directions of largest variance, coloured by "
-        "loss."
+        "Final points θ projected on the two directions of largest variance, coloured by loss."
     )
     if result.before is not None:
-        caption += " Right: distances of all pairs, as they are and modulo symmetries."
+        caption += " Then distances of all pairs, as they are and modulo symmetries."
     return Picture(
-        scatter_figure(result),
+        scatter_parts(result),
         "A cloud of points in the plane, coloured by loss, and histograms of the distances of all "
         "pairs. The numbers are in the table.",
         caption,

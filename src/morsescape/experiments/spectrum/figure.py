@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -13,7 +14,8 @@ from morsescape.errors import ArgumentError
 from morsescape.experiments.point import point_name
 from morsescape.experiments.spectrum.study import SpectrumResult
 from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
-from morsescape.figures.histogram import spectrum_panels
+from morsescape.figures.histogram import spectrum_histogram, spectrum_panels
+from morsescape.page.svg import words_at
 from morsescape.spectrum.split import Direction
 
 Numbers = Sequence[float] | np.ndarray
@@ -46,18 +48,38 @@ def spectrum_picture(result: SpectrumResult) -> Figure:
     return figure
 
 
+def spectrum_parts(result: SpectrumResult) -> tuple[Figure, ...]:
+    """The symlog histogram and the ends, each a figure of its own, for a page.
+
+    Example:
+        >>> from morsescape.experiments import PointSettings, SpectrumSettings, run_spectrum
+        >>> result = run_spectrum(SpectrumSettings(PointSettings(at="random", samples=30)))
+        >>> len(spectrum_parts(result))
+        3
+    """
+    ends = [(part, n) for part, n in ((result.split.top, result.outliers),
+                                      (result.split.bottom, 0)) if part]  # fmt: skip
+    figures = [Figure(figsize=(3.9, 3.2), layout="constrained") for _ in range(1 + len(ends))]
+    first, *others = figures
+    spectrum_histogram(result.eigenvalues, result.inertia.radius, first.subplots(),
+                       **_marks(result))  # fmt: skip
+    for (end, outliers), figure in zip(ends, others, strict=True):
+        _draw_ranks(end, figure.subplots(), outliers)
+    return tuple(figures)
+
+
+def _marks(result: SpectrumResult) -> dict[str, Any]:
+    """What the histograms mark."""
+    gaps, names = result.gaps, ("negative", "null", "positive")
+    return {
+        "intervals": {name: getattr(result.inertia, name) for name in names},
+        "outliers": result.outliers,
+        "gap": (gaps[0].lower, gaps[0].upper) if gaps else None,
+    }
+
+
 def _draw_histograms(result: SpectrumResult, left: Axes, right: Axes) -> None:
-    counted, gaps = result.inertia, result.gaps
-    names = ("negative", "null", "positive")
-    spectrum_panels(
-        left,
-        right,
-        result.eigenvalues,
-        counted.radius,
-        intervals={name: getattr(counted, name) for name in names},
-        outliers=result.outliers,
-        gap=(gaps[0].lower, gaps[0].upper) if gaps else None,
-    )
+    spectrum_panels(left, right, result.eigenvalues, result.inertia.radius, **_marks(result))
 
 
 def _draw_ranks(part: Sequence[Direction], ax: Axes, outliers: int) -> None:
@@ -106,8 +128,11 @@ def split_ranks(
         )  # fmt: skip
     ax = own_axes(ax, 4.8, 3.2)
     ranks = np.arange(1, len(values) + 1)
-    ax.plot(ranks, np.abs(values), color="black", marker="_", ms=9, mew=1.6, lw=0.6,
-            label="eigenvalue λ")  # fmt: skip
+    (line,) = ax.plot(ranks, np.abs(values), color="black", marker="_", ms=9, mew=1.6, lw=0,
+                      label="eigenvalue λ")  # fmt: skip
+    each = zip(ranks, values, *parts, strict=True)
+    words_at(line, [f"number {k}: λ = {a:.4g} = {g:.4g} (Gauss-Newton) + {r:.4g} (rest)"
+                    for k, a, g, r in each])  # fmt: skip
     sign = 1.0 if values[0] > 0 else -1.0
     for part, marker, colour, name in (
         (parts[0], "s", BLUE, "Gauss-Newton part"), (parts[1], "^", VERMILLION, "residual part")

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import point_name, point_options
-from morsescape.experiments.spectrum.figure import spectrum_picture
+from morsescape.experiments.spectrum.figure import spectrum_parts
 from morsescape.experiments.spectrum.study import SpectrumResult
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, number, rounded_up, sum_of_causes
@@ -83,13 +83,15 @@ def spectra_section(results: Sequence[SpectrumResult]) -> Section:
         for result in results
     )
     return Section(
-        "Eigenvalue distributions: figures 5.2",
+        "A few steep directions, many flat ones: the spectrum",
         "spectra",
         tuple(_lead(results)),
         (_gap_table(results), _split_table(results)),
         tuple(_picture(result) for result in drawn),
         "\n".join(commands),
         tuple(_details(results)),
+        plain="All eigenvalues of the Hessian: how strongly the loss curves, direction by "
+        "direction. A few stand out, most directions are almost flat.",
     )
 
 
@@ -141,8 +143,8 @@ def _lead(results: Sequence[SpectrumResult]) -> Iterator[str]:
         others = [place for r in known if r not in hits and (place := _rank(r)) is not None]
         rest = f"; elsewhere it is number {_between(others)} in size" if others else ""
         yield (
-            "The gaps that the paper was intrigued by: the ratio of neighbours below the "
-            "(classes - 1)-th eigenvalue is the largest at the upper end of the spectrum in "
+            "Is there a gap below the (classes - 1)-th largest eigenvalue? The ratio of neighbours "
+            "there is the largest at the upper end of the spectrum in "
             f"{_share_of(hits, known)}{rest}."
         )
     split = [result for result in results if _outlying(result)]
@@ -269,12 +271,12 @@ def _picture(result: SpectrumResult) -> Picture:
     name, count = _label(result), result.outliers
     word = "outlier" if count == 1 else "outliers"
     return Picture(
-        spectrum_picture(result),
-        f"{name}: histograms of the eigenvalues, linear and symlog, with {count} {word} to the "
-        "right of the gap; below, the largest and the most negative eigenvalues by rank with the "
-        "Gauss-Newton part and the residual part of each.",
-        f"{name}. Above: all {result.inertia.dim:,} eigenvalues. Below: what G and R contribute at "
-        "both ends; hollow marks work against the sign of λ.",
+        spectrum_parts(result),
+        f"{name}: a histogram of the eigenvalues with {count} {word} to the right of the gap; the "
+        "largest and the most negative eigenvalues by rank with the Gauss-Newton part and the "
+        "residual part of each.",
+        f"{name}: all {result.inertia.dim:,} eigenvalues, then what G and R contribute at both "
+        "ends; hollow marks work against the sign of λ.",
     )
 
 

@@ -14,5 +14,14 @@ def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
     known = shares if len(shares) == len(result.accuracies) and len(set(shares)) > 1 else None
     tree = result.graph.merge_tree()
     return disconnectivity_figure(
-        tree, ax, colours=known, label="accuracy" if known else "", given=result.graph.given
-    )
+        tree, ax, colours=known, label="accuracy" if known else "", given=result.graph.given,
+        words=[_words(result, k) for k in range(len(result.graph.minima))],
+    )  # fmt: skip
+
+
+def _words(result: TreeResult, k: int) -> str:
+    """What is known of a minimum."""
+    share, point = result.accuracies[k], result.graph.minima[k]
+    sure = "index 0, proved" if point.certificate.proves(0) else "not proved"
+    right = "" if share is None else f", accuracy {share:.2%}"
+    return f"minimum {k}: f = {result.graph.values[k][1]:.10g}, {sure}{right}"

@@ -35,11 +35,11 @@ def tree_section(result: TreeResult) -> Section:
         'tree-cnn-digits'
     """
     point = result.settings.point
-    figure = Figure(figsize=(5.6, 3.6), layout="constrained")
+    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
-        f"The tree of sublevel sets: {point.net} ({point.activation}) on {point.data}, "
+        f"Minima and the passes between them: {point.net} ({point.activation}) on {point.data}, "
         f"{result.samples:,} images",
         f"tree-{point.net}-{point.data}",
         (first,),
@@ -54,6 +54,8 @@ def tree_section(result: TreeResult) -> Section:
         ),
         tree_command(result),
         (*others, *_details(result)),
+        plain="A minimum is the bottom of a valley, a pass a lowest point on the way to the next. "
+        "As the level rises, valleys merge; the tree says which, and where.",
     )
 
 
@@ -105,8 +107,8 @@ def _details(result: TreeResult) -> list[str]:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
     known = [share for share in result.accuracies if share is not None]
     if known:
-        least, most = (number(share, ".2%") for share in (min(known), max(known)))
-        lines.append(f"Accuracy at the minima: {least} to {most}.")
+        ends = dict.fromkeys(number(share, ".2%") for share in (min(known), max(known)))
+        lines.append(f"Accuracy at the minima: {' to '.join(ends)}.")
     return lines
 
 
