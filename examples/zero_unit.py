@@ -33,4 +33,4 @@ step = 0.1 * embedded.directions[0]
 ends = [ms.find_critical_point(wide, embedded.theta + s * step) for s in (1, -1)]
 print(*ends, sep="\n")
 assert all(end.index == 0 and end.value < minimum.value for end in ends)
-assert ms.same_solution(wide, ends[0].theta, ends[1].theta)
+assert ms.same_solution(wide, ends[0].theta, ends[1].theta).same
