@@ -1,4 +1,4 @@
-"""The site of the docs: pages, links, names and pictures; what was built, where Zensical is here."""
+"""The site of the docs: pages, links, names, pictures; and, where Zensical is, what it builds."""
 
 from __future__ import annotations
 
@@ -116,7 +116,9 @@ def test_every_status_has_its_row(kind):
 
 
 def test_the_table_of_the_zoo_is_the_zoo():
-    rows = re.findall(r"^\| ([^|]+?) \| (\d+) \| (\d+) \|", (DOCS / "api" / "zoo.md").read_text(), re.M)
+    rows = re.findall(
+        r"^\| ([^|]+?) \| (\d+) \| (\d+) \|", (DOCS / "api" / "zoo.md").read_text(), re.M
+    )
     assert [(n, int(d), int(k)) for n, d, k in rows] == [
         (land.name, land.dim, len(land.critical)) for land in ms.zoo.ZOO
     ]
@@ -125,7 +127,7 @@ def test_the_table_of_the_zoo_is_the_zoo():
 def test_each_example_is_in_the_gallery_with_its_picture():
     text = (DOCS / "gallery.md").read_text()
     for file in (ROOT / "examples").glob("*.py"):
-        assert f"`examples/{file.name}`" in text
+        assert f'--8<-- "examples/{file.name}"' in text
         assert f"(pictures/gallery-{file.stem.replace('_', '-')}.svg)" in text
 
 
@@ -154,7 +156,7 @@ def built(tmp_path_factory):
         pytest.skip("Zensical is not here: `make docs` brings it")
     root = tmp_path_factory.mktemp("site")
     shutil.copy(ROOT / "mkdocs.yml", root)
-    for folder in ("docs", "src"):
+    for folder in ("docs", "examples", "src"):
         shutil.copytree(ROOT / folder, root / folder, ignore=shutil.ignore_patterns("results"))
     command = [str(own)] if own.exists() else [sys.executable, "-m", "zensical"]
     subprocess.run([*command, "build", "--strict"], cwd=root, check=True, timeout=300)
@@ -173,6 +175,12 @@ def test_every_page_holds_its_text(built):
         assert re.sub(r"[`*]", "", title) in text_of(html), page
         for name in re.findall(r"^::: ([\w.]+)$", page.read_text(), flags=re.M):
             assert f'id="{name}"' in html, f"{name} is not on {page.name}"
+
+
+def test_the_gallery_shows_the_scripts(built):
+    html = text_of((built / "gallery.html").read_text())
+    for file in (ROOT / "examples").glob("*.py"):
+        assert file.read_text().splitlines()[0].strip('"') in html
 
 
 def test_docstrings_come_with_their_parts(built):
