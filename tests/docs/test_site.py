@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+import chromium
 import morsescape as ms
 
 ROOT = Path(__file__).parents[2]
@@ -199,3 +200,16 @@ def test_the_search_knows_the_pages(built):
     index = (built / "search.json").read_text()
     for word in ("find_critical_point", "capture_ball", "GRADIENT_FLAT"):
         assert word in index
+
+
+@pytest.mark.skipif(chromium.PROGRAM is None, reason="chromium is not installed")
+def test_pages_fit_a_phone_and_a_desk_and_ask_for_nothing(built):
+    beyond = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+    missing = "[...document.images].filter(image => !image.naturalWidth).length"
+    with chromium.browser() as browser:
+        for name in ("learn.html", "choose.html", "paths.html", "api/critical.html"):
+            for width in (420, 1280):
+                look = browser.open(built / name, width=width, dark=width == 420)
+                assert browser.evaluate(beyond) == 0, (name, width)
+                assert browser.evaluate(missing) == 0, (name, width)
+                assert look.external == [], (name, width)
