@@ -18,6 +18,8 @@ import yaml
 
 import chromium
 import morsescape as ms
+from morsescape.nets.training import TrainingStatus
+from morsescape.spectrum.split import SplitStatus
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -101,10 +103,10 @@ def test_what_the_reference_names_is_there():
 
 
 def statuses():
-    for name in ms.__all__:
-        kind = getattr(ms, name)
-        if isinstance(kind, type) and issubclass(kind, Enum):
-            yield kind
+    """The public ones, and those of the command line."""
+    public = [getattr(ms, name) for name in ms.__all__]
+    yield from (kind for kind in public if isinstance(kind, type) and issubclass(kind, Enum))
+    yield from (TrainingStatus, SplitStatus)
 
 
 @pytest.mark.parametrize("kind", list(statuses()), ids=lambda kind: kind.__name__)
