@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 STAMP := .venv/.installed
 
+DOCS := .venv-docs/bin
+DOCS_STAMP := .venv-docs/.installed
+
 BENCH := .venv-bench/bin
 BENCH_STAMP := .venv-bench/.installed
 # Folder of MNIST in torchvision's layout; empty: MORSESCAPE_DATA, the user's cache or the mirrors.
 ROOT ?=
 FROM := $(if $(ROOT),--root $(ROOT))
 
-.PHONY: venv demo test lint bench bench-large campaign clean
+.PHONY: venv demo test lint docs bench bench-large campaign clean
 
 venv: $(STAMP)
 
@@ -30,6 +33,16 @@ lint: $(STAMP)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+# What the extra `docs` names and nothing else: the sources are read, not run. Python 3.11 or newer.
+$(DOCS_STAMP): pyproject.toml
+	test -x $(DOCS)/python || $(PYTHON) -m venv .venv-docs
+	$(DOCS)/python -c "import tomllib as t; print(*t.load(open('pyproject.toml', 'rb'))['project']['optional-dependencies']['docs'])" \
+		| xargs $(DOCS)/python -m pip install --quiet
+	touch $(DOCS_STAMP)
+
+docs: $(DOCS_STAMP)
+	$(DOCS)/zensical build --clean --strict
 
 $(BENCH_STAMP): pyproject.toml benchmarks/requirements.txt
 	test -x $(BENCH)/python || $(PYTHON) -m venv .venv-bench
