@@ -199,7 +199,7 @@ class Look:
         if hessian.estimate is None and not hessian.kinks:
             if off > hessian.radius * ENOUGH:
                 self.say("claim", f"Hessian off by {off:.3g}, radius {hessian.radius:.3g}")
-            if hessian.spread is not None:
+            if hessian.spread is not None and bool(hessian.spread.isfinite().all()):
                 scale = [float(s) ** -0.5 for s in hessian.spread]
                 rows = [
                     float(d) * a * b for d, (a, b) in zip(difference, _pairs(scale), strict=True)

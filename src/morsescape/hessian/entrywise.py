@@ -56,4 +56,4 @@ def _spread(errors: Tensor) -> Tensor:
     """B v / v for v = (B 1)^(-1/2), as in `row_bounds`."""
     sums = errors.sum(1)
     v = torch.where((sums > 0) & sums.isfinite(), sums, torch.ones_like(sums)).rsqrt()
-    return (errors @ v / v + LOST) * INFLATION
+    return ((errors @ v / v + LOST) * INFLATION).nan_to_num(nan=torch.inf, posinf=torch.inf)

@@ -109,7 +109,8 @@ class RowBounds:
         """S, with its own rounding; `bound` knows how often sums round."""
         total = bound.rounded(self.size, self.gathered) + self.error
         absolute = 2 * bound.underflows * tiny(bound.dtype) + LOST
-        return (total / self.v + absolute) * INFLATION
+        spread = (total / self.v + absolute) * INFLATION
+        return spread.nan_to_num(nan=torch.inf, posinf=torch.inf)  # 0 times an unbounded radius
 
     def weights(self, layer: LinearLayer) -> Tensor:
         """V of the parameters of one unit; all units have the same: (features + bias,)."""
