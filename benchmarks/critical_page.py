@@ -3,7 +3,7 @@
     python benchmarks/critical_page.py [--folders build/critical build/critical-60000]
 
 Rewrites what stands between `<!-- measured -->` and `<!-- end of measured -->`, and the sentence
-between `<!-- critical -->` and `<!-- end of critical -->` in README.md, and keeps the numbers in
+between `<!-- critical -->` and `<!-- end of critical -->` in docs/noise.md, and keeps the numbers in
 docs/results/critical/. Computes nothing.
 """
 
@@ -100,7 +100,7 @@ def escapes(rows: list[Row]) -> Iterator[str]:
 
 
 def finding(rows: list[Row]) -> str:
-    """The sentence of the README."""
+    """The sentence of docs/noise.md."""
     proved = [row for row in rows if row["certificate"] == "proved"]
     zero, every = sum(row["index"] == 0 for row in proved), len(rows)
     negative = [row["negative_at_stop"] for row in proved]
@@ -138,7 +138,7 @@ def main() -> None:
     lines += [*escapes(found["escapes"]), ""] if found["escapes"] else []
     rewrite(DOCS / "critical.md", "measured", "\n" + "\n".join(lines))
     sentence = fill(finding(found["points"]), 110)
-    rewrite(DOCS.parent / "README.md", "critical", f"\n{sentence}\n")
+    rewrite(DOCS / "noise.md", "critical", f"\n{sentence}\n")
 
 
 def _rows(file: Path) -> list[Row]:

@@ -1,10 +1,10 @@
-"""The table and the picture of the README, from the paper's results and `morsescape index --json`.
+"""The table and the picture of docs/noise.md, from the paper's results and `morsescape index --json`.
 
     python benchmarks/index_table.py
 
 Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, and the
 files of docs/results/*.json. Rewrites what stands between `<!-- table -->` and
-`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in README.md, and
+`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in docs/noise.md, and
 draws docs/pictures/index.png.
 """
 
@@ -95,8 +95,8 @@ def main() -> None:
     files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
     results = sorted((IndexResult.from_json(x) for x in (*paper["tables"], *files)), key=order)
     rows = "\n".join(row(result) for result in results)
-    rewrite(ROOT / "README.md", "table", f"\n{HEAD}\n{rows}\n")
-    rewrite(ROOT / "README.md", "protocols", f"\n{fill(protocols(), 108)}\n")
+    rewrite(ROOT / "docs" / "noise.md", "table", f"\n{HEAD}\n{rows}\n")
+    rewrite(ROOT / "docs" / "noise.md", "protocols", f"\n{fill(protocols(), 108)}\n")
     known = [result for result in results if published(result.settings.point) is not None]
     bars = [line for result in known for line in index_rows(result)]
     figure = Figure(figsize=(8.0, 4.6), layout="constrained")  # low, for the first screen

@@ -36,7 +36,7 @@ def test_python_blocks_run(block):
 
 @pytest.mark.parametrize("result", RESULTS, ids=setting)
 def test_results_are_what_the_table_says_and_keep_the_bound(result):
-    lines = (ROOT / "README.md").read_text().splitlines()
+    lines = (ROOT / "docs" / "noise.md").read_text().splitlines()
     row = next(line for line in lines if line.startswith(f"| {setting(result)} |"))
     counts = [run["negative"] for run in result["runs"]]
     exact = sum(low == high for low, high in counts)
@@ -48,8 +48,8 @@ def test_results_are_what_the_table_says_and_keep_the_bound(result):
         assert run["null"][0] >= run["null_explained"]["softmax shift"]
 
 
-def test_the_protocols_are_concluded_in_the_readme_as_in_the_results():
-    said = " ".join((ROOT / "README.md").read_text().split())
+def test_the_protocols_are_concluded_as_in_the_results():
+    said = " ".join((ROOT / "docs" / "noise.md").read_text().split())
     study = json.loads((ROOT / "docs" / "results" / "paper" / "protocols.json").read_text())
     assert study["conclusion"] in said
 

@@ -134,7 +134,7 @@ def test_each_example_is_in_the_gallery_with_its_picture():
         assert f"(pictures/gallery-{file.stem.replace('_', '-')}.svg)" in text
 
 
-WITH_SESSIONS = [page for page in PAGES if "```pycon" in page.read_text()]
+WITH_SESSIONS = [page for page in (ROOT / "README.md", *PAGES) if "```pycon" in page.read_text()]
 
 
 @pytest.mark.parametrize("page", WITH_SESSIONS, ids=named)
