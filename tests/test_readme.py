@@ -64,3 +64,14 @@ def test_the_answer_is_what_the_results_say(page, monkeypatch):
     read = [json.loads((morse / file.name).read_text()) for file in (answer.TREE, answer.INDICES)]
     said = answer.answer(read[0], read[1]["counts"])
     assert said.replace("(docs/", "(") in (ROOT / page).read_text().replace("(docs/", "(")
+
+
+def test_the_page_of_one_number_is_what_its_rows_say(monkeypatch):
+    """And no new interval lies outside the one that was measured before."""
+    monkeypatch.syspath_prepend(str(ROOT / "benchmarks"))
+    import one_number
+
+    rows = one_number.rows()
+    page = (ROOT / "docs" / "one_number.md").read_text()
+    assert one_number.sentence(rows) in page
+    assert one_number.table(rows) in page
