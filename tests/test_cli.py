@@ -229,7 +229,9 @@ def test_a_damaged_data_file(tmp_path, monkeypatch):
     ],
 )
 @pytest.mark.parametrize("command", ["index", "spectrum"])
-def test_an_objective_that_is_none(command, function, message, own, tmp_path, monkeypatch):
+def test_an_objective_that_is_none(
+    command, function, message, own, tmp_path, monkeypatch, unchecked
+):
     monkeypatch.chdir(tmp_path)
     assert message in one_line(run(command, "--objective", f"{own}:{function}"), 1)
 

@@ -116,7 +116,7 @@ CASES = {
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_refused_with_the_cure(name):
+def test_refused_with_the_cure(name, unchecked):
     make, message = CASES[name]
     with pytest.raises(ArgumentError) as error:
         make()

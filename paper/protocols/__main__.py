@@ -20,10 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from morsescape.cli.bars import bars
 from rich.console import Console
 
 from benchmarks.marked import rewrite
-from morsescape.cli.bars import bars
 from morsescape.experiments.sweep import scheduler_from
 from morsescape.nets import NAMES as NETS
 from morsescape.page.readable import spread

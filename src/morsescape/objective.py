@@ -28,7 +28,7 @@ from morsescape.hessian.plan import HessianPlan, hessian_plan
 from morsescape.hessian.value import Hessian
 from morsescape.model.audit import check_derivatives, check_derivatives_at
 from morsescape.model.function import Function
-from morsescape.model.loss import LossFunction
+from morsescape.model.loss import LossFunction, LossName
 from morsescape.model.network import Choice, Network
 from morsescape.model.own_copy import unwrapped
 from morsescape.model.reverse import product_backward, value_and_gradient
@@ -108,7 +108,7 @@ class Objective(Shown):
     def __init__(
         self,
         model: nn.Module,
-        loss: str | LossFunction,
+        loss: LossName | LossFunction,
         data: Any,
         *,
         l2: float = 0.0,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from typing import Literal, get_args
 
 from jaxtyping import Float64
 from torch import Tensor
@@ -27,7 +28,7 @@ from morsescape.critical.loop import Point, Stop, run
 from morsescape.critical.negative_curvature import Directions, leave, negative_directions
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.critical.search import Search
-from morsescape.critical.steppers import STEPPERS, descent, stepper
+from morsescape.critical.steppers import descent, stepper
 from morsescape.errors import ArgumentError
 from morsescape.hessian.gradient import sharp_gradient
 from morsescape.hessian.regime import regime
@@ -38,8 +39,11 @@ from morsescape.spectrum.inertia import Inertia, signs_at
 
 Callback = Callable[[Tensor, float, float], None]
 
-TARGETS = ("minimum", "nearest")
-METHODS = ("auto", *STEPPERS)
+Target = Literal["minimum", "nearest"]
+Method = Literal[
+    "auto", "lbfgs", "scaled-lbfgs", "trust-region", "saddle-free", "cubic", "levenberg"
+]
+TARGETS, METHODS = get_args(Target), get_args(Method)  # the methods: "auto" and the steppers
 _ROUNDS = 20  # saddles left on the way to one minimum
 _NEGATIVE = 1e-7  # share of ‖Hess f‖ below which negative curvature is not worth following
 _QUASI_STEPS = 10_000  # at most, before Newton's; where f is not convex yet, they gain more
@@ -56,8 +60,8 @@ def find_critical_point(
     f: Objective,
     theta: Float64[Tensor, "D"] | None = None,
     *,
-    target: str = "minimum",
-    method: str = "auto",
+    target: Target = "minimum",
+    method: Method = "auto",
     tol: float = 1e-9,
     max_steps: int = 2000,
     seed: int = 0,

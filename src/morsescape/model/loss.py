@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -26,7 +26,8 @@ from morsescape.rounding.floats import U
 from morsescape.rounding.program import NotTraceable, Program, record
 
 LossFunction = Callable[[Any, Any], Tensor]
-NAMES = ("cross_entropy", "mse")
+LossName = Literal["cross_entropy", "mse"]
+NAMES = get_args(LossName)
 
 
 class Loss:

@@ -30,6 +30,7 @@ from morsescape.model.independence import check_rows, rows_apart, sums_over_samp
 from morsescape.model.loss import (
     Loss,
     LossFunction,
+    LossName,
     MeanOf,
     WeightedMeanOf,
     is_named,
@@ -62,7 +63,7 @@ class Network(Source):
     def __init__(
         self,
         model: nn.Module,
-        loss: str | LossFunction,
+        loss: LossName | LossFunction,
         data: Any,
         dtype: torch.dtype,
         *,

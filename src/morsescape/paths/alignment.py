@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Literal, get_args
 
 import torch
 from jaxtyping import Float64
@@ -29,7 +30,8 @@ from morsescape.paths.matching import (
 from morsescape.paths.moves import Group, Move
 from morsescape.paths.symmetry import TOLERANCE, Symmetries, agree, outputs_of, symmetries
 
-WAYS = ("weights", "activations")
+Way = Literal["weights", "activations"]
+WAYS = get_args(Way)
 _OBJECTIVE = instance(Objective, "build one with ms.Objective(model, loss, data)")
 
 
@@ -82,7 +84,7 @@ def align(
     a: Float64[Tensor, "D"],
     b: Float64[Tensor, "D"],
     *,
-    by: str = "weights",
+    by: Way = "weights",
     seed: int = 0,
     restarts: int = 4,
 ) -> Alignment:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -30,7 +30,8 @@ def line(f: Objective, a: Tensor, b: Tensor, **_: Any) -> Found:
     return Found(Curve.chain(torch.stack([a, b])), 0, "straight")
 
 
-METHODS: dict[str, Callable[..., Found]] = {
+Method = Literal["line", "bezier", "chain", "string", "neb", "fip"]
+METHODS: dict[Method, Callable[..., Found]] = {
     "line": line, "bezier": bezier, "chain": chain, "string": string, "neb": neb, "fip": fip,
 }  # fmt: skip
 
@@ -45,7 +46,7 @@ def connect(
     a: Tensor | CriticalPoint,
     b: Tensor | CriticalPoint,
     *,
-    method: str = "string",
+    method: Method = "string",
     align: bool = True,
     prove: bool = True,
     height_tol: float = 0.01,
@@ -112,7 +113,7 @@ def connect(
 
 
 def _search(
-    f: Objective, a: Tensor, b: Tensor, method: str, seed: int, progress: Any, options: Any
+    f: Objective, a: Tensor, b: Tensor, method: Method, seed: int, progress: Any, options: Any
 ) -> Found:
     try:
         return METHODS[method](f, a, b, seed=seed, progress=progress, **options)

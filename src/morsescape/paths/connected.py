@@ -23,7 +23,7 @@ from morsescape.boundary import (
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
-from morsescape.paths.connect import METHODS, aligned, connect
+from morsescape.paths.connect import METHODS, Method, aligned, connect
 from morsescape.paths.curve import Curve
 from morsescape.paths.enclosed import pieces_on
 from morsescape.paths.height import Height, height_of
@@ -109,7 +109,7 @@ def connected(
     f: Objective,
     solutions: Sequence[Tensor | CriticalPoint],
     *,
-    method: str = "string",
+    method: Method = "string",
     align: bool = True,
     height_tol: float = 0.01,
     retries: int = 0,

@@ -26,7 +26,7 @@ from morsescape.boundary import a_number, a_progress, a_seed, checked, choice, i
 from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
-from morsescape.paths.connect import METHODS, connect
+from morsescape.paths.connect import METHODS, Method, connect
 from morsescape.paths.height import Height
 from morsescape.paths.moves import Group, Move
 from morsescape.paths.path import Path
@@ -87,7 +87,7 @@ def joined_copies(
     f: Objective,
     theta: Float64[Tensor, "D"] | CriticalPoint,
     *,
-    method: str = "string",
+    method: Method = "string",
     height_tol: float = 0.01,
     out: str | os.PathLike[str] | None = None,
     seed: int = 0,

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
 from functools import partial
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float64
@@ -28,7 +28,8 @@ from morsescape.spectrum.null_space import null_causes
 from morsescape.spectrum.signs import count_core, released_core, signs_known
 from morsescape.store.codec import Saved
 
-METHODS = ("ldl", "eigh")
+Method = Literal["ldl", "eigh"]
+METHODS = get_args(Method)
 Counter = Callable[[float], Counts]
 
 
@@ -172,7 +173,7 @@ def inertia(
     f: Objective | Hessian,
     theta: Float64[Tensor, "D"] | None = None,
     *,
-    method: str = "ldl",
+    method: Method = "ldl",
     raw: bool = False,
     progress: Asked = None,
 ) -> Inertia:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 import torch
 from torch import Tensor
@@ -30,6 +30,7 @@ from morsescape.experiments.point import PointSettings, announced, load_data, ma
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
+from morsescape.paths.connect import Method
 from morsescape.paths.height import sample_times
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.index_bound import structure_of
@@ -200,8 +201,8 @@ def _way(
 ) -> tuple[Way, Path]:  # fmt: skip
     start = time.perf_counter()
     path = connect(
-        f, *points, method=method, align=settings.align, prove=False, seed=settings.seed,
-        progress=progress,
+        f, *points, method=cast(Method, method), align=settings.align, prove=False,
+        seed=settings.seed, progress=progress,
     )  # fmt: skip
     found = time.perf_counter()
     path = path.proved(tol=settings.tol, progress=stage(progress, f"proof, {method}"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor
 
@@ -22,7 +22,7 @@ from morsescape.boundary import (
     spelt,
 )
 from morsescape.critical import CriticalPoint, find_critical_point
-from morsescape.critical.find import METHODS, TARGETS, check_method
+from morsescape.critical.find import METHODS, TARGETS, Method, Target, check_method
 from morsescape.experiments.point import Point, PointSettings, announced, make_point
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
@@ -161,7 +161,8 @@ def run_polish(
     keeper = None if folder is None else _Keeper(folder, spent, place)
     try:
         found = find_critical_point(
-            point.f, theta, target=settings.target, method=settings.method, tol=settings.tol,
+            point.f, theta, target=cast(Target, settings.target),
+            method=cast(Method, settings.method), tol=settings.tol,
             max_steps=settings.max_steps, seed=settings.seed, progress=progress, callback=keeper,
         )  # fmt: skip
     except KeyboardInterrupt:
