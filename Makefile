@@ -17,7 +17,7 @@ FROM := $(if $(ROOT),--root $(ROOT))
 venv: $(STAMP)
 
 # Written last, so that an install that was cut off is taken up again.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt src/morsescape/version.py
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet -e '.[test,dev]' -c constraints.txt
 	touch $(STAMP)

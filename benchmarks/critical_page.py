@@ -3,8 +3,8 @@
     python benchmarks/critical_page.py [--folders build/critical build/critical-60000]
 
 Rewrites what stands between `<!-- measured -->` and `<!-- end of measured -->`, and the sentence
-between `<!-- critical -->` and `<!-- end of critical -->` in docs/noise.md, and keeps the numbers in
-docs/results/critical/. Computes nothing.
+between `<!-- critical -->` and `<!-- end of critical -->` in docs/noise.md, and keeps the
+numbers in docs/results/critical/. Computes nothing.
 """
 
 from __future__ import annotations

@@ -1,11 +1,11 @@
-"""The table and the picture of docs/noise.md, from the paper's results and `morsescape index --json`.
+"""The table and the picture of docs/noise.md, from the paper's results and `index --json`.
 
     python benchmarks/index_table.py
 
 Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, and the
 files of docs/results/*.json. Rewrites what stands between `<!-- table -->` and
-`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in docs/noise.md, and
-draws docs/pictures/index.png.
+`<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in
+docs/noise.md, and draws docs/pictures/index.png.
 """
 
 import argparse

@@ -35,7 +35,7 @@ def main() -> None:
     parser.add_argument("--root", default="")
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
-    totals = {source: 0.0 for source in options.sources}
+    totals = dict.fromkeys(options.sources, 0.0)
     for _ in range(options.rounds):
         for source in options.sources:
             place = {**os.environ, "PYTHONPATH": source, "OMP_NUM_THREADS": "1"}
@@ -43,7 +43,9 @@ def main() -> None:
             out = subprocess.run(command, env=place, check=True, capture_output=True, text=True)
             hessian, count, negative = json.loads(out.stdout)
             totals[source] += hessian + count
-            print(f"{source}: Hessian {hessian:.1f} s, count {count:.1f} s, n- {negative}", flush=True)
+            print(
+                f"{source}: Hessian {hessian:.1f} s, count {count:.1f} s, n- {negative}", flush=True
+            )
     first, second = totals.values()
     print(f"ratio {second / first:.3f}")
 

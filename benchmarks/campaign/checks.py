@@ -201,10 +201,8 @@ class Look:
                 self.say("claim", f"Hessian off by {off:.3g}, radius {hessian.radius:.3g}")
             if hessian.spread is not None and bool(hessian.spread.isfinite().all()):
                 scale = [float(s) ** -0.5 for s in hessian.spread]
-                rows = [
-                    float(d) * a * b for d, (a, b) in zip(difference, _pairs(scale), strict=True)
-                ]
-                if (by_rows := _spectral([arb(x) for x in rows], self.f.dim)) > ENOUGH:
+                rows = [d * a * b for d, (a, b) in zip(difference, _pairs(scale), strict=True)]
+                if (by_rows := _spectral(rows, self.f.dim)) > ENOUGH:
                     self.say("claim", f"Hessian off by {by_rows:.3g} of its bound for each row")
         elif off > 1e-5 * (1 + size) and size < 1e12 and not self.loose and not hessian.kinks:
             self.say("estimate", f"Hessian ({hessian.estimate}) off by {off:.3g} of {size:.3g}")

@@ -55,26 +55,26 @@ if TYPE_CHECKING:
     )
     from morsescape.spectrum.counts import Counts, CountStatus, count_by_eigh, count_by_ldl
     from morsescape.spectrum.inertia import Inertia, InertiaStatus, eigenvalues, inertia
-
-__getattr__, __dir__ = lazily(__name__, {  # the same, when first used
-    "complete": "Barcode CriticalSet all_critical_points sublevel_homology",
-    "critical": (
-        "Certificate CertificateStatus CriticalPoint Escape EscapeStatus IntervalProof Plan "
-        "ProofStatus SearchStatus ThirdOrderPoint ThirdOrderStatus certify escape "
-        "find_critical_point krawczyk plan third_order_minimum"
-    ),
-    "hessian.value": "Hessian",
-    "morse": (
-        "CaptureBall Embedding MergeTree MorseGraph Pass capture_ball embed find_saddle "
-        "morse_graph"
-    ),
-    "objective": "Objective",
-    "paths": (
-        "Connected Copies Curve Height Path align connect connected joined_copies same_solution"
-    ),
-    "spectrum.counts": "Counts CountStatus count_by_eigh count_by_ldl",
-    "spectrum.inertia": "Inertia InertiaStatus eigenvalues inertia",
-})  # fmt: skip
+else:
+    __getattr__, __dir__ = lazily(__name__, {  # the same, when first used
+        "complete": "Barcode CriticalSet all_critical_points sublevel_homology",
+        "critical": (
+            "Certificate CertificateStatus CriticalPoint Escape EscapeStatus IntervalProof Plan "
+            "ProofStatus SearchStatus ThirdOrderPoint ThirdOrderStatus certify escape "
+            "find_critical_point krawczyk plan third_order_minimum"
+        ),
+        "hessian.value": "Hessian",
+        "morse": (
+            "CaptureBall Embedding MergeTree MorseGraph Pass capture_ball embed find_saddle "
+            "morse_graph"
+        ),
+        "objective": "Objective",
+        "paths": (
+            "Connected Copies Curve Height Path align connect connected joined_copies same_solution"
+        ),
+        "spectrum.counts": "Counts CountStatus count_by_eigh count_by_ldl",
+        "spectrum.inertia": "Inertia InertiaStatus eigenvalues inertia",
+    })  # fmt: skip
 
 __all__ = [
     "ArgumentError",

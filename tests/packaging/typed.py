@@ -57,3 +57,4 @@ def script() -> None:
     tree: ms.MergeTree = ms.MorseGraph.load("graph")  # wrong: assignment
     assert signs.status is ms.InertiaStatus.DECIDED  # wrong: attr-defined
     assert path.highest  # wrong: attr-defined
+    ms.find_minimum(f)  # wrong: attr-defined
