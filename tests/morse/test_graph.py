@@ -107,3 +107,13 @@ def test_a_minimum_of_which_all_pairs_were_tried_in_vain():
     grown = growth.Growth(f, minima(f)[:3], 0, None)
     grown.tried |= {(0, 1, None), (0, 2, None)}
     assert grown._gap() is None  # the pair that is left leads to no way from the first
+
+
+def test_where_the_segments_lie_on_the_ridges_all_are_joined():
+    """By symmetry both passes of the three-hump camel lie next to the segments of its minima."""
+    f = zoo.three_hump.objective()
+    known = [torch.tensor(w).double() for w, signs in zoo.three_hump.critical if signs == (0, 0)]
+    graph = ms.morse_graph(f, [ms.find_critical_point(f, point) for point in known])
+    assert graph.threshold is not None
+    assert {zoo.three_hump.signs_at(saddle.theta) for saddle in graph.saddles} == {(1, 0)}
+    assert len(graph.passes) == 2

@@ -49,6 +49,17 @@ def test_between_minima_of_the_zoo(landscape):
         assert landscape.signs_at(saddle.theta) == (1, 0)
 
 
+@pytest.mark.parametrize("tilt", [0.1, 0.3])
+@pytest.mark.parametrize("order", [1, -1])
+def test_where_the_segment_is_the_ridge_and_runs_close_by_the_pass(tilt, order):
+    """Lines from there start nearest the pass, and only leave it: the dip of the norm is first."""
+    f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2 + tilt * t[0], 2)
+    minima = [ms.find_critical_point(f, vector(x, 0.1)) for x in (-1.0, 1.0)]
+    saddle = ms.find_saddle(f, tuple(minima[::order]))
+    assert certain(saddle), str(saddle)
+    assert abs(float(saddle.theta[0])) < 0.1
+
+
 @pytest.mark.parametrize(
     "start", [vector(0.3, 0.9), vector(0.0, 0.0), vector(1.0, 1.0), vector(0.01, 0.0)]
 )

@@ -65,10 +65,11 @@ class Flow(Saved):
 
         Of the dips of ‖∇f‖ the one where ‖∇f‖² is least against the fall of f still to come: near
         the minimum at the end, in the metric of its Hessian, that share is 2, and near a saddle 0.
+        A line that starts nearest the saddle, as on its unstable manifold, dips at its start.
         """
         fall = (self.values - self.values[-1]).clamp_min(1e-300)
         share, n = (self.norms.square() / fall).tolist(), self.norms.tolist()
-        dips = [k for k in range(1, len(n) - 1) if n[k - 1] > n[k] <= n[k + 1]]
+        dips = [k for k in range(len(n) - 1) if (k == 0 or n[k - 1] > n[k]) and n[k] <= n[k + 1]]
         return min(dips or range(len(n) - 1), key=lambda k: share[k], default=0)
 
     def __str__(self) -> str:
