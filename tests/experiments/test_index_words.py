@@ -160,10 +160,10 @@ def test_the_command_makes_the_same_settings(point, command, monkeypatch):
     from typer.testing import CliRunner
 
     from morsescape.app import app
-    from morsescape.experiments.index import command as command_index
+    from morsescape.experiments.index import study
 
     monkeypatch.setattr(
-        command_index, "run_index", lambda settings, *_, **__: asked.append(settings) or 1 / 0
+        study, "run_index", lambda settings, *_, **__: asked.append(settings) or 1 / 0
     )
     CliRunner().invoke(app, written.split()[1:])
     assert replace(asked[0].point, root=None) == replace(point, root=None)

@@ -146,6 +146,7 @@ def test_a_function_that_gives_no_objective(own, function, message):
     assert message in str(caught.value)
 
 
+@pytest.mark.usefixtures("unchecked")
 def test_what_the_objective_refuses_is_said_in_its_own_words(own):
     with pytest.raises(ArgumentError, match="loss: expected 'cross_entropy'"):
         make_point(PointSettings(objective=f"{own}:refused"), seed=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import traceback
 import warnings
@@ -85,7 +86,8 @@ def _by_torch(error: Exception) -> bool:
 def _first_jvp() -> None:
     """In silence: torch compiles rules of its own for it by what it has deprecated itself."""
     one = torch.ones(())
-    with warnings.catch_warnings():
+    # Where it fails, say because sources cannot be read, that is told where a jvp is needed.
+    with warnings.catch_warnings(), contextlib.suppress(Exception):
         warnings.simplefilter("ignore")
         torch.func.jvp(torch.sin, (one,), (one,))
 
