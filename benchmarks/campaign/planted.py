@@ -15,7 +15,7 @@ from morsescape.spectrum.counts import count_by_eigh, count_by_ldl
 
 from . import exact as X
 from .checks import ENOUGH, Outcome, crashed, examine
-from .signs import exact_signs
+from .signs import Signs, exact_signs
 
 KINDS = ("gap", "graded", "integers", "congruent", "low rank", "tiny", "huge", "arrow", "diagonal")
 
@@ -98,13 +98,15 @@ def _between(
         rows: list[list[Any]] = [[Fraction(x) for x in row] for row in a.tolist()]
         for k, own in enumerate(shift.tolist()):
             rows[k][k] += Fraction(own)
-        true = exact_signs(rows, Fraction(center))
-        for what, interval, n in zip(
-            ("negative", "null", "positive"), (counts.negative, counts.null, counts.positive), true,
-            strict=True,
-        ):  # fmt: skip
-            if not interval[0] <= n <= interval[1]:
-                outcome.wrong.append(f"claim: by rows: {what} {interval}, true {n}")
+        _hold(outcome, "by rows", counts, exact_signs(rows, Fraction(center)))
+
+
+def _hold(outcome: Outcome, name: str, counts: Any, true: Signs, where: str = "") -> None:
+    """The intervals of a count hold the true numbers."""
+    intervals = counts.negative, counts.null, counts.positive
+    for what, interval, n in zip(("negative", "null", "positive"), intervals, true, strict=True):
+        if not interval[0] <= n <= interval[1]:
+            outcome.wrong.append(f"claim: {name}: {what} {interval}, true {n}{where}")
 
 
 def _judge(
@@ -114,12 +116,7 @@ def _judge(
     rows = a.tolist()
     for off in (0.0, radius, -radius):
         true = exact_signs(rows, Fraction(center) - Fraction(off))
-        for what, interval, n in zip(
-            ("negative", "null", "positive"), (counts.negative, counts.null, counts.positive), true,
-            strict=True,
-        ):  # fmt: skip
-            if not interval[0] <= n <= interval[1]:
-                outcome.wrong.append(f"claim: {name}: {what} {interval}, true {n} at {off:+.3g}")
+        _hold(outcome, name, counts, true, f" at {off:+.3g}")
     decided = counts.null[1] == 0
     outcome.answer = "proved" if decided else "interval" if counts.radius < np.inf else "refused"
     outcome.why = "" if counts.radius < np.inf else counts.status.value

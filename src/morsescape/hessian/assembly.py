@@ -147,11 +147,12 @@ class Assembly:
             gathered = target is source and source.positions == 1
             norms = by_unit.times(factor).sum(0, 2)
             self.bound.add(rows, self.units[target.weight], norms, gathered=gathered)
-            sums = _term_norms(target, deltas, changes, chunk, self.spread.weights(target))
-            self.spread.add_layer(source, target, deltas, changes, chunk, sums)
             if gathered:
+                self.spread.add_gathered(source, deltas, chunk)
                 self._gather(source, u[:, 0], deltas[source.weight].mid)
             else:
+                sums = _term_norms(target, deltas, changes, chunk, self.spread.weights(target))
+                self.spread.add_layer(source, target, deltas, changes, chunk, sums)
                 self._contract(source, target, u, deltas, changes, chunk)
 
     def _contract(

@@ -9,7 +9,7 @@ from torch import Tensor
 from torch.func import grad, jacfwd
 
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix, symmetric_part
-from morsescape.hessian.error_bound import LOST
+from morsescape.hessian.error_bound import LOST, in_order
 from morsescape.model.source import Source
 from morsescape.rounding.balls import Ball, as_ball
 from morsescape.rounding.enclose import Enclosure
@@ -56,4 +56,4 @@ def _spread(errors: Tensor) -> Tensor:
     """B v / v for v = (B 1)^(-1/2), as in `row_bounds`."""
     sums = errors.sum(1)
     v = torch.where((sums > 0) & sums.isfinite(), sums, torch.ones_like(sums)).rsqrt()
-    return ((errors @ v / v + LOST) * INFLATION).nan_to_num(nan=torch.inf, posinf=torch.inf)
+    return in_order(errors @ v, v)

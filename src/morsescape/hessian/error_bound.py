@@ -128,6 +128,12 @@ class ErrorBound:
         }
 
 
+def in_order(product: Tensor, v: Tensor, absolute: float = LOST) -> Tensor:
+    """B v / v from B v, with its own rounding; infinite where an unbounded radius came in."""
+    spread = (product / v + absolute) * INFLATION
+    return spread.nan_to_num(nan=torch.inf, posinf=torch.inf)
+
+
 def spectral_bound(matrix: Tensor, steps: int = 20) -> float:
     """An upper bound on the spectral norm of max(B, B^T) for a non-negative B, nearly sharp."""
     symmetric = torch.maximum(matrix, matrix.t())

@@ -18,11 +18,11 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from morsescape.hessian.error_bound import LOST, ErrorBound, Norms
+from morsescape.hessian.error_bound import LOST, ErrorBound, Norms, in_order
 from morsescape.hessian.layers import LinearCalls, LinearLayer
 from morsescape.hessian.responses import Chunk, Moved
 from morsescape.model.source import Source
-from morsescape.rounding.floats import INFLATION, tiny
+from morsescape.rounding.floats import tiny
 
 _WIDEST = 2.0**20  # v stays within 1 and this
 
@@ -38,6 +38,16 @@ class RowBounds:
         self.v, self.places = v, places
         self.size, self.gathered, self.error = (torch.zeros_like(v) for _ in range(3))
 
+    def add_gathered(self, layer: LinearLayer, deltas: dict[str, Moved], chunk: Chunk) -> None:
+        """Add the block of a layer with itself whose samples are gathered: one position.
+
+        Pairs of units i <= j are computed, from the responses to i, and serve for both.
+        """
+        u, z = self._inputs(layer, chunk)
+        c = Norms.of_entries(deltas[layer.weight].bound).map(_mirrored)  # (i, n, 1, j)
+        y = c.sum(3).times(z.map(lambda x: x[None])).map(lambda x: x.flatten(1))  # (i, n)
+        self._add(layer, y.joined(u.map(lambda x: x[:, 0])), gathered=True)
+
     def add_layer(
         self, source: LinearLayer, target: LinearLayer, deltas: dict[str, Moved],
         changes: dict[str, Moved], chunk: Chunk, terms: Norms,
@@ -46,14 +56,7 @@ class RowBounds:
 
         `terms` is |y| v of the target, summed over its features and positions: (a i, n, j).
         """
-        u = Norms.of_inputs(chunk.inputs[source.weight], source.bias is not None)  # (n, a, p)
-        z = u.times_vector(self.weights(source))  # (n, a)
-        if target is source and source.positions == 1:
-            # Pairs i <= j are computed, from the responses to i, and serve for both.
-            c = Norms.of_entries(deltas[source.weight].bound).map(_mirrored)  # (i, n, 1, j)
-            y = c.sum(3).times(z.map(lambda x: x[None])).map(lambda x: x.flatten(1))  # (i, n)
-            self._add(source, y.joined(u.map(lambda x: x[:, 0])), gathered=True)
-            return
+        u, z = self._inputs(source, chunk)
         half = 0.5 if target is source else 1.0  # (M + M^T) / 2 is taken
         y = terms.sum(2).map(lambda x: half * x.unflatten(0, (source.positions, source.units)))
         rows = y.map(lambda x: x.permute(1, 2, 0).flatten(1))  # (i, n a)
@@ -109,8 +112,12 @@ class RowBounds:
         """S, with its own rounding; `bound` knows how often sums round."""
         total = bound.rounded(self.size, self.gathered) + self.error
         absolute = 2 * bound.underflows * tiny(bound.dtype) + LOST
-        spread = (total / self.v + absolute) * INFLATION
-        return spread.nan_to_num(nan=torch.inf, posinf=torch.inf)  # 0 times an unbounded radius
+        return in_order(total, self.v, absolute)
+
+    def _inputs(self, layer: LinearLayer, chunk: Chunk) -> tuple[Norms, Norms]:
+        """|u| (n, a, features + bias), and |u| v (n, a)."""
+        u = Norms.of_inputs(chunk.inputs[layer.weight], layer.bias is not None)
+        return u, u.times_vector(self.weights(layer))
 
     def weights(self, layer: LinearLayer) -> Tensor:
         """V of the parameters of one unit; all units have the same: (features + bias,)."""
