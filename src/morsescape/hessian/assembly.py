@@ -23,7 +23,13 @@ from morsescape.hessian.blocks import (
     zero_matrix,
 )
 from morsescape.hessian.error_bound import ErrorBound, Norms
-from morsescape.hessian.gram import BLOCK, gram_roundings, weighted_gram
+from morsescape.hessian.gram import (
+    BLOCK,
+    gram_roundings,
+    long_product,
+    long_roundings,
+    weighted_gram,
+)  # fmt: skip
 from morsescape.hessian.layers import LinearLayer
 from morsescape.hessian.patterns import Pattern
 from morsescape.hessian.responses import Chunk, Moved, moved
@@ -36,7 +42,7 @@ from morsescape.rounding.balls import Ball
 from morsescape.rounding.common_values import Known, Shared
 from morsescape.rounding.directions import Families, Family
 from morsescape.rounding.program import record_chunk
-from morsescape.rounding.sums import LONG, longest_up_to, product
+from morsescape.rounding.sums import longest_up_to, product
 
 Responding = dict[str, Moved]
 
@@ -168,9 +174,8 @@ class Assembly:
         for units in torch.arange(source.units).split(step):
             y = torch.cat([self._unit_terms(i, source, target, deltas, changes, chunk)
                            for i in units.tolist()], 1)  # (a n, units j q)  # fmt: skip
-            for part, terms in zip(rows.split(LONG, 1), y.split(LONG), strict=True):
-                added = (part @ terms).unflatten(1, (-1, width)).transpose(0, 1)
-                block[units[0] : units[-1] + 1] += added
+            added = long_product(rows, y).unflatten(1, (-1, width)).transpose(0, 1)
+            block[units[0] : units[-1] + 1] += added
 
     def _unit_terms(
         self, unit: int, source: LinearLayer, target: LinearLayer, deltas: Responding,
@@ -285,11 +290,12 @@ class Assembly:
         self.cross.clear()
 
     def _longest_sum(self) -> int:
-        """Roundings of an entry that is not gathered: in a product, then added part by part."""
+        """Roundings of an entry that is not gathered: in a product, then added chunk by chunk."""
         positions = max((x.positions for x in self.plan.outputs), default=1)
         terms = self.chunk * positions
-        in_product = longest_up_to(terms) + longest_up_to(positions)
-        return self.chunks * -(-terms // LONG) + in_product + 4
+        of_rows = longest_up_to(terms) if self.groups else 0
+        in_product = max(long_roundings(terms), of_rows) + longest_up_to(positions)
+        return self.chunks + in_product + 4
 
 
 # -- parts of a contraction ---------------------------------------------------------------------

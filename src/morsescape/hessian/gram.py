@@ -1,4 +1,4 @@
-"""Weighted Gram matrices X^T diag(w) X: where an exact Hessian spends its time."""
+"""Products over samples: weighted Gram matrices X^T diag(w) X take most of a Hessian's time."""
 
 from __future__ import annotations
 
@@ -62,6 +62,21 @@ def gram_roundings(n: int) -> int:
     blocks, g^2 + 2 g >= b, so that there are at most g + 3 groups.
     """
     return 1 + min(BLOCK, n) + 2 * _in_a_group(n) + 3
+
+
+def long_product(a: Tensor, b: Tensor) -> Tensor:
+    """A @ b in parts of BLOCK terms, each complete before it is added: see `long_roundings`."""
+    first, *others = zip(a.split(BLOCK, 1), b.split(BLOCK), strict=True)
+    total = first[0] @ first[1]
+    scratch = torch.empty_like(total) if others else total
+    for left, right in others:
+        total += torch.mm(left, right, out=scratch)
+    return total
+
+
+def long_roundings(k: int) -> int:
+    """How many roundings an entry of `long_product` passes, of up to k terms."""
+    return min(BLOCK, k) + -(-k // BLOCK)
 
 
 def tile_edges(p: int, tile: int = TILE) -> list[tuple[int, int]]:

@@ -20,7 +20,6 @@ from morsescape.rounding.double_machine import DoubleMachine
 from morsescape.rounding.enclose import Enclosure
 from morsescape.rounding.nests import leaves_of, mapped
 
-_DIGITS = 66  # of products of matrices: more than the 53 that are kept
 _UP = 1 + 1e-15  # of the sum of two radii
 
 
@@ -33,7 +32,7 @@ class Sharp(Enclosure):
 
     def __init__(self) -> None:
         super().__init__()
-        self.machine = DoubleMachine(_DIGITS)
+        self.machine = DoubleMachine()
 
     def __call__(self, target: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         """The operation in twice the precision where that is known, on balls elsewhere."""

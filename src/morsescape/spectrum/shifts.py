@@ -30,6 +30,7 @@ _TOO_WIDE = 4.0  # a band this much wider than needed is worth a second factoris
 _GENEROUS = 2.0  # on an extrapolated error, which falls short by up to this much
 _SHARE = 0.005  # of the radius: so much wider is no loss
 _STRIP = 256  # rows looked at together
+_POWER = 0.75
 _WIDEST = 2.0**40  # entries of the test vector lie between 1 and this
 
 
@@ -158,7 +159,8 @@ class _Norm:
 class _Rows:
     """Errors as a number for each row, e = M v / v, near multiples of the row sums of |A|.
 
-    v = (row sums)^(-1/2), scaled to begin at 1.
+    v = (row sums)^(-3/4), scaled to begin at 1. The power -1/2 makes M v / v smallest on average,
+    -3/4 favours rows of small numbers: it is their signs that are hard to decide.
     """
 
     sums: np.ndarray
@@ -173,8 +175,8 @@ class _Rows:
         if not 0 < largest < math.inf:
             return cls(np.ones(len(sums)), np.ones(len(sums)))
         # Rows of zeros are as harmless as those of the largest numbers.
-        ratio = np.maximum(np.where(sums > 0, sums, largest) / largest, _WIDEST**-2)
-        return cls(ratio * largest, 1 / np.sqrt(ratio))
+        ratio = np.maximum(np.where(sums > 0, sums, largest) / largest, _WIDEST ** (-1 / _POWER))
+        return cls(ratio * largest, ratio**-_POWER)
 
     def error(self, result: Factor) -> np.ndarray:
         return result.spread(self.v)
