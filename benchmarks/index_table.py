@@ -2,8 +2,9 @@
 
     python benchmarks/index_table.py
 
-Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, and the
-files of docs/results/*.json. Rewrites what stands between `<!-- table -->` and
+Takes the tables of docs/results/paper/results.json, which `python -m paper.page` writes, the
+networks that were counted again since (`one_number.py`), and the files of docs/results/*.json.
+Rewrites what stands between `<!-- table -->` and
 `<!-- end of table -->`, and `<!-- protocols -->` and `<!-- end of protocols -->`, in
 docs/noise.md, and draws docs/pictures/index.png.
 """
@@ -16,6 +17,7 @@ from typing import Any
 
 from marked import rewrite
 from matplotlib.figure import Figure
+from one_number import rows
 
 from morsescape.experiments import IndexResult, index_bars, index_rows, published
 from morsescape.page import save_figure
@@ -75,6 +77,16 @@ def order(result: IndexResult) -> tuple[Any, ...]:
     return point.activation != "relu", NETS.index(point.net), DATA.index(point.data), point.at
 
 
+def counted_again(tables: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The same, with the intervals of docs/results/rows: none is outside of what it replaces."""
+    newer = {(r["net"], r["data"], r["at"], r["seed"]): r for r in rows() if r["same"]}
+    for table in tables:
+        for run in table["runs"]:
+            row = newer.get((table["net"], table["data"], table["at"], run["seed"]), {})
+            run.update((key, row[key]) for key in ("negative", "null", "positive") if row)
+    return tables
+
+
 def protocols() -> str:
     """What the study of protocols concluded, and how its choice fared on fresh networks."""
     study = read_json(RESULTS / "paper" / "protocols.json")
@@ -93,9 +105,9 @@ def main() -> None:
     ).parse_args()
     paper = read_json(RESULTS / "paper" / "results.json")
     files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
-    results = sorted((IndexResult.from_json(x) for x in (*paper["tables"], *files)), key=order)
-    rows = "\n".join(row(result) for result in results)
-    rewrite(ROOT / "docs" / "noise.md", "table", f"\n{HEAD}\n{rows}\n")
+    results = sorted((IndexResult.from_json(x) for x in (*counted_again(paper["tables"]), *files)), key=order)
+    table = "\n".join(row(result) for result in results)
+    rewrite(ROOT / "docs" / "noise.md", "table", f"\n{HEAD}\n{table}\n")
     rewrite(ROOT / "docs" / "noise.md", "protocols", f"\n{fill(protocols(), 108)}\n")
     known = [result for result in results if published(result.settings.point) is not None]
     bars = [line for result in known for line in index_rows(result)]

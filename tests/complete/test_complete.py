@@ -223,6 +223,10 @@ def test_the_tree_of_sublevel_sets_is_exact(tmp_path: Path) -> None:
     assert tree.threshold[0] <= 1.0 <= tree.threshold[1]
     assert found.threshold == tree.threshold
     assert replace(found, sealed=False).threshold == (-torch.inf, tree.threshold[1])
+    assert str(tree).endswith("no pass is missing, proved")
+    for known in (replace(found, sealed=False), replace(found, undecided=found.box[None])):
+        known.__dict__["_joins"] = found._joins  # the same passes
+        assert str(known.merge_tree()).endswith("can only lower the passes")
     assert found.handles().audit().startswith("nothing speaks")
     found.save(tmp_path / "set")
     again = CriticalSet.load(tmp_path / "set")

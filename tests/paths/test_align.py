@@ -229,6 +229,14 @@ def test_a_function_without_symmetries_is_left_alone():
     assert not same_solution(f, a, b)
 
 
+def test_results_of_a_search_are_points():
+    f = ms.Objective.from_function(lambda t: (t**2 - 1).square().sum(), 3)
+    a, b = (ms.find_critical_point(f, torch.full((3,), x).double()) for x in (0.9, -0.9))
+    assert torch.equal(align(f, a, b).theta, align(f, a.theta, b.theta).theta)
+    assert same_solution(f, a, b).distance == same_solution(f, a.theta, b.theta).distance
+    assert torch.equal(canonical(f, a), canonical(f, a.theta))
+
+
 def test_activations_of_a_function_are_refused():
     f = ms.Objective.from_function(lambda t: (t**2).sum(), 3)
     with pytest.raises(ms.ArgumentError, match=r"no activations of theta\[0\]"):

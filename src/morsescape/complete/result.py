@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -88,7 +88,9 @@ class CriticalSet(Saved):
         Raises:
             ArgumentError: a side that ends outside the box; a set that was read from a file.
         """
-        return MergeTree.of(self._heights, self._joins)
+        tree = MergeTree.of(self._heights, self._joins)
+        exact = self.complete and self.sealed and not tree.uncertain
+        return replace(tree, complete=exact)
 
     @property
     def threshold(self) -> tuple[float, float] | None:

@@ -27,7 +27,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_seed, a_vector, checked, instance
+from morsescape.boundary import a_count, a_seed, checked, instance
 from morsescape.critical.certificate import Certificate
 from morsescape.critical.certify import certify
 from morsescape.critical.evaluations import Counted
@@ -112,12 +112,12 @@ def _some_units(argument: Any) -> Any:
 
 
 @checked(
-    narrow=_OBJECTIVE, theta=a_vector("narrow", finite=True), wide=_OBJECTIVE, units=_some_units,
+    narrow=_OBJECTIVE, theta=a_point("narrow"), wide=_OBJECTIVE, units=_some_units,
     seed=a_seed(),
 )  # fmt: skip
 def embed(
     narrow: Objective,
-    theta: Float64[Tensor, "d"],
+    theta: Float64[Tensor, "d"] | CriticalPoint,
     wide: Objective,
     *,
     units: Sequence[int] | None = None,
@@ -134,7 +134,7 @@ def embed(
 
     Args:
         narrow: the objective of the narrower network.
-        theta: its critical point, as good as float64 has it, shape (d,).
+        theta: its critical point, as good as float64 has it, shape (d,), or the result that has it.
         wide: that of the wider network, on the same data, with the same loss and λ.
         units: which of the wider network's units are zero; None takes the last ones.
         seed: of the random parameters.
@@ -159,6 +159,7 @@ def embed(
         >>> print(embed(one, torch.zeros(3).double(), two))  # M = -2 E[(x², x)] = -(4/3, 0)
         1 zero units in 0.weight[0]: index 2; s = 1.333 (±1e-14) against 2λ = 0.2
     """
+    assert isinstance(theta, Tensor)
     fit = Widening.of(narrow, wide, units)
     incoming, outgoing = fit.halves(narrow, wide, seed)
     point = fit.widened(theta)

@@ -67,6 +67,7 @@ class MergeTree(Saved):
         minima: their heights, as intervals.
         joins: a minimum spanning forest of the proved joins, from the lowest up.
         uncertain: joins that are not proved. They are no part of the tree.
+        complete: whether components merge at no other critical point, proved.
 
     Example:
         >>> from morsescape.morse.merge_tree import Join, MergeTree
@@ -80,6 +81,7 @@ class MergeTree(Saved):
     minima: tuple[Interval, ...]
     joins: tuple[Join, ...]
     uncertain: tuple[Join, ...] = ()
+    complete: bool = False
 
     @classmethod
     def of(cls, minima: Sequence[Interval], joins: Sequence[Join]) -> MergeTree:
@@ -196,4 +198,6 @@ class MergeTree(Saved):
                 f"{n} minima, all in one component of M_ε for every ε ≥ {threshold[1]:.10g}, proved"
             )
         order = f"; the order of {self.ambiguous} merges is not decided" if self.ambiguous else ""
+        if self.complete:
+            return f"{head}{order}; no pass is missing, proved"
         return f"{head}{order}; saddles that were not found can only lower the passes"

@@ -12,7 +12,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_number, a_seed, a_vector, checked, choice, instance
+from morsescape.boundary import a_count, a_number, a_seed, checked, choice, instance
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.canonical import balanced
@@ -76,13 +77,13 @@ class Alignment:
 
 
 @checked(
-    f=_OBJECTIVE, a=a_vector("f", finite=True), b=a_vector("f", finite=True), by=choice(WAYS),
+    f=_OBJECTIVE, a=a_point("f"), b=a_point("f"), by=choice(WAYS),
     seed=a_seed(), restarts=a_count(0, most=10_000),
 )  # fmt: skip
 def align(
     f: Objective,
-    a: Float64[Tensor, "D"],
-    b: Float64[Tensor, "D"],
+    a: Float64[Tensor, "D"] | CriticalPoint,
+    b: Float64[Tensor, "D"] | CriticalPoint,
     *,
     by: Way = "weights",
     seed: int = 0,
@@ -101,8 +102,8 @@ def align(
 
     Args:
         f: the objective.
-        a: the point that stays, shape (D,).
-        b: the point that is moved, shape (D,).
+        a: the point that stays, shape (D,), or a result of `find_critical_point`.
+        b: the point that is moved, the same.
         by: "weights" or "activations".
         seed: of the order of groups, random starts, and the points at which symmetries are tried.
         restarts: random starts, besides the others.
@@ -132,6 +133,8 @@ def align(
         >>> found.distance_before > 0, found.distance_after, found.gap
         (True, 0.0, 0.0)
     """
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
     known = symmetries(f)
     first, start = f.source.unflatten(a), Matched(f.source.unflatten(b))
     generator = torch.Generator().manual_seed(seed)
@@ -254,13 +257,13 @@ class Comparison:
 
 
 @checked(
-    f=_OBJECTIVE, a=a_vector("f", finite=True), b=a_vector("f", finite=True),
+    f=_OBJECTIVE, a=a_point("f"), b=a_point("f"),
     tol=a_number(least=0), seed=a_seed(),
 )  # fmt: skip
 def same_solution(
     f: Objective,
-    a: Float64[Tensor, "D"],
-    b: Float64[Tensor, "D"],
+    a: Float64[Tensor, "D"] | CriticalPoint,
+    b: Float64[Tensor, "D"] | CriticalPoint,
     *,
     tol: float = 1e-6,
     seed: int = 0,
@@ -273,8 +276,8 @@ def same_solution(
 
     Args:
         f: the objective.
-        a: a point, shape (D,).
-        b: another, shape (D,).
+        a: a point, shape (D,), or a result of `find_critical_point`.
+        b: another, the same.
         tol: on the distance, relative to the larger of both norms.
         seed: as in `align`.
 
@@ -294,6 +297,8 @@ def same_solution(
         >>> bool(same_solution(f, f.theta, copy)), bool(same_solution(f, f.theta, 1.1 * copy))
         (True, False)
     """
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
     known = symmetries(f)
     if f.l2 == 0:
         a, b = (balanced(known, point) for point in (a, b))

@@ -6,7 +6,8 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.boundary import a_vector, checked, instance
+from morsescape.boundary import checked, instance
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.moves import Group, Move
@@ -19,9 +20,11 @@ Named = dict[str, Tensor]
 
 @checked(
     f=instance(Objective, "build one with ms.Objective(model, loss, data)"),
-    theta=a_vector("f", finite=True),
+    theta=a_point("f"),
 )  # fmt: skip
-def canonical(f: Objective, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]:
+def canonical(
+    f: Objective, theta: Float64[Tensor, "D"] | CriticalPoint
+) -> Float64[Tensor, "D"]:
     """The representative of θ among its copies g θ, the same for all of them up to rounding.
 
     Where λ = 0, positive factors are chosen first so that |θ| is smallest, which is a convex
@@ -35,7 +38,7 @@ def canonical(f: Objective, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]
 
     Args:
         f: the objective.
-        theta: the point, shape (D,).
+        theta: the point, shape (D,), or a result of `find_critical_point`.
 
     Returns:
         A point with the same outputs, shape (D,).
@@ -61,6 +64,7 @@ def canonical(f: Objective, theta: Float64[Tensor, "D"]) -> Float64[Tensor, "D"]
         >>> bool((canonical(f, copy) - canonical(f, f.theta)).norm() < 1e-12)
         True
     """
+    assert isinstance(theta, Tensor)
     known = symmetries(f)
     parameters = f.source.unflatten(balanced(known, theta) if f.l2 == 0 else theta)
     for group in known.groups:

@@ -13,9 +13,9 @@ from morsescape.boundary import (
     a_function,
     a_number,
     a_seed,
-    a_vector,
     instance,
 )
+from morsescape.critical.result import a_point
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
@@ -23,7 +23,7 @@ from morsescape.paths.curve import Curve
 # What every method takes.
 COMMON: dict[str, Rule] = {
     "f": instance(Objective, "ms.Objective(model, loss, data) makes one"),
-    "a": a_vector("f", finite=True), "b": a_vector("f", finite=True), "seed": a_seed(),
+    "a": a_point("f"), "b": a_point("f"), "seed": a_seed(),
     "progress": a_function(2), "max_steps": a_count(1), "tol": a_number(above=0),
 }  # fmt: skip
 
