@@ -15,6 +15,7 @@ from morsescape.spectrum import ldl, shifts
 from morsescape.spectrum.counts import CountStatus, count_by_ldl, sharpened
 from morsescape.spectrum.inertia import InertiaStatus
 from morsescape.spectrum.matching import unmatched
+from morsescape.spectrum.near_null import near_null
 from spectrum.planted import FAMILIES, exact_inertia, family
 
 
@@ -102,6 +103,36 @@ def test_a_wide_band_is_made_narrower_where_too_many_stay_open(monkeypatch):
     monkeypatch.setattr(shifts._Rows, "guess", lambda self, numbers: self.sums * 0.01)
     assert count_by_ldl(a, r, enough=24).null[1] > 0
     assert count_by_ldl(a, r).null == (0, 0)
+
+
+def test_directions_that_stay_open_are_found():
+    """x with xᵀAx between 0 and the shift, of either sign; neither null vectors nor far ones."""
+    n = 30
+    generator = torch.Generator().manual_seed(0)
+    q, _ = torch.linalg.qr(torch.randn(n, n, generator=generator).double())
+    values = torch.linspace(1, 2, n).double()
+    values[:4] = torch.tensor([5e-7, -6e-7, 0.0, 4e-5])
+    a = q @ torch.diag(values) @ q.t()
+    a = (a + a.t()) / 2
+    shift = np.full(n, -1e-6)
+    found = torch.from_numpy(near_null(ldl.factor(a.clone(), shift), shift, 3))
+    assert found.shape == (n, 2)
+    overlap = torch.linalg.svdvals(torch.linalg.qr(found).Q.t() @ q[:, :2])
+    assert overlap.tolist() == pytest.approx([1, 1], abs=1e-6)
+    assert near_null(ldl.factor(a.clone(), shift), shift, 0).shape == (n, 0)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_a_second_measure_decides_what_the_first_leaves_open(seed, monkeypatch):
+    """A measure that is blind to grading, raised where signs are open, and without that."""
+    a, d = graded(40, 30, seed)
+    monkeypatch.setattr(shifts, "_POWER", 1e-3)
+    closer = count_by_ldl(a, 2.0**-44 * d.square())
+    monkeypatch.setattr(shifts, "near_null", lambda _, shift, __: np.zeros((len(shift), 0)))
+    blind = count_by_ldl(a, 2.0**-44 * d.square())
+    assert contains(closer, exact_inertia(a))
+    assert contains(blind, exact_inertia(a))
+    assert 0 <= closer.null[1] < blind.null[1]
 
 
 def test_two_counts_are_joined():

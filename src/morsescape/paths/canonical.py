@@ -22,9 +22,7 @@ Named = dict[str, Tensor]
     f=instance(Objective, "build one with ms.Objective(model, loss, data)"),
     theta=a_point("f"),
 )  # fmt: skip
-def canonical(
-    f: Objective, theta: Float64[Tensor, "D"] | CriticalPoint
-) -> Float64[Tensor, "D"]:
+def canonical(f: Objective, theta: Float64[Tensor, "D"] | CriticalPoint) -> Float64[Tensor, "D"]:
     """The representative of θ among its copies g θ, the same for all of them up to rounding.
 
     Where λ = 0, positive factors are chosen first so that |θ| is smallest, which is a convex

@@ -117,7 +117,7 @@ def count_by_ldl(
 ) -> Counts:
     """Count the signs of H - center I, for all H within `radius`, by two shifted LDLᵀ.
 
-    Costs two to four factorisations (n³/3 multiplications and additions each). Without
+    Costs two to five factorisations (n³/3 multiplications and additions each). Without
     `triangle` or `overwrite` a copy is made; with one of them only O(n) memory is needed besides.
 
     Args:
@@ -128,7 +128,7 @@ def count_by_ldl(
         overwrite: the strict lower triangle may be used meanwhile; it is restored.
         center: eigenvalues are counted against this number.
         enough: so many may stay open, for they are zero for a reason that is known; with more,
-            a count by rows is made narrower by another factorisation.
+            a count by rows looks closer, by two more factorisations.
         progress: called as progress(columns done, columns in all); the latter may grow.
 
     Raises:

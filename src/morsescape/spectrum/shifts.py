@@ -9,7 +9,7 @@ from ‖E‖₂, or one for each row. If σ + c ≥ r + e in every row then H - 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from torch import Tensor
 from morsescape.progress import StageProgress
 from morsescape.rounding.floats import U
 from morsescape.spectrum.ldl import Factor, factor, restore
+from morsescape.spectrum.near_null import near_null
 
 Amount = Any  # a float, or an array with one for each row
 
@@ -31,7 +32,9 @@ _GENEROUS = 2.0  # on an extrapolated error, which falls short by up to this muc
 _SHARE = 0.005  # of the radius: so much wider is no loss
 _STRIP = 256  # rows looked at together
 _POWER = 0.75
-_WIDEST = 2.0**40  # entries of the test vector lie between 1 and this
+_WIDEST = 2.0**34  # entries of the test vector lie between 1 and this
+_RAISED = 32.0  # so much at most where signs are open
+_FEW = 512  # of more open signs, null ones among them, the directions are not looked for
 
 
 class Refused(Exception):
@@ -54,7 +57,7 @@ class Sides:
     Attributes:
         matrix, radius, center: A, r and c.
         progress: called as progress(columns done, columns in all).
-        enough: so many eigenvalues may stay open; with more a wide band is made narrower.
+        enough: so many eigenvalues may stay open; with more, two factorisations look closer.
     """
 
     matrix: Tensor
@@ -64,6 +67,8 @@ class Sides:
     enough: int = 0
     done: int = 0
     planned: int = 2
+    favoured: _Rows | None = None  # a second measure
+    expected: Amount = 0.0  # its error
 
     def run(self) -> tuple[Side, Side]:
         """The sides above and below.
@@ -74,18 +79,30 @@ class Sides:
         by_rows = isinstance(self.radius, np.ndarray)
         self.measure: _Norm | _Rows = _Rows.of(self.matrix) if by_rows else _Norm()
         above = self._side(1, self._guess(len(self.matrix)))
-        below = self._side(-1, _SLACK * above.error)
-        if by_rows and len(self.matrix) - above.signs[0] - below.signs[1] > self.enough:
-            self.planned += 1
-            above = self._side(1, _SLACK * below.error)
-        return above, below
+        below = self._side(-1, _SLACK * above.error, above)
+        if self.favoured is None:
+            return above, below
+        # With other errors other signs are decided; those that were stay so.
+        self.planned += 2
+        self.measure = self.favoured
+        higher = self._side(1, _SLACK * self.expected)
+        lower = self._side(-1, _SLACK * higher.error)
+        return (
+            higher if higher.signs[0] > above.signs[0] else above,
+            lower if lower.signs[1] > below.signs[1] else below,
+        )
 
-    def _side(self, sign: int, guess: Amount) -> Side:
+    def _side(self, sign: int, guess: Amount, other: Side | None = None) -> Side:
         for attempt in range(_TRIES):
             shift = sign * (self.radius + guess) - self.center
             restore(self.matrix)
             result = factor(self.matrix, shift, self._step)
-            signs, error = result.signs(), self.measure.error(result)
+            signs = result.signs()
+            if other is not None and signs is not None:
+                self._look_closer(result, shift, len(self.matrix) - other.signs[0] - signs[1])
+            error = self.measure.error(result)
+            if other is not None and self.favoured is not None:
+                self.expected = self.favoured.error(result)
             self.done += 1
             if signs is None or not np.isfinite(error).all():
                 raise Refused("OVERFLOW")
@@ -100,6 +117,12 @@ class Sides:
             least = np.spacing(abs(self.center) + abs(shift))
             guess = _SLACK ** (attempt + 1) * error + 2 * least
         raise Refused("NO_SHIFT")
+
+    def _look_closer(self, result: Factor, shift: Amount, count: int) -> None:
+        """Choose a second measure, if more signs are open than need be."""
+        if isinstance(self.measure, _Rows) and self.enough < count:
+            few = count <= _FEW
+            self.favoured = self.measure.favouring(near_null(result, shift, count if few else 0))
 
     def _step(self, columns: int) -> None:
         if self.progress is not None:
@@ -177,6 +200,12 @@ class _Rows:
         # Rows of zeros are as harmless as those of the largest numbers.
         ratio = np.maximum(np.where(sums > 0, sums, largest) / largest, _WIDEST ** (-1 / _POWER))
         return cls(ratio * largest, ratio**-_POWER)
+
+    def favouring(self, near: np.ndarray) -> _Rows:
+        """The same with v raised in the directions `near`, (n, m): their errors fall."""
+        size = np.abs(near)
+        share = size / (size / self.v[:, None]).max(0, initial=1e-300)  # at most v
+        return replace(self, v=self.v + (_RAISED - 1) * share.max(1, initial=0.0))
 
     def error(self, result: Factor) -> np.ndarray:
         return result.spread(self.v)
