@@ -105,9 +105,8 @@ def main() -> None:
     ).parse_args()
     paper = read_json(RESULTS / "paper" / "results.json")
     files = [read_json(file) for file in sorted(RESULTS.glob("*.json"))]
-    results = sorted(
-        (IndexResult.from_json(x) for x in (*counted_again(paper["tables"]), *files)), key=order
-    )
+    tables = (*counted_again(paper["tables"]), *files)
+    results = sorted(map(IndexResult.from_json, tables), key=order)
     table = "\n".join(row(result) for result in results)
     rewrite(ROOT / "docs" / "noise.md", "table", f"\n{HEAD}\n{table}\n")
     rewrite(ROOT / "docs" / "noise.md", "protocols", f"\n{fill(protocols(), 108)}\n")
