@@ -29,7 +29,8 @@ from morsescape.hessian.value import Hessian
 from morsescape.model.audit import check_derivatives, check_derivatives_at
 from morsescape.model.function import Function
 from morsescape.model.loss import LossFunction, LossName
-from morsescape.model.network import Choice, Network
+from morsescape.model.network import Network
+from morsescape.model.outputs import Choice
 from morsescape.model.own_copy import unwrapped
 from morsescape.model.reverse import product_backward, value_and_gradient
 from morsescape.model.source import Source

@@ -33,21 +33,17 @@ from morsescape.model.loss import (
     LossName,
     MeanOf,
     WeightedMeanOf,
-    is_named,
-    name_of,
-    named,
-    own_loss,
-    read_off,
 )
+from morsescape.model.outputs import Choice, choice_of, chosen, opened, opening_records
 from morsescape.model.own_copy import computed_attributes, own_copy, unwrapped
 from morsescape.model.passes import check_loss, check_passes
 from morsescape.model.plain import plain
-from morsescape.model.samples import Record, numbers_per_sample, read_samples, split, take
+from morsescape.model.read_loss import is_named, named, own_loss, read_off
+from morsescape.model.samples import numbers_per_sample, read_samples, split, take
 from morsescape.model.source import Parameters, Source
 from morsescape.model.targets import check_targets
 from morsescape.rounding.kept import Kept
 
-Choice = str | int | Callable[[Any], Any] | None  # of what a structured output holds
 _OUTPUT_BYTES = 2**27  # of a chunk whose outputs are computed together
 _CHUNK_BYTES = 2**27  # one chunk's inputs and activations, roughly
 # The same with convolutions: in double precision they are three times as fast on what the cache
@@ -137,7 +133,7 @@ class Network(Source):
         positional, keywords = self._spread(opened(x))
         with plain(self.dtype):
             found = functional_call(self.model, dict(parameters), positional, keywords)
-        return _chosen(found, self.choice)
+        return chosen(found, self.choice)
 
     def share(self, output: Any, y: Any) -> Tensor:
         """The chunk's share of L: its shares over any partition of the samples sum to L."""
@@ -200,14 +196,14 @@ class Network(Source):
         if isinstance(loss, str) or is_named(loss):
             check_rows(self)
             if self.choice is None:
-                self.choice = _choice(few)
-                few = _chosen(few, self.choice)
+                self.choice = choice_of(few)
+                few = chosen(few, self.choice)
             self.y = check_targets(loss, few, self.y)
             known = named(loss, self._with(weights), weights)
             assert known is not None
             self.y = self._with(weights)
             return known
-        function = _opening(loss)
+        function = opening_records(loss)
         check_loss(function, few, take(self.y, slice(0, 4)))
         if weights is not None:
             self.y = self._with(weights)
@@ -283,88 +279,6 @@ def _binds(signature: inspect.Signature, args: tuple[Any, ...], kwargs: dict[str
     except TypeError:
         return False
     return True
-
-
-def packed(part: Any) -> Any:
-    """Dataclasses among what a model returns as `Record`, so that their tensors are seen."""
-    if isinstance(part, Tensor):
-        return part
-    if dataclasses.is_dataclass(part) and not isinstance(part, type | Record):
-        names = [f.name for f in dataclasses.fields(part)]
-        return Record(type(part), {k: packed(getattr(part, k)) for k in names})
-    if isinstance(part, Mapping):
-        return {k: packed(v) for k, v in part.items()}
-    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
-        return type(part)(packed(p) for p in part)
-    return part
-
-
-def opened(part: Any) -> Any:
-    """The other way round."""
-    if isinstance(part, Record):
-        return Record(part.kind, {k: opened(v) for k, v in part.fields.items()}).rebuilt()
-    if isinstance(part, dict):
-        return {k: opened(v) for k, v in part.items()}
-    if isinstance(part, list | tuple) and not hasattr(part, "_fields"):
-        return type(part)(opened(p) for p in part)
-    return part
-
-
-def _opening(loss: Any) -> LossFunction:
-    """The caller's loss, on what it expects instead of our records."""
-
-    def opening(output: Any, y: Any) -> Any:
-        return loss(opened(output), opened(y))
-
-    opening.__name__ = name_of(loss)
-    return opening
-
-
-def _choice(output: Any) -> Choice:
-    """Which part of the output a named loss takes, where nobody says; None for all of it."""
-    if isinstance(output, Tensor):
-        return None
-    names = output.fields if isinstance(output, Record) else output
-    if isinstance(names, dict) and isinstance(names.get("logits"), Tensor):
-        return "logits"
-    tensors = [k for k, v in _entries(output) if isinstance(v, Tensor)]
-    if len(tensors) == 1 and len(tree_leaves(output)) == 1:
-        return tensors[0]
-    kind = output.kind.__name__ if isinstance(output, Record) else type(output).__name__
-    parts = ", ".join(repr(k) for k, _ in _entries(output)) or "nothing"
-    raise ArgumentError(
-        "model",
-        expected="an output that is one tensor, for a loss by name",
-        got=f"a {kind} with {parts}",
-        cure="say which one with output=: a key, a place, or a function of the output",
-    )
-
-
-def _entries(output: Any) -> list[tuple[Any, Any]]:
-    if isinstance(output, Record):
-        return list(output.fields.items())
-    if isinstance(output, dict):
-        return list(output.items())
-    return list(enumerate(output)) if isinstance(output, list | tuple) else []
-
-
-def _chosen(output: Any, choice: Choice) -> Any:
-    if callable(choice):
-        return packed(choice(output))
-    output = packed(output)
-    if choice is None:
-        return output
-    try:
-        parts: Any = output.fields if isinstance(output, Record) else output
-        named = isinstance(choice, str) and hasattr(parts, "_fields")
-        found = getattr(parts, choice) if named else parts[choice]  # type: ignore[arg-type]
-    except (KeyError, IndexError, TypeError, AttributeError):
-        names = [repr(k) for k, _ in _entries(output)] or [type(output).__name__]
-        raise ArgumentError(
-            "output", expected=f"one of {', '.join(names)}", got=repr(choice),
-            cure="choose a part that the model returns",
-        ) from None  # fmt: skip
-    return found
 
 
 def _is_whole(leaf: Any) -> bool:
