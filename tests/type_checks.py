@@ -46,11 +46,14 @@ def jaxtyped(fn: Any = None, *, typechecker: Any = None) -> Any:
     if any(map(_has_shape, hints.values())):
         return _with_shapes(fn, typechecker=typechecker)
     checked = _without_shapes(fn, typechecker, hints)
+    unchanged = checked.__code__ is fn.__code__  # all of its hints are Any
     if key is not None and len(hints) == len(fn.__annotations__):
-        if checked.__code__ is fn.__code__:
-            _nested[key] = None  # as it was: all of its hints are Any
+        if unchanged:
+            _nested[key] = None
         elif "__beartype_func" in (checked.__kwdefaults__ or {}):
             _nested[key] = checked
+    if unchanged:
+        return fn
     return _wrapped(fn, checked)
 
 
