@@ -2,11 +2,11 @@
 
 import json
 import re
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
+
+import fresh
 
 ROOT = Path(__file__).parents[1]
 PAGES = (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
@@ -30,8 +30,10 @@ def test_there_is_something_to_run():
 
 
 @pytest.mark.parametrize("block", BLOCKS)
-def test_python_blocks_run(block):
-    subprocess.run([sys.executable, "-c", block], check=True, timeout=1200)
+def test_python_blocks_run(block, tmp_path):
+    script = tmp_path / "block.py"
+    script.write_text(block)
+    fresh.run(script, timeout=1200)
 
 
 @pytest.mark.parametrize("result", RESULTS, ids=setting)

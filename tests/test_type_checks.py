@@ -106,5 +106,22 @@ def test_names_that_are_not_there_yet_are_not_checked() -> None:
         later("anything", "1")
 
 
+def test_a_nested_function_is_checked_each_time_and_keeps_what_it_closes_over() -> None:
+    def adding(k: int):
+        @check
+        def added(x: int) -> int:
+            return x + k
+
+        return added
+
+    one, ten = adding(1), adding(10)
+    assert (one(1), ten(1), one(2)) == (2, 11, 3)
+    for nested in (one, ten):
+        with pytest.raises(TypeCheckError):
+            nested("1")
+    with pytest.raises(TypeCheckError):
+        adding(0.5)(1)  # the result
+
+
 def test_checks_can_be_left_out(unchecked: None) -> None:
     assert half(4, wrong=True) == "half"

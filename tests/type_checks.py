@@ -36,20 +36,52 @@ def jaxtyped(fn: Any = None, *, typechecker: Any = None) -> Any:
     plain = isinstance(fn, FunctionType) and not hasattr(fn, "__wrapped__")
     if not plain or inspect.isgeneratorfunction(fn) or hasattr(fn, "__no_type_check__"):
         return _with_shapes(fn, typechecker=typechecker)
+    key = _key(fn, typechecker)
+    if key in _nested:
+        known = _nested[key]
+        if known is None:
+            return fn
+        return _wrapped(fn, functools.partial(known, __beartype_func=fn))
     hints = dict(_known_hints(fn))
     if any(map(_has_shape, hints.values())):
         return _with_shapes(fn, typechecker=typechecker)
-    return _without_shapes(fn, typechecker, hints)
+    checked = _without_shapes(fn, typechecker, hints)
+    unchanged = checked.__code__ is fn.__code__  # all of its hints are Any
+    if key is not None and len(hints) == len(fn.__annotations__):
+        if unchanged:
+            _nested[key] = None
+        elif "__beartype_func" in (checked.__kwdefaults__ or {}):
+            _nested[key] = checked
+    if unchanged:
+        return fn
+    return _wrapped(fn, checked)
 
 
-def _without_shapes(fn: FunctionType, typechecker: Any, hints: dict[str, Any]) -> Callable:
+# The hook decorates a function in a function each time that the outer one runs. What beartype makes
+# of it depends on its code and annotations alone, and takes a millisecond; which function it calls
+# is an argument of what it makes.
+_nested: dict[Any, Any] = {}
+
+
+def _key(fn: FunctionType, typechecker: Any) -> Any:
+    """What two definitions of one nested function have in common; None where they might differ."""
+    hints = tuple(fn.__annotations__.items())
+    plain = all(isinstance(hint, str) for _, hint in hints)
+    if "<locals>" not in fn.__qualname__ or fn.__defaults__ or fn.__kwdefaults__ or not plain:
+        return None
+    return fn.__code__, fn.__module__, id(fn.__globals__), typechecker, hints
+
+
+def _without_shapes(fn: FunctionType, typechecker: Any, hints: dict[str, Any]) -> Any:
     same = FunctionType(fn.__code__, fn.__globals__, fn.__name__, fn.__defaults__, fn.__closure__)
     same.__kwdefaults__, same.__qualname__, same.__module__ = (
         fn.__kwdefaults__, fn.__qualname__, fn.__module__,
     )  # fmt: skip
     same.__annotations__ = hints
-    checked = typechecker(same)
+    return typechecker(same)
 
+
+def _wrapped(fn: FunctionType, checked: Callable) -> Callable:
     @functools.wraps(fn)
     def wrapped(*args: Any, **kwargs: Any) -> Any:
         __tracebackhide__ = True

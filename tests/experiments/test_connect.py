@@ -47,7 +47,8 @@ def test_the_same_command_resumes(connected):
     assert "both solutions are there already" in again.stderr
 
 
-def test_a_killed_run_goes_on_with_the_paths_it_has(tmp_path):
+def test_a_killed_run_goes_on_with_the_paths_it_has(tmp_path, monkeypatch):
+    monkeypatch.setattr("morsescape.paths.trained._STEPS", 50)  # the curve need not be good
     point = PointSettings(samples=60, epochs=2, activation="tanh")
     settings = ConnectSettings(point, methods=("line", "bezier"))
     seen = []

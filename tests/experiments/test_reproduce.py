@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -49,12 +51,29 @@ def timeless(value: Any) -> Any:
     return [timeless(v) for v in value] if isinstance(value, list) else value
 
 
+@pytest.fixture(scope="module", autouse=True)
+def short_trainings() -> Iterator[None]:
+    """A tenth of the steps: nothing here is said of how well a network was trained."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("morsescape.nets.training._LEAST_STEPS", 500)
+        yield
+
+
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Any]]:
     folder = tmp_path_factory.mktemp("whole")
     result = run_reproduce(SMALL, folder, scheduler=Here())
     assert result.complete
     return folder, timeless(result.to_json())
+
+
+@pytest.fixture(scope="module")
+def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sweep that was interrupted after two tasks. To be copied, not changed."""
+    folder = tmp_path_factory.mktemp("cut_off")
+    with pytest.raises(Interrupted):
+        run_reproduce(SMALL, folder, scheduler=Until(2))
+    return folder
 
 
 def test_interrupted_and_resumed_it_is_the_same_and_does_nothing_twice(whole, tmp_path):
@@ -99,9 +118,8 @@ def test_something_of_everything_comes_first():
     assert {part.kind for part in parts} == set(PARTS)
 
 
-def test_the_page_of_what_is_there(tmp_path):
-    with pytest.raises(Interrupted):
-        run_reproduce(SMALL, tmp_path, scheduler=Until(2))
+def test_the_page_of_what_is_there(cut_off, tmp_path):
+    shutil.copytree(cut_off, tmp_path, dirs_exist_ok=True)
     result = run_reproduce(SMALL, tmp_path, compute=False)
     assert not result.complete
     page = reproduce_page(result)
@@ -109,9 +127,8 @@ def test_the_page_of_what_is_there(tmp_path):
     assert "<h1>" in render(page)
 
 
-def test_an_interrupted_reproduction_says_what_was_asked_for(tmp_path):
-    with pytest.raises(Interrupted):
-        run_reproduce(SMALL, tmp_path, scheduler=Until(2))
+def test_an_interrupted_reproduction_says_what_was_asked_for(cut_off, tmp_path):
+    shutil.copytree(cut_off, tmp_path, dirs_exist_ok=True)
     assert asked(tmp_path) == dataclasses.replace(SMALL, root=None)
     with pytest.raises(DataError, match="without --page-only first"):
         asked(tmp_path / "elsewhere")

@@ -228,7 +228,8 @@ class Network(Source):
         return found[0] if len(found) == 1 else tree_map(lambda *a: torch.cat(a), *found)
 
 
-@dataclasses.dataclass(frozen=True)
+# torch's vmap asks every call for the repr of what has no name: it must print no data.
+@dataclasses.dataclass(frozen=True, repr=False)
 class ChunkLoss:
     """A chunk's share of L, as a function of θ alone."""
 

@@ -6,6 +6,7 @@ decisions within rounding. The derivations are in docs/proof.md.
 
 from __future__ import annotations
 
+import math
 from functools import partial
 from typing import Any, no_type_check
 
@@ -38,7 +39,7 @@ def roundoff(out: Tensor) -> float:
 
 def finite(out: Tensor, rad: Tensor) -> Ball:
     """Nothing is known of what overflowed, though its radius, some ulps of it, did not."""
-    if not bool(out.sum().isfinite()):
+    if not math.isfinite(out.sum().item()):
         rad = torch.where(out.isfinite(), rad, torch.inf)
     return Ball(out, rad)
 
@@ -159,7 +160,7 @@ def _sum_of_two(run: Any, operation: Any, a: Any, b: Any, alpha: Any) -> Any:
 
 def _finite_sum(out: Tensor, rad: Tensor, a: Ball, b: Ball) -> Ball:
     """-inf is exact where it was, as in masks of attention; else overflow, of which nothing."""
-    if bool(out.sum().isfinite()):
+    if math.isfinite(out.sum().item()):
         return Ball(out, rad)
     rad = torch.where(out.isfinite(), rad, torch.inf)
     endless = (a.mag.isinf() & (a.radius() == 0), b.mag.isinf() & (b.radius() == 0))
@@ -199,7 +200,7 @@ def _mul(run: Any, operation: Any, a: Any, b: Any) -> Any:
 
 
 def _is_sign(x: Ball) -> bool:
-    return x.rad is None and bool(((x.mag == 0) | (x.mag == 1)).all())
+    return x.rad is None and x.is_sign
 
 
 @rule("div")

@@ -79,6 +79,11 @@ class Ball:
         nonzero = upper.masked_fill(upper == 0, torch.inf)
         return float(nonzero.min()) if nonzero.numel() else torch.inf
 
+    @cached_property
+    def is_sign(self) -> bool:
+        """Whether every midpoint is -1, 0 or 1."""
+        return bool(((self.mag == 0) | (self.mag == 1)).all())
+
     def radius(self) -> Tensor:
         """`rad`, with zeros where the value is exact."""
         if self.rad is not None:
@@ -94,12 +99,15 @@ class Ball:
 def magnitude(x: Tensor) -> Tensor:
     """|x| in float64; an expanded tensor stays expanded, and small."""
     small = once(x)
-    return (small if small.is_floating_point() else small.double()).abs().double().expand(x.shape)
+    size = (small if small.is_floating_point() else small.double()).abs().double()
+    return size if small is x else size.expand(x.shape)
 
 
 @no_type_check
 def once(x: Tensor) -> Tensor:
     """An expanded tensor before its expansion: every repeated dimension has size 1."""
+    if 0 not in x.stride():  # nearly always, and asked for every entry of every product
+        return x
     return x[tuple(slice(0, 1) if x.stride(d) == 0 else slice(None) for d in range(x.ndim))]
 
 

@@ -13,8 +13,7 @@ cross-entropy with smoothing ε, 1/√d of attention.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from contextvars import ContextVar
 from typing import Any
 
@@ -64,15 +63,20 @@ def rounded(x: Any) -> Any:
     return x if (mantissa * 2**24).is_integer() else Rounded(x)
 
 
-@contextmanager
-def inside_call(arguments: Any) -> Iterator[None]:
+class InsideCall:
     """A function of torch's runs, called with these; of nested calls the outermost counts."""
-    token = _CALL.set(arguments) if _CALL.get() is None else None
-    try:
-        yield
-    finally:
-        if token is not None:
-            _CALL.reset(token)
+
+    __slots__ = ("arguments", "token")  # entered for every operation: a generator costs as much
+
+    def __init__(self, arguments: Any) -> None:
+        self.arguments = arguments
+
+    def __enter__(self) -> None:
+        self.token = _CALL.set(self.arguments) if _CALL.get() is None else None
+
+    def __exit__(self, *_: object) -> None:
+        if self.token is not None:
+            _CALL.reset(self.token)
 
 
 def is_own(x: Any) -> bool:

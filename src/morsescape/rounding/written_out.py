@@ -17,7 +17,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.overrides import TorchFunctionMode
 
 from morsescape.rounding import loss_formulas, repeated_writes  # noqa: F401  register theirs
-from morsescape.rounding.constants import inside_call
+from morsescape.rounding.constants import InsideCall
 from morsescape.rounding.formulas import WRITTEN_OUT
 
 # They hand no number on, but run derivatives of what was called with some.
@@ -33,7 +33,7 @@ class WrittenOut(TorchFunctionMode):
         kwargs = kwargs or {}
         if func in _BACKWARD:
             return func(*args, **kwargs)
-        with inside_call((args, kwargs)):
+        with InsideCall((args, kwargs)):
             written = WRITTEN_OUT.get(func)
             if written is not None:
                 with self:  # what it is made of may have to be written out as well
