@@ -18,10 +18,11 @@ from torch import Tensor
 import morsescape as ms
 from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.evaluations import Counted
+from morsescape.experiments.papers.students import starts, to_teachers, value_at
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import height_below, shortened
 from morsescape.paths.metrics import metric_at
-from morsescape.rounding.floats import down, up
+from morsescape.rounding.floats import up
 from morsescape.store import read_json, write_json_atomic
 
 N = 7
@@ -32,13 +33,6 @@ OFF, TIME, RTOL = 0.02, 200.0, 1e-5
 RESULT, PAGE = Path("docs/results/exits/safran-shamir-7.json"), Path("docs/exits.md")
 LANDSCAPE = ms.zoo.safran_shamir(N, N)
 F = LANDSCAPE.objective()
-
-
-def to_teachers(theta: Tensor) -> tuple[Tensor, float]:
-    """The permutation of the teachers that the rows are nearest to, and its distance."""
-    goal = torch.nn.functional.one_hot(theta.view(N, N).argmax(1), N).double()
-    whole = len(set(goal.argmax(1).tolist())) == N
-    return goal.reshape(-1), float((theta - goal.reshape(-1)).norm()) if whole else math.inf
 
 
 def distance_of_copies(theta: Tensor, minimum: Tensor) -> float:
@@ -56,10 +50,8 @@ def from_random_starts(minimum: ms.CriticalPoint) -> dict[str, Any]:
     """Where searches from Gaussian starts with variance 1/N end."""
     ends: Counter[str] = Counter()
     for seed in range(STARTS):
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(N * N, generator=generator, dtype=torch.float64) / math.sqrt(N)
-        found = ms.find_critical_point(F, start)
-        if to_teachers(found.theta)[1] < 1e-5:
+        found = ms.find_critical_point(F, starts(N, seed, seed + 1)[0])
+        if to_teachers(found.theta, N)[1] < 1e-5:
             ends["teachers"] += 1
         elif distance_of_copies(found.theta, minimum.theta) < 1e-6 and found.certificate.proves(0):
             ends["spurious, proved"] += 1
@@ -89,11 +81,11 @@ def side(saddle: ms.CriticalPoint, way: Tensor, minimum: Tensor) -> dict[str, An
     assert metric is not None
     line = descent_in(problem, top + length * way, metric, time=TIME, rtol=RTOL)
     points = list(line.points.unbind())
-    near = [k for k, p in enumerate(points) if to_teachers(p)[1] <= NEAR]
+    near = [k for k, p in enumerate(points) if to_teachers(p, N)[1] <= NEAR]
     if near:
         chain = torch.stack([top, *shortened(problem, points[: near[0] + 1])])
         height = height_below(F, chain, saddle.value)
-        rest = up(N / 2 * up(up(to_teachers(chain[-1])[1]) ** 2))
+        rest = up(N / 2 * up(up(to_teachers(chain[-1], N)[1]) ** 2))
         assert rest < saddle.value
         return {"to": "teachers", "height": [height.low, height.high], "f at the end": 0.0,
                 "last piece, f at most": rest, "proved": height.estimate is None}  # fmt: skip
@@ -143,17 +135,6 @@ def exits(minimum: ms.CriticalPoint) -> list[dict[str, Any]]:
     ]
 
 
-def value_of(minimum: ms.CriticalPoint) -> list[float]:
-    """The value at the critical point itself: f(θ̂) less at most ½ max‖Hess f‖ |θ̂ - θ*|²."""
-    proof, hessian = minimum.certificate, F.hessian_at(minimum.theta)
-    still = torch.stack([minimum.theta, minimum.theta])
-    low, high = height_below(F, still, minimum.value).ends[0]
-    norm = up(
-        up(hessian.norm * (1 + 1e-9)) + up(hessian.radius + up(2 * proof.eta * proof.lipschitz))
-    )
-    return [down(low - up(norm * up(proof.distance**2))), high]
-
-
 def measured() -> dict[str, Any]:
     start = torch.tensor(LANDSCAPE.critical[1][0], dtype=torch.float64)
     minimum = ms.find_critical_point(F, start)
@@ -163,7 +144,7 @@ def measured() -> dict[str, Any]:
                                           dtype=torch.float64)  # fmt: skip
     return {
         "n": N, "k": N, "torch": torch.__version__,
-        "minimum": {"value": value_of(minimum), "within": minimum.certificate.distance,
+        "minimum": {"value": list(value_at(F, minimum)), "within": minimum.certificate.distance,
                     "least eigenvalue": minimum.certificate.min_abs_eigenvalue,
                     "matrix": minimum.theta.tolist()},
         "least eigenvalue at the teachers": float(torch.linalg.eigvalsh(F.hessian(aside))[0]),
