@@ -64,6 +64,17 @@ def images(monkeypatch: pytest.MonkeyPatch) -> Dataset:
     return data
 
 
+@pytest.fixture
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pairs that nobody trains."""
+
+    def run(width: int, pair: int, samples: Any, root: Any, proves: bool) -> Any:
+        proofs = {"line": [0.1, 0.2], "bezier": [0.0, 1e-9]} if proves else {}
+        return {"unmatched": 1.0, "matched": 1 / (width + pair), "seconds": 0.5, **proofs}, {}
+
+    monkeypatch.setattr(barriers, "pair_run", run)
+
+
 def printed(result: Any) -> str:
     cells = [[*t.columns, *(c for row in t.rows for c in row)]
              for t in result.settings.table.tables(result.rows)]  # fmt: skip
@@ -177,6 +188,11 @@ def test_a_minimum_where_f_may_be_zero_is_no_spurious_one():
     assert students._proved(f, torch.zeros(4, dtype=torch.float64)) is None
 
 
+def test_an_end_whose_index_is_not_proved_does_not_count():
+    f = Objective.from_function(lambda t: 1 + t[0] ** 2 + t[1] ** 4, 2)
+    assert students._proved(f, torch.zeros(2, dtype=torch.float64)) is None
+
+
 def test_descent_ends_where_the_gradient_is_small():
     ends = students.descended(4, students.starts(4, 0, 5))
     f = safran_shamir(4, 4).objective()
@@ -198,7 +214,7 @@ def test_the_published_entries_stand_beside_those_found():
 # -- kept, resumed, refused ----------------------------------------------------------------------
 
 
-def test_interrupted_and_resumed_nothing_is_done_twice(images, tmp_path):
+def test_interrupted_and_resumed_nothing_is_done_twice(quick, tmp_path):
     done: list[str] = []
     for stop in (2, 0, 100):
         scheduler = Until(stop)
@@ -217,7 +233,7 @@ def test_interrupted_and_resumed_nothing_is_done_twice(images, tmp_path):
     assert len(scheduler.done) == 1 + 1 + 4
 
 
-def test_what_it_takes_is_said_before_and_only_of_what_is_left(images, tmp_path):
+def test_what_it_takes_is_said_before_and_only_of_what_is_left(quick, tmp_path):
     said: list[str] = []
     with pytest.raises(Interrupted):
         run_paper(FEW, folder_of(tmp_path, FEW), scheduler=Until(0), notice=said.append)
