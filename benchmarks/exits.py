@@ -1,7 +1,8 @@
 """Exits of the spurious minimum of 7 ReLU students against 7 teachers: writes docs/exits.md.
 
 `python benchmarks/exits.py` searches and writes docs/results/exits/safran-shamir-7.json, then the
-page; with `--page` the page alone. Everything is seeded.
+page, which has docs/results/exits/shares.json too; with `--page` the page alone. Everything is
+seeded.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from torch import Tensor
 import morsescape as ms
 from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.evaluations import Counted
-from morsescape.experiments.papers.students import starts, to_teachers, value_at
+from morsescape.experiments.papers import students
+from morsescape.experiments.papers.students import StudentsRow, starts, to_teachers, value_at
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import height_below, shortened
 from morsescape.paths.metrics import metric_at
@@ -31,6 +33,7 @@ LEAST, MOST = 1e-5, 1e-1  # rise of the quadratic model at the start of a search
 NEAR = 0.05  # of a permutation of the teachers: there f <= (N/2) 0.05² < 0.009
 OFF, TIME, RTOL = 0.02, 200.0, 1e-5
 RESULT, PAGE = Path("docs/results/exits/safran-shamir-7.json"), Path("docs/exits.md")
+SHARES = RESULT.with_name("shares.json")  # results.json of the command that the page names
 LANDSCAPE = ms.zoo.safran_shamir(N, N)
 F = LANDSCAPE.objective()
 
@@ -199,6 +202,18 @@ def row(entry: dict[str, Any], low: float) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def shares() -> str:
+    """The tables of `morsescape reproduce --paper spurious-minima`, as kept."""
+    rows = [StudentsRow.from_json(row) for row in read_json(SHARES)["rows"]]
+    lines: list[str] = []
+    for table in students.TABLE.tables(rows):
+        told = table.told
+        cells = [told.columns, ["---"] * len(told.columns), *told.rows]
+        lines += [f"{told.caption}:", "", *(f"| {' | '.join(row)} |" for row in cells), ""]
+        lines += [f"{told.note[0].upper()}{told.note[1:]}.", ""] if told.note else []
+    return "\n".join([*lines, *(f"- {text}" for text in students.TABLE.sentences(rows))])
+
+
 def page(r: dict[str, Any]) -> str:
     """The page."""
     low, high = r["minimum"]["value"]
@@ -206,6 +221,7 @@ def page(r: dict[str, Any]) -> str:
     ends = "\n".join(f"- {count} of {r['starts']}: {end}" for end, count in r["ends"].items())
     passes = [e for e in r["exits"] if "f" in e]
     lost = [str(e["not proved"]) for e in r["exits"] if "not proved" in e]
+    widths = ",".join(str(row["width"]) for row in read_json(SHARES)["rows"])
     least = math.floor(r["minimum"]["least eigenvalue"] * 1e4) / 1e4
     return f"""{HEAD.replace("COMPUTED", beside).replace("NEAR", f"{NEAR:g}")}
 ## Measured: n = k = {r["n"]}
@@ -233,6 +249,13 @@ Not certified as passes: {", ".join(lost) or "none"}.
 minimum ends at a strict minimum. That this is a copy of it, under permutations of students and of
 teachers, is by comparing numbers, to 1e-6. A height bounds the lowest way out from above: lower
 exits may have been missed.
+
+## Measured: how often descent ends at a spurious minimum
+
+`morsescape reproduce --paper spurious-minima --widths {widths}`: gradient descent from entries
+N(0, 1/k) with the fixed step 5/k, as in the authors' code, every spurious end proved.
+
+{shares()}
 """
 
 
