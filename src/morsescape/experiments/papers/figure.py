@@ -42,5 +42,5 @@ def beside_figure(rows: Sequence[Beside], x: str, y: str, ax: Axes | None = None
     ax.set_xticks(range(len(rows)), [str(row.width) for row in rows])
     ax.set_xlim(-0.5, len(rows) - 0.5)
     dress(ax, x, y)
-    ax.legend(fontsize=8, frameon=False)
+    ax.legend(fontsize=8, frameon=False, ncols=2, loc="lower center", bbox_to_anchor=(0.5, 1.0))
     return ax

@@ -312,7 +312,7 @@ TABLE = PublishedTable(
     title="How often does gradient descent end at a spurious minimum?",
     citation="Safran & Shamir 2018, arXiv:1712.08968 (theorem for 6 ≤ k ≤ 20); for k = 7 the code "
     "of Safran, Yehudai & Shamir 2021, ItaySafran/Overparameterization, README",
-    quantity="runs that end at spurious minima, %",
+    quantity="ends at spurious minima, %",
     width="k", least=4, widths=(6, 7, 8, 9), counted="runs", many=500, of_images=False,
     plain="k ReLU units learn the sum of k orthonormal ReLU units from Gaussian inputs; the "
     "population loss f is known in closed form. Gradient descent starts at entries N(0, 1/k) and "
