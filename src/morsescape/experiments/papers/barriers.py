@@ -188,8 +188,8 @@ def _sentences(rows: Sequence[BarrierRow]) -> list[str]:
     off = [row for row in rows if row.difference is not None]
     agree = [r for r in off if r.difference and r.difference[0] <= 0 <= r.difference[1]]
     said = [
-        f"The difference of the means, measured less published, may be zero (95 %) for {len(agree)} "
-        f"of {len(off)} widths; the training behind the published numbers is not stated with them, "
+        "The difference of the means, measured less published, may be zero (95 %) for "
+        f"{len(agree)} of {len(off)} widths; the training behind the published numbers is not stated with them, "
         f"ours is Adam, rate {RATE:g}, mini-batches of {BATCH}, {EPOCHS} epochs."
     ] if off else []  # fmt: skip
     proved = [r for r in rows if r.line is not None and r.bezier is not None]
