@@ -23,7 +23,7 @@ Examples:
     morsescape reproduce --data mnist --out paper --scheduler tcp://login:8786
     morsescape reproduce --out paper --page-only
     morsescape reproduce --paper spurious-minima --widths 7,8 --runs 200
-    morsescape reproduce --paper barrier-by-width --widths 8,16 --pairs 3 --out barriers
+    morsescape reproduce --paper barrier-by-width --widths 8,16 --pairs 3
 """
 _WHAT, _PAPER = "What", "One table of another paper"
 _FIELDS = {"net": "nets", "optimizer": "optimizers"}
