@@ -11,7 +11,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_number, a_vector, checked, instance
+from morsescape.boundary import a_count, a_number, checked, instance
+from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import VERMILLION, dress, own_axes
 from morsescape.figures.plane import Plane, axis_across, contours, heights_on
@@ -61,14 +62,14 @@ class Slice:
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes a landscape"),
-    a=a_vector(of="f"), b=a_vector(of="f"), c=a_vector(of="f"), grid=a_count(2),
+    a=a_point("f"), b=a_point("f"), c=a_point("f"), grid=a_count(2),
     margin=a_number(least=0),
 )  # fmt: skip
 def plane(
     f: Objective,
-    a: Float64[Tensor, "D"],
-    b: Float64[Tensor, "D"],
-    c: Float64[Tensor, "D"],
+    a: Float64[Tensor, "D"] | CriticalPoint,
+    b: Float64[Tensor, "D"] | CriticalPoint,
+    c: Float64[Tensor, "D"] | CriticalPoint,
     *,
     grid: int = 31,
     margin: float = 0.2,
@@ -80,9 +81,9 @@ def plane(
 
     Args:
         f: the landscape; evaluated grid² + 3 times.
-        a: where (x, y) = (0, 0), shape (D,).
-        b: a point at y = 0, shape (D,).
-        c: a third point, off the line through a and b, shape (D,).
+        a: where (x, y) = (0, 0), shape (D,), or a result of `find_critical_point`.
+        b: a point at y = 0, the same.
+        c: a third point, off the line through a and b, the same.
         grid: points on a side, 2 or more.
         margin: around the points, as a share of their extent.
 
@@ -101,6 +102,9 @@ def plane(
         >>> seen.points.tolist(), seen.at_points.tolist()
         ([[0.0, 0.0], [2.0, 0.0], [1.0, 1.0]], [1.0, 5.0, 6.0])
     """
+    assert isinstance(a, Tensor)
+    assert isinstance(b, Tensor)
+    assert isinstance(c, Tensor)
     length = float((b - a).norm())
     along = (b - a) / length if length > 0 else b - a
     across = axis_across(a, along, c, length) if length > 0 else None
