@@ -223,7 +223,8 @@ def test_a_model_without_forward_derivatives_gets_its_rows(dtype: torch.dtype) -
     try:
         oracle(double, double.theta)
     except RuntimeError as error:  # torch before it had that second derivative: refused by name
-        assert "grid_sampler_2d_backward is not implemented" in str(error)
+        if "grid_sampler_2d_backward is not implemented" not in str(error):
+            raise
         with pytest.raises(ArgumentError, match="grid_sampler_2d_backward is not implemented"):
             exact_hessian(net, net.theta)
         return
