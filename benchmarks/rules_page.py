@@ -11,8 +11,8 @@ from pathlib import Path
 
 import torch
 
-from morsescape.rounding import double_machine, enclose  # noqa: F401  register their rules
-from morsescape.rounding.decompositions import decompositions
+from morsescape.rounding import double_machine, enclose, written_out  # noqa: F401  register their rules
+from morsescape.rounding.decompositions import compound
 from morsescape.rounding.formulas import WRITTEN_OUT
 from morsescape.rounding.operations import COLUMNS, OPERATIONS, Kind, Operation
 
@@ -46,8 +46,7 @@ def row(entry: Operation) -> str:
 
 def page() -> str:
     """The whole page."""
-    compound = [op for op in decompositions() if op.namespace == "aten"]
-    lines, written = [HEAD], {op.overloadpacket.__name__ for op in compound}
+    lines, written = [HEAD], compound()
     for kind in ORDER:
         entries = [e for e in OPERATIONS.values() if e.kind is kind and e.name not in written]
         if entries:

@@ -219,8 +219,16 @@ def test_a_model_without_forward_derivatives_gets_its_rows(dtype: torch.dtype) -
 
     net = network(Sampled(), x=torch.randn(9, 1, 2, 2, dtype=dtype), dtype=dtype)
     model = Sampled()
-    h = exact_hessian(net, net.theta)
     double = network(model, x=net.x.double())
+    try:
+        oracle(double, double.theta)
+    except RuntimeError as error:  # torch before it had that second derivative: refused by name
+        if "grid_sampler_2d_backward is not implemented" not in str(error):
+            raise
+        with pytest.raises(ArgumentError, match="grid_sampler_2d_backward is not implemented"):
+            exact_hessian(net, net.theta)
+        return
+    h = exact_hessian(net, net.theta)
     off = torch.linalg.matrix_norm(h.matrix.double() - oracle(double, net.theta.double()), 2)
     assert off <= 100 * torch.finfo(dtype).eps
     assert h.estimate is not None

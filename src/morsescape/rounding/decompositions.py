@@ -28,6 +28,11 @@ def decompositions() -> dict[Any, Any]:
     return table
 
 
+def compound() -> set[str]:
+    """Names of the operations that are broken up, also of those that the installed torch lacks."""
+    return {*_COMPOUND, *_OWN}
+
+
 _COMPOUND = """addmm addmv addbmm baddbmm addcmul addcdiv mean threshold_backward threshold
     tanh_backward sigmoid_backward gelu gelu_backward softplus softplus_backward silu
     silu_backward elu elu_backward leaky_relu leaky_relu_backward hardtanh hardtanh_backward

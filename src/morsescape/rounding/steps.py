@@ -6,6 +6,7 @@ machine that decides what a number is: a plain tensor, a ball, a family.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Protocol, no_type_check, runtime_checkable
@@ -155,7 +156,7 @@ class Program:
 
 
 @no_type_check  # called for every argument of every operation
-def read(part: Any, values: dict[int, Any], bounded: bool = False) -> Any:
+def read(part: Any, values: Mapping[int, Any], bounded: bool = False) -> Any:
     """A step's argument, with values in place of slots and constants."""
     if isinstance(part, Slot):
         return values[part.number]

@@ -61,7 +61,8 @@ def out_of_place(func: Any) -> Any:
     packet = getattr(aten, name.removesuffix("_"), None)
     for variant in packet.overloads() if packet is not None else ():
         pure = getattr(packet, variant)
-        if pure is not func and _takes(pure) == _takes(func):
+        writes_nothing = not _writes(pure)[1]  # the order of overloads is not the same everywhere
+        if writes_nothing and _takes(pure) == _takes(func):
             return pure
     raise NotTraceable(f"one with {name}, which works in place only")
 
