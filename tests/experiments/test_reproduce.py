@@ -78,13 +78,20 @@ def cut_off(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_interrupted_and_resumed_it_is_the_same_and_does_nothing_twice(whole, tmp_path):
     done: list[str] = []
+    said: list[str] = []
+    tasks = ordered_tasks(parts_of(SMALL))
     for stop in (1, 0, 3, 100):
         scheduler = Until(stop)
+        left = len(tasks) - len(done)
         with contextlib.suppress(Interrupted):
-            result = run_reproduce(SMALL, tmp_path, scheduler=scheduler)
+            result = run_reproduce(SMALL, tmp_path, scheduler=scheduler, notice=said.append)
+        assert said[-1].startswith(f"{left} of {len(tasks)} pieces to do, about ")
+        assert said[-1].endswith("an estimate")
         done += scheduler.done
+    run_reproduce(SMALL, tmp_path, scheduler=Until(0), notice=said.append)
+    assert len(said) == 4  # nothing is left, nothing is said
     assert timeless(result.to_json()) == whole[1]
-    assert sorted(done) == sorted(task.key for task in ordered_tasks(parts_of(SMALL)))
+    assert sorted(done) == sorted(task.key for task in tasks)
 
 
 def test_the_versions_of_every_piece_are_reported(whole, tmp_path, monkeypatch):

@@ -174,6 +174,10 @@ class RunFolder:
                 tensor_file.unlink(missing_ok=True)
             raise
 
+    def has(self, key: str) -> bool:
+        """Whether a file of this key is there; `load` says whether it can be read."""
+        return self._files(key)[0].exists()
+
     def load(self, key: str) -> Piece | None:
         """The piece of this key; None if there is none, or if it was damaged.
 

@@ -64,6 +64,11 @@ class RunFolders:
         folder, own = self._at(key)
         folder.save(own, payload, tensors)
 
+    def has(self, key: str) -> bool:
+        """Whether a file of this key is there, as `RunFolder.has`."""
+        folder, own = self._at(key)
+        return folder.has(own)
+
     def load(self, key: str) -> Piece | None:
         """The piece of this key, as `RunFolder.load`; its `key` is this one."""
         folder, own = self._at(key)

@@ -24,7 +24,7 @@ from morsescape.experiments.papers.published import PublishedTable
 from morsescape.experiments.papers.registry import TABLES
 from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep import Processes, Task, run_tasks
-from morsescape.page.readable import duration
+from morsescape.experiments.sweep.announced import announced
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, Settings, versions
 
@@ -217,16 +217,12 @@ def _announce(
     notice: Callable[[str], None],
 ) -> None:  # fmt: skip
     """What is left to do, and roughly how long that takes."""
-    left = [t for t in tasks if folder is None or not (folder.path / f"{t.key}.json").exists()]
+    left = [t for t in tasks if folder is None or not folder.has(t.key)]
     if not left:
         return
-    table, each_one = settings.table, [settings.table.seconds(*t.arguments) for t in left]
-    workers = min(scheduler.count, len(left)) if isinstance(scheduler, Processes) else 1
-    # As long as an even share takes, or the longest piece.
-    wall = max(sum(each_one) / workers, max(each_one))
-    on = "" if workers == 1 else f", about {duration(wall)} on {workers}"
+    seconds = [settings.table.seconds(*t.arguments) for t in left]
     rows = ", ".join(map(str, settings.rows))
     notice(
-        f"{settings.paper}: {table.width} = {rows}, {settings.count} {table.counted} each; "
-        f"{len(left)} of {len(tasks)} pieces to do, about {duration(sum(each_one))} of one core{on}"
+        f"{settings.paper}: {settings.table.width} = {rows}, {settings.count} "
+        f"{settings.table.counted} each; {announced(seconds, len(tasks), scheduler)}"
     )

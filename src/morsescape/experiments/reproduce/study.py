@@ -26,7 +26,10 @@ from morsescape.data import NAMES as DATA
 from morsescape.errors import DataError
 from morsescape.experiments.part import Part
 from morsescape.experiments.registry import PARTS, STUDIES
+from morsescape.experiments.reproduce.cost import roughly
 from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
+from morsescape.experiments.sweep.announced import announced
+from morsescape.experiments.sweep.processes import Processes
 from morsescape.experiments.sweep.run import Task, run_tasks
 from morsescape.nets import NAMES as NETS
 from morsescape.progress import Progress
@@ -193,7 +196,8 @@ def run_reproduce(
         path: folder above the run folders of the parts.
         scheduler: who does the pieces, as in `run_tasks`.
         progress: called as progress("runs", done, total).
-        notice: called with a sentence if the sweep is resumed or a worker died.
+        notice: called with a sentence: what is left to do and roughly how long it takes, and if a
+            worker died.
         compute: False takes only what is there.
 
     Raises:
@@ -205,6 +209,11 @@ def run_reproduce(
     tasks = ordered_tasks(parts)
     if compute:
         settings.save(Path(path) / ASKED)
+        scheduler = Processes() if scheduler is None else scheduler
+        left = [task for task in tasks if not folders.has(task.key)]
+        if left and notice is not None:
+            seconds = [roughly(task.key, settings.samples) for task in left]
+            notice(announced(seconds, len(tasks), scheduler))
         pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)
     else:
         found = ((task.key, folders.load(task.key)) for task in tasks)
