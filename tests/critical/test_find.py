@@ -297,3 +297,11 @@ def test_bad_arguments(arguments, match, unchecked):
     arguments = {"theta": torch.ones(2).double()} | arguments
     with pytest.raises(ArgumentError, match=match):
         find_critical_point(f, **arguments)
+
+
+def test_rounding_to_float32_is_no_jump_where_a_point_is_proved():
+    f = Objective.from_function(lambda t: ((t.float() - 1 / 3) ** 2).sum().double(), 1)
+    found = find_critical_point(f, torch.full((1,), 0.7).double())
+    assert found.certificate.status is CertificateStatus.PROVED
+    assert found.status is SearchStatus.MINIMUM
+    assert 0 < abs(float(found.theta) - 1 / 3) <= found.certificate.distance
