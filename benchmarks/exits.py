@@ -1,7 +1,8 @@
 """Exits of the spurious minimum of 7 ReLU students against 7 teachers: writes docs/exits.md.
 
 `python benchmarks/exits.py` searches and writes docs/results/exits/safran-shamir-7.json, then the
-page; with `--page` the page alone. Everything is seeded.
+page, which has docs/results/exits/shares.json too; with `--page` the page alone. Everything is
+seeded.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from torch import Tensor
 import morsescape as ms
 from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.evaluations import Counted
+from morsescape.experiments.papers import students
+from morsescape.experiments.papers.students import StudentsRow, starts, to_teachers, value_at
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import height_below, shortened
 from morsescape.paths.metrics import metric_at
-from morsescape.rounding.floats import down, up
+from morsescape.rounding.floats import up
 from morsescape.store import read_json, write_json_atomic
 
 N = 7
@@ -30,15 +33,9 @@ LEAST, MOST = 1e-5, 1e-1  # rise of the quadratic model at the start of a search
 NEAR = 0.05  # of a permutation of the teachers: there f <= (N/2) 0.05² < 0.009
 OFF, TIME, RTOL = 0.02, 200.0, 1e-5
 RESULT, PAGE = Path("docs/results/exits/safran-shamir-7.json"), Path("docs/exits.md")
+SHARES = RESULT.with_name("shares.json")  # results.json of the command that the page names
 LANDSCAPE = ms.zoo.safran_shamir(N, N)
 F = LANDSCAPE.objective()
-
-
-def to_teachers(theta: Tensor) -> tuple[Tensor, float]:
-    """The permutation of the teachers that the rows are nearest to, and its distance."""
-    goal = torch.nn.functional.one_hot(theta.view(N, N).argmax(1), N).double()
-    whole = len(set(goal.argmax(1).tolist())) == N
-    return goal.reshape(-1), float((theta - goal.reshape(-1)).norm()) if whole else math.inf
 
 
 def distance_of_copies(theta: Tensor, minimum: Tensor) -> float:
@@ -56,10 +53,8 @@ def from_random_starts(minimum: ms.CriticalPoint) -> dict[str, Any]:
     """Where searches from Gaussian starts with variance 1/N end."""
     ends: Counter[str] = Counter()
     for seed in range(STARTS):
-        generator = torch.Generator().manual_seed(seed)
-        start = torch.randn(N * N, generator=generator, dtype=torch.float64) / math.sqrt(N)
-        found = ms.find_critical_point(F, start)
-        if to_teachers(found.theta)[1] < 1e-5:
+        found = ms.find_critical_point(F, starts(N, seed, seed + 1)[0])
+        if to_teachers(found.theta, N)[1] < 1e-5:
             ends["teachers"] += 1
         elif distance_of_copies(found.theta, minimum.theta) < 1e-6 and found.certificate.proves(0):
             ends["spurious, proved"] += 1
@@ -89,11 +84,11 @@ def side(saddle: ms.CriticalPoint, way: Tensor, minimum: Tensor) -> dict[str, An
     assert metric is not None
     line = descent_in(problem, top + length * way, metric, time=TIME, rtol=RTOL)
     points = list(line.points.unbind())
-    near = [k for k, p in enumerate(points) if to_teachers(p)[1] <= NEAR]
+    near = [k for k, p in enumerate(points) if to_teachers(p, N)[1] <= NEAR]
     if near:
         chain = torch.stack([top, *shortened(problem, points[: near[0] + 1])])
         height = height_below(F, chain, saddle.value)
-        rest = up(N / 2 * up(up(to_teachers(chain[-1])[1]) ** 2))
+        rest = up(N / 2 * up(up(to_teachers(chain[-1], N)[1]) ** 2))
         assert rest < saddle.value
         return {"to": "teachers", "height": [height.low, height.high], "f at the end": 0.0,
                 "last piece, f at most": rest, "proved": height.estimate is None}  # fmt: skip
@@ -143,17 +138,6 @@ def exits(minimum: ms.CriticalPoint) -> list[dict[str, Any]]:
     ]
 
 
-def value_of(minimum: ms.CriticalPoint) -> list[float]:
-    """The value at the critical point itself: f(θ̂) less at most ½ max‖Hess f‖ |θ̂ - θ*|²."""
-    proof, hessian = minimum.certificate, F.hessian_at(minimum.theta)
-    still = torch.stack([minimum.theta, minimum.theta])
-    low, high = height_below(F, still, minimum.value).ends[0]
-    norm = up(
-        up(hessian.norm * (1 + 1e-9)) + up(hessian.radius + up(2 * proof.eta * proof.lipschitz))
-    )
-    return [down(low - up(norm * up(proof.distance**2))), high]
-
-
 def measured() -> dict[str, Any]:
     start = torch.tensor(LANDSCAPE.critical[1][0], dtype=torch.float64)
     minimum = ms.find_critical_point(F, start)
@@ -163,7 +147,7 @@ def measured() -> dict[str, Any]:
                                           dtype=torch.float64)  # fmt: skip
     return {
         "n": N, "k": N, "torch": torch.__version__,
-        "minimum": {"value": value_of(minimum), "within": minimum.certificate.distance,
+        "minimum": {"value": list(value_at(F, minimum)), "within": minimum.certificate.distance,
                     "least eigenvalue": minimum.certificate.min_abs_eigenvalue,
                     "matrix": minimum.theta.tolist()},
         "least eigenvalue at the teachers": float(torch.linalg.eigvalsh(F.hessian(aside))[0]),
@@ -218,6 +202,18 @@ def row(entry: dict[str, Any], low: float) -> str:
     return f"| {' | '.join(map(str, cells))} |"
 
 
+def shares() -> str:
+    """The tables of `morsescape reproduce --paper spurious-minima`, as kept."""
+    rows = [StudentsRow.from_json(row) for row in read_json(SHARES)["rows"]]
+    lines: list[str] = []
+    for table in students.TABLE.tables(rows):
+        told = table.told
+        cells = [told.columns, ["---"] * len(told.columns), *told.rows]
+        lines += [f"{told.caption}:", "", *(f"| {' | '.join(row)} |" for row in cells), ""]
+        lines += [f"{told.note[0].upper()}{told.note[1:]}.", ""] if told.note else []
+    return "\n".join([*lines, *(f"- {text}" for text in students.TABLE.sentences(rows))])
+
+
 def page(r: dict[str, Any]) -> str:
     """The page."""
     low, high = r["minimum"]["value"]
@@ -225,6 +221,7 @@ def page(r: dict[str, Any]) -> str:
     ends = "\n".join(f"- {count} of {r['starts']}: {end}" for end, count in r["ends"].items())
     passes = [e for e in r["exits"] if "f" in e]
     lost = [str(e["not proved"]) for e in r["exits"] if "not proved" in e]
+    widths = ",".join(str(row["width"]) for row in read_json(SHARES)["rows"])
     least = math.floor(r["minimum"]["least eigenvalue"] * 1e4) / 1e4
     return f"""{HEAD.replace("COMPUTED", beside).replace("NEAR", f"{NEAR:g}")}
 ## Measured: n = k = {r["n"]}
@@ -252,6 +249,13 @@ Not certified as passes: {", ".join(lost) or "none"}.
 minimum ends at a strict minimum. That this is a copy of it, under permutations of students and of
 teachers, is by comparing numbers, to 1e-6. A height bounds the lowest way out from above: lower
 exits may have been missed.
+
+## Measured: how often descent ends at a spurious minimum
+
+`morsescape reproduce --paper spurious-minima --widths {widths}`: gradient descent from entries
+N(0, 1/k) with the fixed step 5/k, as in the authors' code, every spurious end proved.
+
+{shares()}
 """
 
 

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+from morsescape.experiments.papers.barriers import PUBLISHED, PUBLISHED_PAIRS
 from morsescape.page.readable import duration, rounded_down, rounded_up
 from morsescape.store import read_json
 
@@ -93,9 +94,10 @@ def widths(rows: list[dict[str, Any]]) -> Iterator[str]:
     yield (
         "784-w-10, ReLU, MNIST: rise of the training loss on the straight line above the ends' "
         "mean, the largest of 11 points, mean ± standard deviation over pairs "
-        "(`benchmarks/widths.py`); published by Sonthalia et al. (2024) over 51 pairs of another "
-        "training. Proved, for the first pair: at most so much above the higher end, on all of "
-        "the line, and on a trained Bézier curve.\n"
+        "(`benchmarks/widths.py`, or `morsescape reproduce --paper barrier-by-width`); published "
+        f"by Sonthalia et al. (2024) over {PUBLISHED_PAIRS} pairs of another training. Proved, for "
+        "the first pair: at most so much above the higher end, on all of the line, and on a "
+        "trained Bézier curve.\n"
     )
     yield (
         "| w | pairs | not matched | matched | published, matched | line, proved at most | "
@@ -103,7 +105,7 @@ def widths(rows: list[dict[str, Any]]) -> Iterator[str]:
     )
     yield "|---:|---:|---|---|---|---:|---:|"
     for r in rows:
-        mean, off = r["published"]
+        mean, off = PUBLISHED[r["width"]]
         cells = (
             r["width"], r["pairs"], mean_and_spread(r["unmatched"]), mean_and_spread(r["matched"]),
             f"{mean:.3g} ± {off:.2g}", rounded_up(r["proved"]["line"][1], 3),

@@ -17,8 +17,8 @@ MODULES = [
     if not module.name.endswith("__main__")
 ]
 ONLY_FOR_TYPES = {  # imported under TYPE_CHECKING
-    "Client", "ConnectResult", "IndexResult", "JsonOutput", "PointSettings", "ReproduceResult",
-    "ReproduceSettings", "ScatterResult", "SpectrumResult",
+    "Client", "ConnectResult", "IndexResult", "JsonOutput", "PaperResult", "PaperSettings",
+    "PointSettings", "ReproduceResult", "ReproduceSettings", "ScatterResult", "SpectrumResult",
 }  # fmt: skip
 
 

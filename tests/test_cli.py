@@ -181,11 +181,21 @@ def test_wrong_usage_of_index(arguments, message):
     ("arguments", "message"),
     [
         (["--format", "png,bmp"], "--format: expected png, pdf, svg; got 'bmp'"),
+        (["--format", "svg"], "--format: expected --out DIR with it, for the figure; got none"),
         (["--checkpoint", "a", "--epochs", "3"], "--checkpoint: expected no --epochs beside it"),
     ],
 )
 def test_wrong_usage_of_spectrum(arguments, message):
     assert message in one_line(run("spectrum", *arguments), 2)
+
+
+def test_spectrum_without_a_folder_keeps_nothing(own, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    before = set(tmp_path.iterdir())
+    done = run("spectrum", "--objective", f"{own}:seeded")
+    assert done.exit_code == 0, done.output
+    assert "variables" in done.stderr
+    assert {p for p in tmp_path.iterdir() if p.name != "__pycache__"} == before
 
 
 @pytest.mark.parametrize("arguments", [["--nets", "cnn"], ["--runs", "many"], ["surplus"]])

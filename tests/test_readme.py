@@ -77,3 +77,8 @@ def test_the_page_of_one_number_is_what_its_rows_say(monkeypatch):
     page = (ROOT / "docs" / "one_number.md").read_text()
     assert one_number.sentence(rows) in page
     assert one_number.table(rows) in page
+    cnn = [run for (net, *_), run in one_number.old_runs().items() if net == "cnn"]
+    counts = [run["negative"] for run in (*rows, *cnn)]
+    decided = sum(low == high for low, high in counts)
+    said = f"{decided} of the paper's {len(counts)} networks"
+    assert said in " ".join((ROOT / "README.md").read_text().split())

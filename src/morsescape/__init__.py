@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         plan,
         third_order_minimum,
     )
+    from morsescape.figures.slice import Slice, plane
     from morsescape.hessian.value import Hessian
     from morsescape.morse import (
         CaptureBall,
@@ -63,6 +64,7 @@ else:
             "ProofStatus SearchStatus ThirdOrderPoint ThirdOrderStatus certify escape "
             "find_critical_point krawczyk plan third_order_minimum"
         ),
+        "figures.slice": "Slice plane",
         "hessian.value": "Hessian",
         "morse": (
             "CaptureBall Embedding MergeTree MorseGraph Pass capture_ball embed find_saddle "
@@ -107,6 +109,7 @@ __all__ = [
     "Plan",
     "ProofStatus",
     "SearchStatus",
+    "Slice",
     "ThirdOrderPoint",
     "ThirdOrderStatus",
     "__version__",
@@ -128,6 +131,7 @@ __all__ = [
     "krawczyk",
     "morse_graph",
     "plan",
+    "plane",
     "same_solution",
     "sublevel_homology",
     "third_order_minimum",

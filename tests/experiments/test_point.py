@@ -214,3 +214,18 @@ def test_the_published_numbers(net, data, at, mean, sd):
 )
 def test_no_published_number_stands_beside_another_setting(change):
     assert published(PointSettings(**{"net": "cnn", "data": "mnist"} | change)) is None
+
+
+@pytest.mark.parametrize(("at", "times"), [("random", 1), ("trained", 2)])
+def test_the_objective_is_built_again_only_after_a_training(at, times, monkeypatch):
+    built, said = [], []
+    make = Objective.__init__
+
+    def counted(self, *given, **named):
+        built.append(self)
+        make(self, *given, **named)
+
+    monkeypatch.setattr(Objective, "__init__", counted)
+    found = make_point(PointSettings(at=at, samples=20, epochs=1), 0, before=said.append)
+    assert (len(built), len(said)) == (times, 1)
+    assert (found.f is said[0]) == (at == "random")

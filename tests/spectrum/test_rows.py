@@ -135,6 +135,24 @@ def test_a_second_measure_decides_what_the_first_leaves_open(seed, monkeypatch):
     assert 0 <= closer.null[1] < blind.null[1]
 
 
+def test_a_second_look_that_fails_takes_nothing_back(monkeypatch):
+    a, d = graded(40, 34)
+    monkeypatch.setattr(shifts, "_POWER", 1e-3)
+    side, looks = shifts.Sides._side, []
+
+    def fails(self, sign, *more):
+        looks.append(sign)
+        if len(looks) > 3:
+            raise shifts.Refused("NO_SHIFT")
+        return side(self, sign, *more)
+
+    monkeypatch.setattr(shifts.Sides, "_side", fails)
+    counts = count_by_ldl(a, 2.0**-44 * d.square())
+    assert looks == [1, -1, 1, -1]
+    assert counts.status is CountStatus.COUNTED
+    assert contains(counts, exact_inertia(a))
+
+
 def test_two_counts_are_joined():
     a = torch.diag(torch.tensor([-1.0, 1e-9, 1.0])).double()
     loose, sharp = count_by_ldl(a, 1e-6), count_by_ldl(a, torch.full((3,), 1e-12).double())

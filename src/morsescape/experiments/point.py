@@ -209,11 +209,13 @@ def make_point(
     training = None
     if settings.checkpoint is not None:
         load_checkpoint(settings.checkpoint, model)
-    if before is not None:
-        before(objective())
-    if settings.checkpoint is None and settings.at == "trained":
+    trains = settings.checkpoint is None and settings.at == "trained"
+    untrained = None if before is None else objective()
+    if before is not None and untrained is not None:
+        before(untrained)
+    if trains:
         training = _train(model, dataset, seed, settings, progress)
-    f = objective()
+    f = objective() if trains or untrained is None else untrained
     return Point(f, f.theta, training, time.perf_counter() - start)
 
 

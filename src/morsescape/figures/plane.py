@@ -76,17 +76,27 @@ def plane_of(curve: Curve, third: Float64[Tensor, "D"] | None = None) -> Plane:
         third = curve.pieces[0, 1] if one_bend else points[_SAMPLES // 2]
         if float(_without(third - first, along).norm()) <= _LEAST * length:
             third = points[int(off.norm(dim=1).argmax())]
-    across = _without(third - first, along)
-    if not float(across.norm()) > _LEAST * max(length, float((third - first).norm())):
+    axis = axis_across(first, along, third, length)
+    if axis is None:
         raise ArgumentError(
             "third", expected="a point off the line through both ends", got="one on it",
             cure="a straight curve needs a third point of its own",
         )  # fmt: skip
-    axis = across / across.norm()
     bending = off.square().sum(1).mean()
     rest = _without(off, axis).square().sum(1).mean()
     straight = float(bending.sqrt()) <= _LEAST * length
     return Plane(first, torch.stack([along, axis]), 0.0 if straight else float(rest / bending))
+
+
+def axis_across(
+    first: Float64[Tensor, "D"], along: Float64[Tensor, "D"], third: Float64[Tensor, "D"],
+    length: float,
+) -> Float64[Tensor, "D"] | None:  # fmt: skip
+    """The unit vector orthogonal to `along` towards the third point; None if it is on the line."""
+    across = _without(third - first, along)
+    if not float(across.norm()) > _LEAST * max(length, float((third - first).norm())):
+        return None
+    return across / across.norm()
 
 
 def _without(vectors: Tensor, axis: Tensor) -> Tensor:
@@ -139,11 +149,9 @@ def plane_figure(
     ax, plane = own_axes(ax, 4.2, 3.6), plane_of(curve, third)
     times = [k / (_SAMPLES - 1) for k in range(_SAMPLES)]
     seen = plane.seen(torch.stack([curve(t) for t in times])).numpy()
-    extent = margin * max(np.ptp(seen[:, 0]), np.ptp(seen[:, 1]))
-    sides = [np.linspace(s.min() - extent, s.max() + extent, grid) for s in seen.T]
-    height = np.array([[f.value(plane.at(a, b)) for a in sides[0]] for b in sides[1]])
+    sides, height = heights_on(f, plane, seen, grid, margin)
     on_curve = np.array([f.value(curve(t)) for t in times[::10]])
-    _contours(ax, sides, height, on_curve, levels)
+    contours(ax, sides, height, on_curve, levels)
     ax.plot(seen[:, 0], seen[:, 1], color=VERMILLION, lw=1.4)
     ax.plot(*seen[[0, -1]].T, ls="none", marker="o", ms=4, color=VERMILLION)
     dress(ax, "along the chord", "across it")
@@ -151,9 +159,19 @@ def plane_figure(
     return ax
 
 
-def _contours(
+def heights_on(
+    f: Objective, plane: Plane, seen: np.ndarray, grid: int, margin: float
+) -> tuple[list[np.ndarray], np.ndarray]:
+    """The coordinates of a grid around points of the plane, and f there, a row for each b."""
+    extent = margin * max(np.ptp(seen[:, 0]), np.ptp(seen[:, 1]))
+    sides = [np.linspace(s.min() - extent, s.max() + extent, grid) for s in seen.T]
+    return sides, np.array([[f.value(plane.at(a, b)) for a in sides[0]] for b in sides[1]])
+
+
+def contours(
     ax: Axes, sides: list[np.ndarray], height: np.ndarray, on_curve: np.ndarray, levels: int
 ) -> None:
+    """Levels of f, narrow near its least value, with their bar."""
     finite = height[np.isfinite(height)]
     if not finite.size or finite.min() == finite.max():
         return  # nothing to tell apart

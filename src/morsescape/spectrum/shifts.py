@@ -85,8 +85,11 @@ class Sides:
         # With other errors other signs are decided; those that were stay so.
         self.planned += 2
         self.measure = self.favoured
-        higher = self._side(1, _SLACK * self.expected)
-        lower = self._side(-1, _SLACK * higher.error)
+        try:
+            higher = self._side(1, _SLACK * self.expected)
+            lower = self._side(-1, _SLACK * higher.error)
+        except Refused:
+            return above, below
         return (
             higher if higher.signs[0] > above.signs[0] else above,
             lower if lower.signs[1] > below.signs[1] else below,
@@ -115,7 +118,9 @@ class Sides:
             self.planned += 1
             # A large center or radius swallows small changes of the shift: step over its rounding.
             least = np.spacing(abs(self.center) + abs(shift))
-            guess = _SLACK ** (attempt + 1) * error + 2 * least
+            wanted = _SLACK ** (attempt + 1) * error + 2 * least
+            # Another order of pivots has other errors in single rows: never go back in one of them.
+            guess = wanted if self.measure.narrow else np.maximum(guess, wanted)
         raise Refused("NO_SHIFT")
 
     def _look_closer(self, result: Factor, shift: Amount, count: int) -> None:

@@ -1,0 +1,232 @@
+"""One published table, measured again: a run folder of pieces, and the rows they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from morsescape.boundary import (
+    a_boolean,
+    a_count,
+    a_function,
+    a_path,
+    a_seed,
+    checked,
+    choice,
+    each,
+    instance,
+    option,
+    spelt,
+)
+from morsescape.errors import ArgumentError, DataError
+from morsescape.experiments.papers.published import PublishedTable
+from morsescape.experiments.papers.registry import TABLES
+from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
+from morsescape.experiments.sweep import Processes, Task, run_tasks
+from morsescape.page.readable import duration
+from morsescape.progress import Progress
+from morsescape.store import Piece, RunFolder, Settings, versions
+
+
+@checked(
+    option, paper=choice(TABLES), widths=each(a_count(1), "widths, 8,16,32"), many=a_count(1),
+    seed=a_seed(), samples=a_count(1), root=a_path(),
+)  # fmt: skip
+@dataclass(frozen=True)
+class PaperSettings(Settings):
+    """Which table, and how much of it.
+
+    Attributes:
+        paper: a name of the registry.
+        widths: rows; none takes those of the table.
+        many: pairs or runs in a row; None takes the number of the table.
+        seed: of the first pair or run.
+        samples: take the first so many images; None takes all. Only of a table of images.
+        root: folder of the data; it does not change the results.
+
+    Raises:
+        ArgumentError: an unknown name, a width that is too small or given twice, samples of a
+            table without images.
+
+    Example:
+        >>> PaperSettings("barrier-by-width").table.widths
+        (8, 16, 32)
+    """
+
+    EXPERIMENT = "paper"
+    UNSAVED: ClassVar[tuple[str, ...]] = ("root",)
+    APART = ("widths", "many", "seed", "root")
+    paper: str
+    widths: tuple[int, ...] = ()
+    many: int | None = None
+    seed: int = 0
+    samples: int | None = None
+    root: str | None = None
+
+    def __post_init__(self) -> None:
+        with spelt(option):
+            least = self.table.least
+            if len(set(self.widths)) < len(self.widths) or min(self.widths, default=least) < least:
+                raise ArgumentError(
+                    "widths", expected=f"numbers of {least} or more, each once",
+                    got=", ".join(map(str, self.widths)), cure="mend the list",
+                )  # fmt: skip
+            if self.samples is not None and not self.table.of_images:
+                raise ArgumentError(
+                    "samples", expected=f"none: {self.paper} has no images", got=self.samples,
+                    cure="leave it out",
+                )  # fmt: skip
+
+    @property
+    def table(self) -> PublishedTable:
+        """The line of the registry."""
+        return TABLES[self.paper]
+
+    @property
+    def rows(self) -> tuple[int, ...]:
+        """The widths that are measured."""
+        return self.widths or self.table.widths
+
+    @property
+    def count(self) -> int:
+        """Pairs or runs in a row."""
+        return self.table.many if self.many is None else self.many
+
+    def tasks(self) -> dict[int, list[Task]]:
+        """What makes each row."""
+        own = self.count, self.seed, self.samples, self.root
+        return {width: list(self.table.tasks(width, *own)) for width in self.rows}
+
+
+@dataclass(frozen=True, eq=False)
+class PaperResult:
+    """The rows that are there, as far as their pieces are.
+
+    Attributes:
+        settings: what was asked for.
+        rows: one for each width that has a piece.
+        done, expected: pieces.
+        made_with: the versions of Python and torch that made the pieces.
+    """
+
+    settings: PaperSettings
+    rows: tuple[Any, ...]
+    done: int
+    expected: int
+    made_with: tuple[dict[str, str], ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether every piece is there."""
+        return self.done == self.expected
+
+    def to_json(self) -> dict[str, Any]:
+        """The object that is written to results.json."""
+        import morsescape
+
+        tables = self.settings.table.tables(self.rows)
+        return {
+            "source": self.settings.table.citation,
+            "morsescape": morsescape.__version__,
+            "made_with": list(self.made_with),
+            "settings": self.settings.to_json(),
+            "complete": self.complete,
+            "pieces": {"done": self.done, "expected": self.expected},
+            "rows": [row.to_json() for row in self.rows],
+            "tables": [
+                {"caption": t.caption, "columns": t.columns, "rows": t.rows, "note": t.note}
+                for t in tables
+            ],
+        }
+
+
+@checked(
+    settings=instance(PaperSettings, "PaperSettings(name) makes one"),
+    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+    scheduler=instance(Scheduler, SCHEDULERS), progress=a_function(3), notice=a_function(1),
+    compute=a_boolean(),
+)  # fmt: skip
+def run_paper(
+    settings: PaperSettings,
+    folder: RunFolder | None = None,
+    *,
+    scheduler: Scheduler | None = None,
+    progress: Progress | None = None,
+    notice: Callable[[str], None] | None = None,
+    compute: bool = True,
+) -> PaperResult:
+    """Measure a published table again.
+
+    Args:
+        settings: which table, and how much of it.
+        folder: keeps the pieces; more widths, pairs or runs may be added later.
+        scheduler: who does the pieces, as in `run_tasks`.
+        progress: called as progress("runs", done, total).
+        notice: called with what it will take, and if it is resumed or a worker died.
+        compute: False takes only what is there.
+
+    Raises:
+        ArgumentError, DataError: as `run_tasks`. Nothing is there and nothing is to be computed.
+
+    Example:
+        >>> from morsescape.experiments.schedulers import Here
+        >>> few = PaperSettings("spurious-minima", widths=(4,), many=4)
+        >>> result = run_paper(few, scheduler=Here())
+        >>> result.rows[0].teachers, result.rows[0].spurious, result.complete
+        (4, 0, True)
+    """
+    by_width = settings.tasks()
+    tasks = [task for row in by_width.values() for task in row]
+    if compute:
+        scheduler = Processes() if scheduler is None else scheduler
+        if notice is not None:
+            _announce(settings, tasks, folder, scheduler, notice)
+        pieces = run_tasks(tasks, folder, scheduler=scheduler, progress=progress, notice=notice)
+    else:
+        pieces = _kept(tasks, folder)
+    rows = []
+    for width, own in by_width.items():
+        payloads = {t.key: pieces[t.key].payload for t in own if t.key in pieces}
+        if payloads:
+            rows.append(settings.table.row(width, payloads))
+    made = {tuple((piece.made_with or versions()).items()) for piece in pieces.values()}
+    made_with = tuple(map(dict, sorted(made)))
+    return PaperResult(settings, tuple(rows), len(pieces), len(tasks), made_with)
+
+
+def _kept(tasks: list[Task], folder: RunFolder | None) -> dict[str, Piece]:
+    """The pieces that the folder has.
+
+    Raises:
+        DataError: none.
+    """
+    found = () if folder is None else (folder.load(task.key) for task in tasks)
+    pieces = {piece.key: piece for piece in found if piece is not None}
+    if not pieces:
+        raise DataError(
+            "no folder" if folder is None else str(folder.path),
+            expected="a finished run of these settings", got="none",
+            cure="give the command without --page-only first, with the same options",
+        )  # fmt: skip
+    return pieces
+
+
+def _announce(
+    settings: PaperSettings, tasks: list[Task], folder: RunFolder | None, scheduler: Scheduler,
+    notice: Callable[[str], None],
+) -> None:  # fmt: skip
+    """What is left to do, and roughly how long that takes."""
+    left = [t for t in tasks if folder is None or not (folder.path / f"{t.key}.json").exists()]
+    if not left:
+        return
+    table, each_one = settings.table, [settings.table.seconds(*t.arguments) for t in left]
+    workers = min(scheduler.count, len(left)) if isinstance(scheduler, Processes) else 1
+    # As long as an even share takes, or the longest piece.
+    wall = max(sum(each_one) / workers, max(each_one))
+    on = "" if workers == 1 else f", about {duration(wall)} on {workers}"
+    rows = ", ".join(map(str, settings.rows))
+    notice(
+        f"{settings.paper}: {table.width} = {rows}, {settings.count} {table.counted} each; "
+        f"{len(left)} of {len(tasks)} pieces to do, about {duration(sum(each_one))} of one core{on}"
+    )
