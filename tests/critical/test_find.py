@@ -309,5 +309,5 @@ def test_rounding_to_float32_is_no_jump_where_a_point_is_proved():
 
 def test_a_saddle_is_printed_with_its_index():
     f = Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2 - t[2] ** 2, 3)
-    found = find_critical_point(f, torch.full((3,), 0.1).double(), method="levenberg")
+    found = find_critical_point(f, torch.full((3,), 0.1).double(), target="nearest")
     assert found.verdict == "at a nondegenerate critical point of index 2"
