@@ -102,7 +102,7 @@ CASES = {
         lambda: Objective(
             mlp((4, 3)), lambda z, y: nn.functional.cross_entropy(z, y, reduction="sum"), (X, Y)
         ),
-        "cure: use reduction='mean'",
+        "cure: return the mean (reduction='mean' in torch's losses)",
     ),
     "diverged": (
         lambda: Objective(diverged(), "cross_entropy", (X, Y)),
@@ -160,3 +160,19 @@ def test_a_loss_of_ones_own_equals_the_named_one():
     own = Objective(mlp((4, 3)), nn.functional.cross_entropy, (X, Y))
     named = Objective(mlp((4, 3)), "cross_entropy", (X, Y))
     torch.testing.assert_close(own.hessian(own.theta), named.hessian(named.theta))
+
+
+class _MixesImaginaryParts(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layer = nn.Linear(4, 3)
+
+    def forward(self, x):
+        z = self.layer(x)
+        return torch.complex(z, z - z.mean(0))
+
+
+@pytest.mark.filterwarnings("error:Casting complex")
+def test_imaginary_parts_that_mix_samples_are_refused():
+    with pytest.raises(ArgumentError, match="does not depend on the others"):
+        Objective(_MixesImaginaryParts(), lambda z, y: z.abs().square().mean(), (X, Y))

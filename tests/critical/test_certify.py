@@ -73,6 +73,17 @@ def test_far_from_the_point_it_is_undecided():
     assert not proof.h <= 0.25
 
 
+def test_a_gradient_hidden_by_its_rounding_is_not_called_too_large():
+    def fn(t):  # the logarithms cancel, and have no rule in twice the precision
+        return (1e-6 * t**2 + t**3 + 1e6 * t * (torch.log(2 + t) - torch.log(2 + t))).sum()
+
+    f = Objective.from_function(fn, 1)
+    proof = certify(f, torch.zeros(1).double())
+    assert proof.grad_norm == 0
+    assert proof.status is CertificateStatus.UNDECIDED
+    assert f"bound on the rounding of the gradient, {proof.grad_error:.1e}," in proof.reason
+
+
 def test_a_sampled_constant_is_an_estimate_and_says_so():
     a = torch.linspace(0.5, 2, 30).double()
     f = Objective.from_function(lambda t: (torch.special.i0(t) * a).sum(), 30)  # no error rule

@@ -297,3 +297,17 @@ def test_bad_arguments(arguments, match, unchecked):
     arguments = {"theta": torch.ones(2).double()} | arguments
     with pytest.raises(ArgumentError, match=match):
         find_critical_point(f, **arguments)
+
+
+def test_rounding_to_float32_is_no_jump_where_a_point_is_proved():
+    f = Objective.from_function(lambda t: ((t.float() - 1 / 3) ** 2).sum().double(), 1)
+    found = find_critical_point(f, torch.full((1,), 0.7).double())
+    assert found.certificate.status is CertificateStatus.PROVED
+    assert found.status is SearchStatus.MINIMUM
+    assert 0 < abs(float(found.theta) - 1 / 3) <= found.certificate.distance
+
+
+def test_a_saddle_is_printed_with_its_index():
+    f = Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2 - t[2] ** 2, 3)
+    found = find_critical_point(f, torch.full((3,), 0.1).double(), target="nearest")
+    assert found.verdict == "at a nondegenerate critical point of index 2"

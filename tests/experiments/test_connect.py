@@ -11,6 +11,7 @@ from morsescape.experiments.connect.study import ConnectResult, ConnectSettings,
 from morsescape.experiments.connect.words import connect_command, connect_section
 from morsescape.experiments.point import PointSettings
 from morsescape.nets import build
+from morsescape.paths import METHODS
 from morsescape.store import RunFolder, read_json, save_checkpoint
 
 SMALL = ["connect", "--samples", "80", "--epochs", "3", "--activation", "tanh", "--l2", "0.01"]
@@ -114,6 +115,24 @@ def test_a_network_of_ones_own(tmp_path):
     result = run("connect", "--objective", tmp_path / "model.py:own", "--methods", "line")
     assert result.exit_code == 0, result.output
     assert "proved" in result.stdout.lower()
+
+
+def test_a_function_that_gives_one_solution_is_told_of_seeds(tmp_path):
+    (tmp_path / "model.py").write_text(
+        "import morsescape as ms\n"
+        "def own():\n"
+        "    return ms.Objective.from_function(lambda t: (t**2).sum(), 2)\n"
+    )
+    result = run("connect", "--objective", tmp_path / "model.py:own", "--methods", "line")
+    assert result.exit_code == 1
+    assert "got the same parameters for seeds 0 and 1; cure: write `def f(seed)" in result.stderr
+
+
+def test_help_does_not_break_names_of_methods():
+    result = CliRunner(env={"COLUMNS": "80"}).invoke(app, ["connect", "--help"])
+    words = result.stdout.replace(",", " ").split()
+    assert set(METHODS) <= set(words)
+    assert not {"stri", "ng"} & set(words)
 
 
 def test_its_section_and_command():

@@ -247,3 +247,10 @@ def test_naive_eigenvalues_are_there_where_qr_does_not_converge(monkeypatch):
     torch.testing.assert_close(other["float64"], usual["float64"], rtol=1e-10, atol=1e-12)
     torch.testing.assert_close(other["float32"], usual["float32"], rtol=1e-3, atol=1e-5)
     assert other["float32"].dtype == torch.float32
+
+
+def test_the_sentence_says_what_the_ridge_makes_positive():
+    model = torch.nn.Linear(2, 3).double()
+    data = torch.eye(2).double(), torch.tensor([0, 1])
+    said = ms.inertia(ms.Objective(model, "cross_entropy", data, l2=0.5)).conclusion
+    assert "null directions of f without its ridge are positive by it" in said

@@ -223,12 +223,16 @@ def _singular(known: Certificate, hessian: Hessian, tol: float) -> Certificate:
 
 
 def _open(known: Certificate, hessian: Hessian, tol: float) -> Certificate:
-    """Not proved: because the gradient hides in the kernel, or simply because it is too large."""
+    """Not proved: the gradient hides in the kernel, or it, or its rounding, is too large."""
     known = replace(known, index=(0, hessian.dim))
     flat = known.flatness <= _FLAT * hessian.norm
     if known.grad_norm > tol and flat:
         return replace(known, status=CertificateStatus.GRADIENT_FLAT)
-    why = "the gradient is too large for this curvature"
+    what = "gradient"
+    if known.grad_norm <= known.grad_error:  # no further step of Newton's would help
+        bound = "bound on" if known.grad_error_bounded else "guess of"
+        what = f"{bound} the rounding of the gradient, {known.grad_error:.1e},"
+    why = f"the {what} is too large for this curvature"
     return replace(known, status=CertificateStatus.UNDECIDED, reason=why)
 
 

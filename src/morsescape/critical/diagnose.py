@@ -27,7 +27,9 @@ def diagnose(
     """The status of a search that ended at `point` because of `stop`."""
     if stop in _AS_IT_STOPPED:
         return _AS_IT_STOPPED[stop]
-    if _jumps(problem, point, seed):
+    # Beside a proof a jump is rounding, as that of a cast to float32.
+    proved = certificate.status is CertificateStatus.PROVED
+    if not proved and _jumps(problem, point, seed):
         return SearchStatus.NOT_SMOOTH
     if stop is Stop.CONVERGED:
         return _converged(certificate)

@@ -102,7 +102,10 @@ class CriticalPoint(Saved):
         """How the search ended, in a sentence that says no more than the certificate does."""
         if self.status in (SearchStatus.MINIMUM, SearchStatus.SADDLE):
             proved = self.certificate.status is CertificateStatus.PROVED
-            return self.status.value + ("" if proved else ", likely but not proved")
+            said = self.status.value
+            if self.index:
+                said = f"at a nondegenerate critical point of index {self.index}"
+            return said + ("" if proved else ", likely but not proved")
         nearby = self.certificate.reason if self.status is SearchStatus.UNDECIDED else ""
         why = "; ".join(dict.fromkeys(filter(None, (nearby, self.reason))))
         return self.status.value + (f" ({why})" if why else "")

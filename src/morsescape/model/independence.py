@@ -135,6 +135,7 @@ def farthest(a: Any, b: Any) -> float:
     for p, q in zip(tensors_of(a), tensors_of(b), strict=True):
         if p.shape != q.shape:
             return float("inf")
+        p, q = (torch.view_as_real(t) if t.is_complex() else t for t in (p, q))
         p, q = p.double(), q.double()
         off = (p - q).abs()
         limit = 1e-5 + 1e-3 * q.abs() if p.numel() else off

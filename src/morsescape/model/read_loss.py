@@ -110,7 +110,7 @@ def read_off(function: LossFunction, output: Any, y: Any, few: int = 3) -> Loss:
                 "loss",
                 expected="the mean over the samples of one loss each",
                 got=f"{float(whole):.6g} on {samples} samples whose own losses average {parts:.6g}",
-                cure="use reduction='mean'",
+                cure="return the mean (reduction='mean' in torch's losses)",
             )
     return AtOnce(function)
 

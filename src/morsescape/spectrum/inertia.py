@@ -127,7 +127,7 @@ class Inertia(Saved):
         if self.status is not InertiaStatus.PROVED or self.null != (0, 0):
             return self.status.value
         raised = sum(self.null_explained.values()) if self.l2 else 0
-        made = f"; the {raised} null directions of L that are explained are positive by the ridge"
+        made = f"; the {raised} null directions of f without its ridge are positive by it"
         return "all signs are proved" + (made if raised else "")
 
     @property

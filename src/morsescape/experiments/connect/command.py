@@ -28,7 +28,9 @@ def connect(
     point: PointSettings,
     methods: Annotated[
         str,
-        options.option("line,bezier,chain,string,neb,fip", "Which, separated by commas.", _PANEL),
+        options.option(
+            "NAME,…", "Of line, bezier, chain, string, neb and fip, separated by commas.", _PANEL
+        ),
     ] = "line,string",
     other: Annotated[
         int | None,

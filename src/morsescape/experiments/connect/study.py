@@ -236,11 +236,7 @@ def _solutions(
         for k, (s, seed) in enumerate(made)
     ]
     f, proved, thetas = both[0].f, [False, False], [p.theta for p in both]
-    if both[1].f.dim != f.dim:
-        raise ArgumentError(
-            "--to", expected=f"a network of {f.dim:,} parameters, as the first",
-            got=f"{both[1].f.dim:,}", cure="two solutions of one network are compared",
-        )  # fmt: skip
+    _check_pair(settings, f.dim, both[1].f.dim, thetas)
     if settings.polish:
         for k, theta in enumerate(thetas):
             found = find_critical_point(f, theta, seed=settings.seed, progress=progress)
@@ -250,6 +246,20 @@ def _solutions(
     if folder is not None:
         folder.save("ends", {"proved": proved}, {"a": pair[0], "b": pair[1]})
     return f, _ends(f, pair, (proved[0], proved[1])), pair
+
+
+def _check_pair(settings: ConnectSettings, dim: int, other: int, thetas: list[Tensor]) -> None:
+    if other != dim:
+        raise ArgumentError(
+            "--to", expected=f"a network of {dim:,} parameters, as the first",
+            got=f"{other:,}", cure="two solutions of one network are compared",
+        )  # fmt: skip
+    if settings.point.objective is not None and torch.equal(*thetas):
+        raise ArgumentError(
+            "--objective", expected="a function that gives two solutions for two seeds",
+            got=f"the same parameters for seeds {settings.seed} and {settings.second}",
+            cure="write `def f(seed): ...` and start, or train, from the seed",
+        )  # fmt: skip
 
 
 def _untrained(point: PointSettings) -> PointSettings:
