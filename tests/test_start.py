@@ -96,7 +96,7 @@ def test_the_commands_are_those_of_the_studies():
 @pytest.mark.parametrize(
     ("command", "words"),
     [
-        ("connect", ",".join(PATHS)),
+        ("connect", " and ".join((", ".join([*PATHS][:-1]), [*PATHS][-1]))),
         ("connect", "|".join(NAMES)),
         ("index", "|".join(ACTIVATIONS)),
         ("index", "|".join(POOLS)),

@@ -16,13 +16,14 @@ from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
 from morsescape.figures.axes import VERMILLION, dress, own_axes
 from morsescape.figures.plane import Plane, axis_across, contours, heights_on
+from morsescape.notebook import Shown
 from morsescape.objective import Objective
 
 _LEVELS = 12
 
 
 @dataclass(frozen=True, eq=False)
-class Slice:
+class Slice(Shown):
     """f on a grid of the plane a + x e₁ + y e₂ through three points.
 
     Attributes:

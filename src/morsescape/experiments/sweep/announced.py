@@ -19,7 +19,7 @@ def announced(seconds: Sequence[float], expected: int, scheduler: Scheduler) -> 
 
     Example:
         >>> announced([30.0, 90.0], 5, Processes(2))
-        '2 of 5 pieces to do, about 2.0 min of one core, about 1.5 min on 2: an estimate'
+        '2 of 5 pieces to do, about 2.0 min of one core, about 90 s on 2: an estimate'
     """
     workers = min(scheduler.count, len(seconds)) if isinstance(scheduler, Processes) else 1
     # As long as an even share takes, or the longest piece.
