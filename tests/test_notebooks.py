@@ -16,7 +16,7 @@ from morsescape.notebook import Shown, html_table
 NOTEBOOKS = sorted((Path(__file__).parents[1] / "examples").glob("*.ipynb"))
 TYPES = [
     kind
-    for kind in map(vars(ms).get, ms.__all__)
+    for kind in (getattr(ms, name) for name in ms.__all__)  # imported when asked for
     if isinstance(kind, type) and not issubclass(kind, Exception | enum.Enum)
 ]
 TAGS = {"table", "tr", "th", "td", "p"}
