@@ -85,5 +85,6 @@ def test_the_page_of_one_number_is_what_its_rows_say(monkeypatch):
     cnn = [run for (net, *_), run in one_number.old_runs().items() if net == "cnn"]
     counts = [run["negative"] for run in (*rows, *cnn)]
     decided = sum(low == high for low, high in counts)
+    assert f"now **{decided} are**" in page
     said = f"{decided} of the paper's {len(counts)} networks"
     assert said in " ".join((ROOT / "README.md").read_text().split())
