@@ -11,6 +11,7 @@ import torch
 from scipy import stats
 from typer.testing import CliRunner
 
+from interrupted import Interrupted, Until
 from morsescape.app import app
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError, DataError
@@ -26,24 +27,6 @@ from morsescape.store import RunFolder, read_json
 from morsescape.zoo import safran_shamir
 
 FEW = PaperSettings("barrier-by-width", widths=(4, 5), many=3)
-
-
-class Interrupted(Exception):
-    """In the middle of a sweep."""
-
-
-class Until:
-    """Does so many tasks, then is interrupted."""
-
-    def __init__(self, tasks: int) -> None:
-        self.tasks, self.done = tasks, list[str]()
-
-    def run(self, tasks: Any, *, progress: Any = None, notice: Any = None) -> Any:
-        for task, outcome in Here().run(tasks, progress=progress, notice=notice):
-            if len(self.done) == self.tasks:
-                raise Interrupted
-            self.done.append(task.key)
-            yield task, outcome
 
 
 def folder_of(path: Any, settings: PaperSettings) -> RunFolder:

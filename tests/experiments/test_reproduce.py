@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 
+from interrupted import Interrupted, Until
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import ReproduceSettings, asked, reproduce_page, run_reproduce
 from morsescape.experiments.registry import PARTS
@@ -23,25 +24,6 @@ from morsescape.store import versions
 SMALL = ReproduceSettings(
     nets=("cnn",), parts=("tables", "scatter", "linear"), runs=2, members=3, samples=40
 )
-
-
-class Interrupted(Exception):
-    """In the middle of a sweep."""
-
-
-class Until:
-    """Does so many tasks, then is interrupted."""
-
-    def __init__(self, tasks: int) -> None:
-        self.tasks = tasks
-        self.done: list[str] = []
-
-    def run(self, tasks: Any, *, progress: Any = None, notice: Any = None) -> Any:
-        for task, outcome in Here().run(tasks, progress=progress, notice=notice):
-            if len(self.done) == self.tasks:
-                raise Interrupted
-            self.done.append(task.key)
-            yield task, outcome
 
 
 def timeless(value: Any) -> Any:

@@ -19,14 +19,14 @@ from morsescape.boundary import (
     option,
     spelt,
 )
-from morsescape.errors import ArgumentError, DataError
+from morsescape.errors import ArgumentError
 from morsescape.experiments.papers.published import PublishedTable
 from morsescape.experiments.papers.registry import TABLES
 from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
-from morsescape.experiments.sweep import Processes, Task, run_tasks
-from morsescape.experiments.sweep.announced import announced
+from morsescape.experiments.sweep import Task, run_tasks
+from morsescape.experiments.sweep.announced import announced, kept_pieces
 from morsescape.progress import Progress
-from morsescape.store import Piece, RunFolder, Settings, versions
+from morsescape.store import RunFolder, Settings, versions
 
 
 @checked(
@@ -179,12 +179,16 @@ def run_paper(
     by_width = settings.tasks()
     tasks = [task for row in by_width.values() for task in row]
     if compute:
-        scheduler = Processes() if scheduler is None else scheduler
-        if notice is not None:
-            _announce(settings, tasks, folder, scheduler, notice)
+        cost = announced(tasks, folder, lambda t: settings.table.seconds(*t.arguments), scheduler)
+        if cost and notice is not None:
+            shown = ", ".join(map(str, settings.rows))
+            notice(
+                f"{settings.paper}: {settings.table.width} = {shown}, {settings.count} "
+                f"{settings.table.counted} each; {cost}"
+            )
         pieces = run_tasks(tasks, folder, scheduler=scheduler, progress=progress, notice=notice)
     else:
-        pieces = _kept(tasks, folder)
+        pieces = kept_pieces(tasks, folder)
     rows = []
     for width, own in by_width.items():
         payloads = {t.key: pieces[t.key].payload for t in own if t.key in pieces}
@@ -193,36 +197,3 @@ def run_paper(
     made = {tuple((piece.made_with or versions()).items()) for piece in pieces.values()}
     made_with = tuple(map(dict, sorted(made)))
     return PaperResult(settings, tuple(rows), len(pieces), len(tasks), made_with)
-
-
-def _kept(tasks: list[Task], folder: RunFolder | None) -> dict[str, Piece]:
-    """The pieces that the folder has.
-
-    Raises:
-        DataError: none.
-    """
-    found = () if folder is None else (folder.load(task.key) for task in tasks)
-    pieces = {piece.key: piece for piece in found if piece is not None}
-    if not pieces:
-        raise DataError(
-            "no folder" if folder is None else str(folder.path),
-            expected="a finished run of these settings", got="none",
-            cure="give the command without --page-only first, with the same options",
-        )  # fmt: skip
-    return pieces
-
-
-def _announce(
-    settings: PaperSettings, tasks: list[Task], folder: RunFolder | None, scheduler: Scheduler,
-    notice: Callable[[str], None],
-) -> None:  # fmt: skip
-    """What is left to do, and roughly how long that takes."""
-    left = [t for t in tasks if folder is None or not folder.has(t.key)]
-    if not left:
-        return
-    seconds = [settings.table.seconds(*t.arguments) for t in left]
-    rows = ", ".join(map(str, settings.rows))
-    notice(
-        f"{settings.paper}: {settings.table.width} = {rows}, {settings.count} "
-        f"{settings.table.counted} each; {announced(seconds, len(tasks), scheduler)}"
-    )

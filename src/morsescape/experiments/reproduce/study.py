@@ -28,8 +28,7 @@ from morsescape.experiments.part import Part
 from morsescape.experiments.registry import PARTS, STUDIES
 from morsescape.experiments.reproduce.cost import roughly
 from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
-from morsescape.experiments.sweep.announced import announced
-from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.announced import announced, kept_pieces
 from morsescape.experiments.sweep.run import Task, run_tasks
 from morsescape.nets import NAMES as NETS
 from morsescape.progress import Progress
@@ -209,20 +208,14 @@ def run_reproduce(
     tasks = ordered_tasks(parts)
     if compute:
         settings.save(Path(path) / ASKED)
-        scheduler = Processes() if scheduler is None else scheduler
-        left = [task for task in tasks if not folders.has(task.key)]
-        if left and notice is not None:
-            seconds = [roughly(task.key, settings.samples) for task in left]
-            notice(announced(seconds, len(tasks), scheduler))
+        cost = announced(
+            tasks, folders, lambda task: roughly(task.key, settings.samples), scheduler
+        )
+        if cost and notice is not None:
+            notice(cost)
         pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)
     else:
-        found = ((task.key, folders.load(task.key)) for task in tasks)
-        pieces = {key: piece for key, piece in found if piece is not None}
-        if not pieces:
-            raise DataError(
-                str(path), expected="a finished run of these settings", got="none",
-                cure="give the command without --page-only first, with the same options",
-            )  # fmt: skip
+        pieces = kept_pieces(tasks, folders)
     return ReproduceResult(settings, parts, pieces)
 
 
