@@ -18,8 +18,8 @@ def accuracy(f: Objective, theta: Tensor) -> float | None:
         >>> accuracy(f, torch.tensor([1.0, 0.0, 0.0, 1.0]).double())
         1.0
     """
-    net = f.network
-    if net is None or not net.loss.is_of_labels:
+    net = f.source
+    if not net.loss.is_of_labels:
         return None
     parameters = net.unflatten(theta)
     with torch.no_grad():

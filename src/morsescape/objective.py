@@ -248,9 +248,6 @@ class Objective(Shown):
     def hessian_plan(self) -> HessianPlan:
         """How the exact Hessian will be computed, and what it costs, before anything runs.
 
-        Raises:
-            ArgumentError: an objective made from a function, which has no layers.
-
         Example:
             >>> import torch, morsescape as ms
             >>> model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.Linear(6, 3))
@@ -296,12 +293,12 @@ class Objective(Shown):
             Parameter containing:
             tensor([[1., 2.]], requires_grad=True)
         """
-        if self.network is None:
+        if not self.source.of_samples:
             raise ArgumentError(
                 "f", expected="an objective made from a network", got="a function",
                 cure="ms.Objective(model, loss, data) makes one",
             )  # fmt: skip
-        parts = self.network.unflatten(self.theta if theta is None else theta)
+        parts = self.source.unflatten(self.theta if theta is None else theta)
         own = dict(unwrapped(model).named_parameters())
         for name, part in parts.items():
             if name not in own or own[name].shape != part.shape:

@@ -13,6 +13,7 @@ from morsescape.critical.planning import _about, _measured_speed
 from morsescape.errors import ArgumentError
 from morsescape.hessian.gradient import sharp_gradient
 from morsescape.hessian.regime import regime
+from morsescape.paths.found import hessian_cost
 from morsescape.spectrum.inertia import InertiaStatus
 
 
@@ -99,6 +100,14 @@ def test_it_runs_no_gradient_and_no_hessian(monkeypatch):
     for name in ("value", "value_and_gradient", "hvp", "hessian", "enclosed_hessian"):
         monkeypatch.setattr(type(f), name, never)
     assert plan(f).hessian == f.hessian_plan()
+
+
+def test_the_hessian_of_a_function_takes_a_tangent_for_each_variable():
+    f = function(lambda t: t @ t, 7)
+    assert str(f.hessian_plan()).splitlines()[:2] == [
+        "7 parameters", "theta: 7 parameter tangents (a function has no layers)",
+    ]  # fmt: skip
+    assert (hessian_cost(f), plan(f).samples) == (14, 0)
 
 
 def test_more_samples_take_longer_and_a_faster_machine_less():

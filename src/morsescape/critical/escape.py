@@ -230,7 +230,7 @@ class _Escape(Search[EscapeStatus, Escape]):
 
     def down(self, point: Point) -> tuple[Point, Stop]:
         steps, most = self.models, _STEPS_BETWEEN
-        if self.f.network is not None:
+        if self.f.source.of_samples:
             steps = stepper(descent(self.problem), self.problem, strict=True)
             most = regime(self.f.dim).between
         note = partial(self._note, move="descent")

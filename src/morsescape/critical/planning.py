@@ -15,7 +15,7 @@ from morsescape.critical.evaluations import Counted
 from morsescape.critical.steppers import descent
 from morsescape.hessian.free_memory import free_memory
 from morsescape.hessian.layers import linear_layers
-from morsescape.hessian.plan import HessianPlan
+from morsescape.hessian.plan import FUNCTION, HessianPlan
 from morsescape.hessian.regime import Regime, regime
 from morsescape.hessian.tangents import Responses, choose
 from morsescape.notebook import Shown
@@ -56,7 +56,7 @@ class Plan(Shown):
         signs_seconds: an estimate, of one count of signs; None where there is no room for one.
         search_seconds: an estimate, of a search with the proof of where it ended.
         speed: floating-point operations per second that they assume.
-        hessian: how the dense Hessian is assembled; None for a function.
+        hessian: how the dense Hessian is assembled.
     """
 
     dim: int
@@ -70,7 +70,7 @@ class Plan(Shown):
     signs_seconds: float | None
     search_seconds: float
     speed: float
-    hessian: HessianPlan | None
+    hessian: HessianPlan
 
     __repr__ = brief
 
@@ -127,8 +127,8 @@ def plan(f: Objective, *, speed: float | None = None) -> Plan:
         signs: proved, from all eigenvalues
         critical point: provable where it is nondegenerate by more than rounding
     """
-    route, source = regime(f.dim), f.source
-    hessian = f.hessian_plan() if source.of_samples else None
+    route = regime(f.dim)
+    hessian = f.hessian_plan()
     free, needed = free_memory() * 2**30, _bytes(f, route, hessian)
     room = "" if needed <= free else (
         f"the Hessian needs {needed / 2**30:,.1f} GiB, of which {free / 2**30:,.1f} are free"
@@ -137,7 +137,7 @@ def plan(f: Objective, *, speed: float | None = None) -> Plan:
     signs, search, proof = _seconds(f, route, hessian, speed)
     return Plan(
         dim=f.dim,
-        samples=source.samples if source.of_samples else 0,
+        samples=hessian.samples,
         route=route.name,
         search=_search(f, route),
         signs=_signs(f, route, room),
@@ -213,20 +213,18 @@ def _missing(f: Objective, machine: Machine, *, second: bool) -> str:
 # -- what it takes --------------------------------------------------------------------------------
 
 
-def _bytes(f: Objective, route: Regime, hessian: HessianPlan | None) -> int:
+def _bytes(f: Objective, route: Regime, hessian: HessianPlan) -> int:
     square = 8 * f.dim**2
-    assembly = 12 * square if hessian is None else hessian.bytes
-    return assembly + square * (4 if route.eigenpairs else 2) + 8 * f.dim * _PAIRS
+    return hessian.bytes + square * (4 if route.eigenpairs else 2) + 8 * f.dim * _PAIRS
 
 
 def _seconds(
-    f: Objective, route: Regime, hessian: HessianPlan | None, speed: float
+    f: Objective, route: Regime, hessian: HessianPlan, speed: float
 ) -> tuple[float, float, float]:
     """Of signs at a point, of a search, and of the proof of where it ended."""
     flops, slower = _gradient_flops(f)
     gradient = _OVERHEAD[1] + _GRADIENT * slower * flops / speed
-    flops = 4 * f.dim * flops if hessian is None else hessian.flops
-    dense = _OVERHEAD[0] + _HESSIAN * slower * flops / speed
+    dense = _OVERHEAD[0] + _HESSIAN * slower * hessian.flops / speed
     cube = f.dim**3 / speed
     signs = _BALLS * dense + (_FLOPS_EIGH if route.eigenpairs else _FLOPS_LDL) * cube
     gradients = _GRADIENTS[route.name]
@@ -241,7 +239,7 @@ def _gradient_flops(f: Objective) -> tuple[float, float]:
     """Of a gradient; and how much slower than plain products they are done."""
     source = f.source
     if not source.of_samples:
-        return 300.0 * f.dim, 1.0
+        return FUNCTION * f.dim, 1.0
     layers = linear_layers(source, f.theta)
     flops = 6.0 * source.samples * max(sum(x.positions * x.n_parameters for x in layers), f.dim)
     return flops, _PATCHES if any(x.positions > 1 for x in layers) else 1.0

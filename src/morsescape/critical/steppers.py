@@ -31,6 +31,5 @@ def stepper(method: str, problem: Counted, *, strict: bool = False) -> Stepper:
 
 def descent(problem: Counted) -> str:
     """The method that goes down fastest from afar: in a metric where the dense Hessian pays."""
-    return (
-        "scaled-lbfgs" if regime(problem.dim).dense and problem.f.network is not None else "lbfgs"
-    )
+    scaled = regime(problem.dim).dense and problem.f.source.of_samples
+    return "scaled-lbfgs" if scaled else "lbfgs"

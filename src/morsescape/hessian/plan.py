@@ -6,13 +6,13 @@ from dataclasses import dataclass
 
 import torch
 
-from morsescape.errors import ArgumentError
 from morsescape.hessian.assembly import chunk_size, sample_bytes
 from morsescape.hessian.dense import BUDGET
 from morsescape.hessian.layers import LinearLayer, linear_layers
 from morsescape.hessian.tangents import Plan, choose
 from morsescape.model.source import Source
 
+FUNCTION = 300.0  # flops of a gradient for each variable, where nothing is known of it
 OUTPUTS, PARAMETERS = "output tangents", "parameter tangents"
 
 
@@ -36,14 +36,15 @@ class HessianPlan:
 
     layers: tuple[LayerPlan, ...]
     dim: int
-    samples: int
+    samples: int  # 0 for a function
     chunk: int  # samples taken at a time
     flops: float
     bytes: int  # the matrix and what one chunk needs
 
     def __str__(self) -> str:
+        samples = f", {self.samples:,} samples, {self.chunk:,} at a time" if self.samples else ""
         lines = [
-            f"{self.dim:,} parameters, {self.samples:,} samples, {self.chunk:,} at a time",
+            f"{self.dim:,} parameters{samples}",
             *map(str, self.layers),
             f"about {self.flops / 1e9:,.1f} Gflop and {self.bytes / 2**30:,.2f} GiB",
         ]
@@ -55,9 +56,6 @@ def hessian_plan(net: Source, *, budget: int = BUDGET) -> HessianPlan:
 
     A linear layer or convolution needs one tangent per output or one per parameter, whichever is
     fewer. What enters otherwise, or is used twice, needs one per parameter.
-
-    Raises:
-        ArgumentError: a plain function, which has no layers.
 
     Example:
         >>> import torch
@@ -72,10 +70,9 @@ def hessian_plan(net: Source, *, budget: int = BUDGET) -> HessianPlan:
         about 3.7 Gflop and 0.61 GiB
     """
     if not net.of_samples:
-        raise ArgumentError(
-            "f", expected="an objective made from a network", got="a function",
-            cure="Hess f of a function takes D Hessian-vector products",
-        )  # fmt: skip
+        layer = LayerPlan(("theta",), net.dim, PARAMETERS, net.dim, "a function has no layers")
+        flops = 4.0 * net.dim * net.dim * FUNCTION
+        return HessianPlan((layer,), net.dim, 0, 0, flops, 96 * net.dim**2)
     plan = choose(net, linear_layers(net, net.theta))
     known = {x.names: x for x in plan.layers}
     layers = [_through_outputs(x) for x in plan.outputs]

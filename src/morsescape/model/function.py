@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from morsescape.errors import ArgumentError
 from morsescape.model.loss import Loss
@@ -27,7 +27,8 @@ class Function(Source):
         self.theta = torch.zeros(dim, dtype=torch.float64)
         self.shapes, self.slices = {"theta": (dim,)}, {"theta": slice(0, dim)}
         self.programs, self.doubts = Kept(), ()
-        self._nothing = torch.zeros(1, 0, dtype=torch.float64)
+        self.model, self.x = nn.Module(), torch.zeros(1, 0, dtype=torch.float64)
+        self.y = self.x
 
     @property
     def size(self) -> str:
@@ -52,17 +53,24 @@ class Function(Source):
 
     def chunks(self, size: int) -> Iterator[tuple[Any, Any]]:
         """One, without data."""
-        yield self._nothing, self._nothing
+        yield self.x, self.y
 
     def some(self, places: Tensor) -> tuple[Any, Any]:
         """No data."""
-        return self._nothing, self._nothing
+        return self.x, self.y
 
     def in_precision(self, dtype: torch.dtype) -> Source:
         """Refused: numbers inside of fn are float64."""
         raise ArgumentError(
             "raw", expected="an objective made from a network, which can be evaluated in float32",
             got="a function", cure="leave raw out",
+        )  # fmt: skip
+
+    def on_data(self, data: Any) -> Source:
+        """Refused."""
+        raise ArgumentError(
+            "test", expected="None or an Objective beside a function, which has no data",
+            got=type(data).__name__, cure="leave it out",
         )  # fmt: skip
 
 

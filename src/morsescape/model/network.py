@@ -124,6 +124,11 @@ class Network(Source):
         loss, output, data = self.made_of
         return Network(self.model, loss, data, dtype, output=output)
 
+    def on_data(self, data: Any) -> Network:
+        """The same model and loss on other data."""
+        loss, output, _ = self.made_of
+        return Network(self.model, loss, data, self.dtype, output=output)
+
     def unflatten(self, theta: Float[Tensor, " d"]) -> dict[str, Tensor]:
         """Split a flat vector into the model's named parameters (views, no copy)."""
         return {name: theta[s].view(self.shapes[name]) for name, s in self.slices.items()}

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from morsescape.model.loss import Loss
 from morsescape.rounding.kept import Kept
@@ -23,6 +23,8 @@ class Source(Protocol):
     """L as a sum over chunks of shares, each the loss of an output that depends on θ.
 
     Attributes:
+        model: the layers; a module without any for a function.
+        x, y: the inputs and targets of all samples, in which a function has no numbers.
         what: what its maker is called where an argument is refused: "model" or "fn".
         of_samples: whether L is made of samples. Otherwise it is one function, whose second
             derivatives are bounded one by one.
@@ -37,6 +39,9 @@ class Source(Protocol):
         programs: what was recorded of it.
     """
 
+    model: nn.Module
+    x: Any
+    y: Any
     what: str
     of_samples: bool
     samples: int
@@ -87,4 +92,11 @@ class Source(Protocol):
 
         Raises:
             ArgumentError: there is none.
+        """
+
+    def on_data(self, data: Any) -> Source:
+        """The same model and loss on other data.
+
+        Raises:
+            ArgumentError: there is no data in it.
         """

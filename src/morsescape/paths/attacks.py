@@ -115,10 +115,9 @@ def _slope(net: Network, theta: Tensor, x: Tensor, y: Any) -> Tensor:
 
 
 def _of_images(f: Objective) -> Network:
-    net = f.network
-    x = None if net is None else net.x
-    if net is None or not isinstance(x, Tensor) or not x.is_floating_point():
-        got = "a function" if net is None else f"inputs of type {type(x).__name__}"
+    net, x = f.source, f.source.x
+    if not isinstance(net, Network) or not isinstance(x, Tensor) or not x.is_floating_point():
+        got = f"inputs of type {type(x).__name__}" if net.of_samples else "a function"
         raise ArgumentError(
             "f", expected="a network on images, one tensor of numbers in [0, 1]", got=got,
             cure="attack a classifier of images",

@@ -70,6 +70,4 @@ def line(a: Tensor, b: Tensor, count: int) -> Tensor:
 
 def hessian_cost(f: Objective) -> int:
     """What a dense Hessian costs in gradients: two for each tangent that it is computed from."""
-    if f.network is None:
-        return 2 * f.dim
     return 2 * sum(layer.tangents for layer in f.hessian_plan().layers)

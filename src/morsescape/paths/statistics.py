@@ -18,8 +18,8 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.optim.swa_utils import update_bn
 
 from morsescape.errors import ArgumentError
-from morsescape.model.network import Network
 from morsescape.model.samples import split
+from morsescape.model.source import Source
 from morsescape.objective import Objective
 from morsescape.rounding.kept import Kept
 
@@ -33,9 +33,7 @@ UNFITTING = (
 
 def with_statistics(f: Objective) -> list[str]:
     """Names of the layers whose running statistics are constants of f."""
-    if f.network is None:
-        return []
-    modules = f.network.model.named_modules()
+    modules = f.source.model.named_modules()
     return [name for name, m in modules if getattr(m, "running_mean", None) is not None]
 
 
@@ -51,8 +49,8 @@ def at_statistics_of(f: Objective, theta: Tensor) -> Objective:
     Source:
         Izmailov et al., Averaging weights leads to wider optima (2018), section 3.2.
     """
-    names, net = with_statistics(f), f.network
-    if net is None or not names:
+    names, net = with_statistics(f), f.source
+    if not names:
         return f
     for name in names:
         layer = net.model.get_submodule(name)
@@ -70,10 +68,10 @@ def at_statistics_of(f: Objective, theta: Tensor) -> Objective:
 
 
 def as_statistics(f: Objective, of: Objective) -> Objective:
-    """F on the model, and so with the statistics, of another objective."""
-    if f.network is None or of.network is None:
+    """F on the model, and so with the statistics, of another objective, where that has any."""
+    if not with_statistics(of):
         return f
-    return _with_source(f, _with_model(f.network, of.network.model))
+    return _with_source(f, _with_model(f.source, of.source.model))
 
 
 def on_data(f: Objective, test: Any) -> Objective | None:
@@ -95,19 +93,13 @@ def on_data(f: Objective, test: Any) -> Objective | None:
                 cure="make it from the same model",
             )  # fmt: skip
         return test
-    if f.network is None:
-        raise ArgumentError(
-            "test", expected="None or an Objective beside a function, which has no data",
-            got=type(test).__name__, cure="leave it out",
-        )  # fmt: skip
-    loss, output, _ = f.network.made_of
-    return Objective(f.network.model, loss, test, l2=f.l2, output=output)
+    return _with_source(f, f.source.on_data(test))
 
 
 class _Layers(nn.Module):
     """A network at θ of which `train` reaches the normalisation layers alone."""
 
-    def __init__(self, net: Network, theta: Tensor) -> None:
+    def __init__(self, net: Source, theta: Tensor) -> None:
         super().__init__()
         self.model, self.net, self.parameters_at = net.model, net, net.unflatten(theta)
         self.training = False  # what update_bn goes back to in the end
@@ -127,13 +119,13 @@ def _normalising(model: nn.Module) -> Iterator[nn.Module]:
     yield from (m for m in model.modules() if isinstance(m, _BatchNorm))
 
 
-def _with_model(net: Network, model: nn.Module) -> Network:
+def _with_model(net: Source, model: nn.Module) -> Source:
     other = copy.copy(net)
     other.model, other.programs = model, Kept()  # what was recorded holds the old statistics
     return other
 
 
-def _with_source(f: Objective, source: Network) -> Objective:
+def _with_source(f: Objective, source: Source) -> Objective:
     other = f.at_l2(f.l2)
     other.source = source
     return other

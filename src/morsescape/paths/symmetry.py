@@ -19,7 +19,6 @@ from torch.utils._pytree import tree_leaves, tree_map
 
 from morsescape.boundary import a_seed, checked, instance
 from morsescape.errors import first_line
-from morsescape.model.network import Network
 from morsescape.model.samples import spread_places
 from morsescape.model.source import Parameters, Source
 from morsescape.objective import Objective
@@ -193,8 +192,6 @@ def _read_off(source: Source) -> Symmetries:
 
 def _names(source: Source) -> dict[int, str]:
     """Of the model's own constants, by where they lie."""
-    if not isinstance(source, Network):
-        return {}
     model = source.model
     frozen = [(n, p) for n, p in model.named_parameters() if n not in source.shapes]
     return {t.data_ptr(): name for name, t in [*model.named_buffers(), *frozen] if t.numel()}

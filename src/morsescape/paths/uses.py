@@ -12,7 +12,7 @@ from torch import Tensor
 from morsescape.accuracy import accuracy
 from morsescape.boundary import a_boolean, a_count, checked, instance
 from morsescape.model.loss import MeanSquare
-from morsescape.model.network import Network
+from morsescape.model.source import Source
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.profile import check_curve
@@ -124,7 +124,7 @@ def _scores(own: Sequence[Objective], thetas: Sequence[Tensor], mean: Tensor) ->
     *members, averaged = own
     return Scores(
         _score(members[0], thetas[0]), _score(members[-1], thetas[-1]), _score(averaged, mean),
-        _ensemble([(g.network, theta) for g, theta in zip(members, thetas, strict=True)]),
+        _ensemble([(g.source, theta) for g, theta in zip(members, thetas, strict=True)]),
     )  # fmt: skip
 
 
@@ -132,10 +132,8 @@ def _score(f: Objective, theta: Tensor) -> Score:
     return Score(f.at_l2(0.0).value(theta), accuracy(f, theta))
 
 
-def _ensemble(members: list[tuple[Network | None, Tensor]]) -> Score | None:
-    nets = [(net, net.unflatten(theta)) for net, theta in members if net is not None]
-    if not nets:
-        return None
+def _ensemble(members: list[tuple[Source, Tensor]]) -> Score | None:
+    nets = [(net, net.unflatten(theta)) for net, theta in members]
     first = nets[0][0]
     labelled = first.loss.is_of_labels
     if not (labelled or isinstance(first.loss, MeanSquare)):

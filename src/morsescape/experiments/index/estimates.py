@@ -24,7 +24,7 @@ def naive_counts(
     """Signs of computed eigenvalues in float32 and float64, and the eigenvalues in float64."""
     proved = counted.eigenvalues
     eigenvalues = None if proved is None else torch.tensor(proved, dtype=torch.float64)
-    if not raw or point.f.network is None or not hessian.finite:
+    if not raw or not point.f.source.of_samples or not hessian.finite:
         return dict.fromkeys(RAW), eigenvalues
     step = stage(progress, "naive counts") or (lambda done, total: None)
     step(0, 1)

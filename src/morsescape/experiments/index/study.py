@@ -301,7 +301,7 @@ def index_run(
     run = IndexRun(
         seed=seed,
         n_params=f.dim,
-        n_samples=None if f.network is None else f.network.samples,
+        n_samples=f.source.samples if f.source.of_samples else None,
         loss=f.at_l2(0.0).value(point.theta),
         accuracy=accuracy(f, point.theta),
         training=None if training is None else training.status.value,

@@ -17,7 +17,6 @@ from morsescape.experiments.part import Part, points_of, the_only_piece
 from morsescape.experiments.point import Point, PointSettings, announced, make_point
 from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
-from morsescape.model.network import Network
 from morsescape.progress import Progress, stage
 from morsescape.rounding.floats import U
 from morsescape.spectrum.gaps import Gap, top_gaps, typical_ratio, window
@@ -233,7 +232,7 @@ def spectrum_task(
         inertia=replace(counted, eigenvalues=None),
         loss=f.at_l2(0.0).value(theta),
         accuracy=accuracy(f, theta),
-        samples=None if f.network is None else f.network.samples,
+        samples=f.source.samples if f.source.of_samples else None,
         classes=_classes(point),
         split=split,
         seconds={"train": point.seconds} | clock.seconds,
@@ -250,8 +249,8 @@ def spectrum_parts(settings: ReproduceSettings) -> Iterator[Part]:
 
 
 def _classes(point: Point) -> int | None:
-    net: Network | None = point.f.network
-    if net is None or str(net.loss) != "cross_entropy":
+    net = point.f.source
+    if str(net.loss) != "cross_entropy":
         return None
     with torch.no_grad():
         return net.output(net.unflatten(point.theta), net.x[:1]).shape[1]
