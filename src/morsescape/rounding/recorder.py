@@ -21,7 +21,7 @@ from morsescape.rounding.decompositions import decompositions
 from morsescape.rounding.foreign import by_full_name
 from morsescape.rounding.nests import mapped, tensors_in
 from morsescape.rounding.operations import Kind, operation
-from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step
+from morsescape.rounding.steps import Constant, NotTraceable, Slot, Step, plain
 from morsescape.rounding.storages import (
     arguments_written,
     geometry_of,
@@ -73,7 +73,7 @@ class Recorder(TorchDispatchMode):
         if not value.is_floating_point():
             self.wholes.setdefault(memory_of(value), []).append(value)
             return value
-        constant = Constant(_plain(value))
+        constant = Constant(plain(value))
         if constant.tensor is value:
             self.constants.setdefault(memory_of(value), []).append(constant)
         return constant
@@ -365,21 +365,6 @@ def _facts(func: Any) -> _Facts:
         tags.nondeterministic_seeded in func.tags,
         known or bool(func._can_decompose()),
     )
-
-
-@cache
-def _filled(number: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
-    """The same object for the same shape, so that programs share what they compute with it."""
-    return torch.full((), number, dtype=dtype).expand(shape)
-
-
-def _plain(x: Tensor) -> Tensor:
-    """Zeros and ones take no memory."""
-    small = once(x)
-    for number in (0, 1):
-        if bool((small == number).all()):
-            return _filled(number, x.shape, x.dtype)
-    return x
 
 
 def _whole(out: Any) -> bool:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any, Protocol, no_type_check, runtime_checkable
 
+import torch
 from torch import Tensor
 from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 
-from morsescape.rounding.balls import Ball
+from morsescape.rounding.balls import Ball, once
 from morsescape.rounding.constants import constant_ball
 from morsescape.rounding.nests import leaves_of
 
@@ -71,6 +72,21 @@ class Constant:
     def ball(self) -> Ball:
         """The tensor as a ball, exact but for named constants, which keeps its magnitudes."""
         return constant_ball(self.tensor)
+
+
+def plain(x: Tensor) -> Tensor:
+    """What a constant holds of a tensor: zeros and ones take no memory."""
+    small = once(x)
+    for number in (0, 1):
+        if bool((small == number).all()):
+            return _filled(number, x.shape, x.dtype)
+    return x
+
+
+@cache
+def _filled(number: int, shape: torch.Size, dtype: torch.dtype) -> Tensor:
+    """The same object for the same shape, so that programs share what they compute with it."""
+    return torch.full((), number, dtype=dtype).expand(shape)
 
 
 @dataclass(eq=False)  # not frozen: thousands are made

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import partial
 from typing import Any, Literal, get_args
 
 import torch
@@ -19,18 +17,17 @@ from morsescape.hessian.regime import regime
 from morsescape.hessian.value import Hessian
 from morsescape.notebook import html_table
 from morsescape.objective import Objective, hessian_of
-from morsescape.progress import Asked, Progress, StageProgress, stage
+from morsescape.progress import Asked, Progress, stage
 from morsescape.rounding.floats import U, sum_up
-from morsescape.spectrum.counts import Counts, Interval, count_by_ldl, sharpened
+from morsescape.spectrum.counts import Interval
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.spectrum.naive import count_negative, raw_eigenvalues
 from morsescape.spectrum.null_space import null_causes
-from morsescape.spectrum.signs import count_core, released_core, signs_known
+from morsescape.spectrum.signs import Counter, counter, signs_known
 from morsescape.store.codec import Saved
 
 Method = Literal["ldl", "eigh"]
 METHODS = get_args(Method)
-Counter = Callable[[float], Counts]
 
 
 class InertiaStatus(Enum):
@@ -299,52 +296,12 @@ def inertia_of(
     known = None if method == "eigh" else signs_known(hessian)
     if known is None:
         inside = exact - cut
-        count = _counter(hessian, method, spend, inside, stage(progress, "inertia"))
+        count = counter(hessian, method, spend, inside, stage(progress, "inertia"))
         result = _counted(blank, count, exact, cut)
     else:
         result = _counted(blank, lambda _: known, 0, 0)
     result = replace(result, status=_status(result))
     return result if single is None else _with_raw(result, raw_eigenvalues(hessian, single))
-
-
-def _counter(
-    hessian: Hessian, method: str, spend: bool, known: int, progress: StageProgress | None
-) -> Counter:
-    """Counts the signs of Hess L - center I without the rows that are exactly zero in Hess L.
-
-    Row by row, where the errors are known so, and by the norm where that leaves more open than the
-    `known` null vectors; all that is proved either way is kept.
-    """
-    enclosed = hessian.enclose()
-    radius, spread = enclosed.radius, enclosed.spread
-    if spread is not None and enclosed.untouched is not None:
-        spread = spread[~enclosed.untouched]
-    del enclosed  # so that the matrix can be released
-    by_values = method == "eigh"
-    if spend and not by_values:
-        matrix, own = released_core(hessian), True
-    else:
-        matrix, kept = hessian.core()
-        own = kept is not None
-
-    def by_ldl(center: float, radius: float | Tensor) -> Counts:
-        return count_by_ldl(
-            matrix, radius, overwrite=own, center=center, enough=known, progress=progress
-        )
-
-    def count(center: float) -> Counts:
-        by_norm = partial(count_core, hessian) if by_values else partial(by_ldl, radius=radius)
-        ways = [by_norm]
-        if spread is not None and bool(spread.isfinite().all()):
-            # By eigenvalues the norm comes first, for they are asked for.
-            ways.insert(1 if by_values else 0, partial(by_ldl, radius=spread))
-        counts = ways[0](center)
-        for way in ways[1:]:
-            if counts.null[1] > known:
-                counts = sharpened(counts, way(center))
-        return counts
-
-    return count
 
 
 def _counted(blank: Inertia, count: Counter, exact: int, cut: int) -> Inertia:

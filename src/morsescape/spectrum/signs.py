@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -11,11 +13,53 @@ from torch import Tensor
 from morsescape.hessian.regime import regime
 from morsescape.hessian.solver import Solver
 from morsescape.hessian.value import Hessian, once
+from morsescape.progress import StageProgress
 from morsescape.rounding.floats import down, up
-from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues
+from morsescape.spectrum.counts import Counts, count_by_ldl, count_eigenvalues, sharpened
 from morsescape.spectrum.enclosed_eigenvalues import eigenvalue_error
 
 Apart = tuple[float, Counts | None]
+Counter = Callable[[float], Counts]
+
+
+def counter(
+    hessian: Hessian, method: str, spend: bool, known: int, progress: StageProgress | None
+) -> Counter:
+    """Counts the signs of Hess L - center I without the rows that are exactly zero in Hess L.
+
+    Row by row, where the errors are known so, and by the norm where that leaves more open than the
+    `known` null vectors; all that is proved either way is kept.
+    """
+    enclosed = hessian.enclose()
+    radius, spread = enclosed.radius, enclosed.spread
+    if spread is not None and enclosed.untouched is not None:
+        spread = spread[~enclosed.untouched]
+    del enclosed  # so that the matrix can be released
+    by_values = method == "eigh"
+    if spend and not by_values:
+        matrix, own = released_core(hessian), True
+    else:
+        matrix, kept = hessian.core()
+        own = kept is not None
+
+    def by_ldl(center: float, radius: float | Tensor) -> Counts:
+        return count_by_ldl(
+            matrix, radius, overwrite=own, center=center, enough=known, progress=progress
+        )
+
+    def count(center: float) -> Counts:
+        by_norm = partial(count_core, hessian) if by_values else partial(by_ldl, radius=radius)
+        ways = [by_norm]
+        if spread is not None and bool(spread.isfinite().all()):
+            # By eigenvalues the norm comes first, for they are asked for.
+            ways.insert(1 if by_values else 0, partial(by_ldl, radius=spread))
+        counts = ways[0](center)
+        for way in ways[1:]:
+            if counts.null[1] > known:
+                counts = sharpened(counts, way(center))
+        return counts
+
+    return count
 
 
 def count_core(hessian: Hessian, center: float) -> Counts:
