@@ -22,8 +22,8 @@ from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError
 from morsescape.experiments.citation import published
 from morsescape.experiments.point import AT, PointSettings
-from morsescape.experiments.schedulers import Here, Scheduler
 from morsescape.experiments.sweep.run import run_tasks
+from morsescape.experiments.sweep.schedulers import Here, Scheduler
 from morsescape.experiments.sweep.task import Task
 from morsescape.model.network import Network
 from morsescape.nets import NAMES as NETS

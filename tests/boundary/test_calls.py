@@ -14,10 +14,10 @@ from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.experiments.linear.study import LinearSettings
 from morsescape.experiments.scatter.study import ScatterSettings, run_scatter
-from morsescape.experiments.schedulers import Here, scheduler_from
 from morsescape.experiments.sweep.dask_cluster import DaskCluster
 from morsescape.experiments.sweep.processes import Processes
 from morsescape.experiments.sweep.run import Task, run_tasks
+from morsescape.experiments.sweep.schedulers import Here, scheduler_from
 from morsescape.objective import Objective
 
 pytestmark = pytest.mark.usefixtures("unchecked")

@@ -63,7 +63,6 @@ def seen(monkeypatch: pytest.MonkeyPatch) -> Seen:
         ("morsescape.hessian.value.exact_hessian", "Hessians"),
         ("morsescape.hessian.value.second_opinion", "second opinions"),
         ("morsescape.spectrum.signs.count_by_ldl", "counts by LDL"),
-        ("morsescape.spectrum.inertia.count_by_ldl", "counts by LDL"),
         ("morsescape.spectrum.index_bound._model", "traces"),
         ("morsescape.hessian.layers._find_layers", "traces"),
         ("morsescape.hessian.assembly.record_chunk", "recordings"),

@@ -19,7 +19,7 @@ from morsescape.experiments.papers import barriers, students
 from morsescape.experiments.papers.registry import TABLES
 from morsescape.experiments.papers.study import PaperSettings, run_paper
 from morsescape.experiments.papers.words import paper_page, paper_sentences, paper_tables
-from morsescape.experiments.schedulers import Here
+from morsescape.experiments.sweep.schedulers import Here
 from morsescape.objective import Objective
 from morsescape.page import render
 from morsescape.paths import connect

@@ -17,7 +17,7 @@ from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments import ReproduceSettings, asked, reproduce_page, run_reproduce
 from morsescape.experiments.registry import PARTS
 from morsescape.experiments.reproduce.study import ordered_tasks, parts_of
-from morsescape.experiments.schedulers import Here
+from morsescape.experiments.sweep.schedulers import Here
 from morsescape.page import render
 from morsescape.store import versions
 

@@ -13,11 +13,11 @@ import pytest
 import torch
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments.schedulers import Here, Scheduler, scheduler_from
 from morsescape.experiments.sweep import dask_cluster, processes
 from morsescape.experiments.sweep.dask_cluster import DaskCluster
 from morsescape.experiments.sweep.processes import Processes
 from morsescape.experiments.sweep.run import Task, TaskError, run_tasks
+from morsescape.experiments.sweep.schedulers import Here, Scheduler, scheduler_from
 from morsescape.store import RunFolder
 from sweep_tasks import (
     alive,

@@ -12,8 +12,8 @@ import torch
 
 from faults import fail_at_call, names
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments.schedulers import Here
 from morsescape.experiments.sweep.run import Task, TaskError, run_tasks
+from morsescape.experiments.sweep.schedulers import Here
 from morsescape.store import RunFolder
 from sweep_tasks import (
     LONG,

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from morsescape.experiments.reproduce.study import ReproduceSettings
 
 Pieces = Mapping[str, Piece]
+_DIGITS, _IMAGES = 1797, 60_000
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +28,14 @@ class Part:
         identity: settings of that folder.
         tasks: what makes its pieces.
         collect: the result of the pieces that are there; None if they say nothing yet.
+        seconds: of a piece, roughly, on one core of a small machine.
     """
 
     folder: str
     identity: dict[str, Any]
     tasks: tuple[Task, ...]
     collect: Callable[[Pieces], Any]
+    seconds: float
 
     @property
     def kind(self) -> str:
@@ -86,6 +89,17 @@ def points_of(
                 yield f"{net}-{data}-{at}", replace(usual, at=at)
             for optimizer in optimizers:
                 yield f"{net}-{data}-{optimizer}", replace(usual, optimizer=optimizer)
+
+
+def roughly(point: PointSettings, fixed: float, of_all: float) -> float:
+    """Seconds of what takes so many whatever the images are, and so many for 60,000 of them.
+
+    Example:
+        >>> roughly(PointSettings(data="mnist", samples=30_000), 2.0, 140.0)
+        72.0
+    """
+    there = _DIGITS if point.data == "digits" else _IMAGES
+    return fixed + of_all * min(point.samples or there, there) / _IMAGES
 
 
 def the_only_piece(make: Callable[..., Any], settings: Any) -> Callable[[Pieces], Any]:

@@ -25,7 +25,7 @@ from morsescape.boundary import (
 )
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
-from morsescape.experiments.part import Part, Pieces, points_of
+from morsescape.experiments.part import Part, Pieces, points_of, roughly
 from morsescape.experiments.point import PointSettings, announced, load_data, make_point
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
@@ -296,7 +296,8 @@ def connect_parts(settings: ReproduceSettings) -> Iterator[Part]:
             continue
         own = ConnectSettings(point, settings.seed, methods=("line", "bezier"))
         tasks = (Task("pair", connect_run, (own,)),)
-        yield Part(f"connect/{name}", own.identity(), tasks, _collect(own))
+        seconds = roughly(point, 40.0, 300.0)
+        yield Part(f"connect/{name}", own.identity(), tasks, _collect(own), seconds)
 
 
 def _collect(settings: ConnectSettings) -> Callable[[Pieces], ConnectResult | None]:

@@ -25,7 +25,7 @@ from morsescape.boundary import (
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
 from morsescape.experiments.index.estimates import computed_ends, naive_counts
-from morsescape.experiments.part import Part, Pieces, points_of
+from morsescape.experiments.part import Part, Pieces, points_of, roughly
 from morsescape.experiments.point import (
     PointSettings,
     announced,
@@ -362,7 +362,8 @@ def index_parts(settings: ReproduceSettings) -> Iterator[Part]:
     for name, point in points_of(settings, settings.optimizers):
         own = IndexSettings(point, settings.seed, settings.runs)
         tasks = tuple(Task(_key(seed), index_run, (own, seed)) for seed in own.seeds)
-        yield Part(f"tables/{name}", own.identity(), tasks, partial(_collected, own))
+        collect, seconds = partial(_collected, own), roughly(point, 2.0, 140.0)
+        yield Part(f"tables/{name}", own.identity(), tasks, collect, seconds)
 
 
 def _collected(settings: IndexSettings, pieces: Pieces) -> IndexResult | None:

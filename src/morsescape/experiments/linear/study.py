@@ -169,7 +169,8 @@ def linear_parts(settings: ReproduceSettings) -> Iterator[Part]:
     """Section 5.4 and Example 1."""
     own = LinearSettings(seed=settings.seed)
     tasks = (Task("regression", linear_run, (own,)),)
-    yield Part("linear", own.identity(), tasks, the_only_piece(LinearResult.from_piece, own))
+    collect = the_only_piece(LinearResult.from_piece, own)
+    yield Part("linear", own.identity(), tasks, collect, seconds=15.0)
 
 
 def _separable(points: int, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:

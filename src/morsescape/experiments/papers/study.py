@@ -22,9 +22,9 @@ from morsescape.boundary import (
 from morsescape.errors import ArgumentError
 from morsescape.experiments.papers.published import PublishedTable
 from morsescape.experiments.papers.registry import TABLES
-from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.experiments.sweep.announced import announced, kept_pieces
+from morsescape.experiments.sweep.schedulers import SCHEDULERS, Scheduler
 from morsescape.progress import Progress
 from morsescape.store import RunFolder, Settings, versions
 
@@ -170,7 +170,7 @@ def run_paper(
         ArgumentError, DataError: as `run_tasks`. Nothing is there and nothing is to be computed.
 
     Example:
-        >>> from morsescape.experiments.schedulers import Here
+        >>> from morsescape.experiments.sweep.schedulers import Here
         >>> few = PaperSettings("spurious-minima", widths=(4,), many=4)
         >>> result = run_paper(few, scheduler=Here())
         >>> result.rows[0].teachers, result.rows[0].spurious, result.complete

@@ -26,10 +26,9 @@ from morsescape.data import NAMES as DATA
 from morsescape.errors import DataError
 from morsescape.experiments.part import Part
 from morsescape.experiments.registry import PARTS, STUDIES
-from morsescape.experiments.reproduce.cost import roughly
-from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep.announced import announced, kept_pieces
 from morsescape.experiments.sweep.run import Task, run_tasks
+from morsescape.experiments.sweep.schedulers import SCHEDULERS, Scheduler
 from morsescape.nets import NAMES as NETS
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolders, Saved
@@ -208,9 +207,8 @@ def run_reproduce(
     tasks = ordered_tasks(parts)
     if compute:
         settings.save(Path(path) / ASKED)
-        cost = announced(
-            tasks, folders, lambda task: roughly(task.key, settings.samples), scheduler
-        )
+        seconds = {part.key(task): part.seconds for part in parts for task in part.tasks}
+        cost = announced(tasks, folders, lambda task: seconds[task.key], scheduler)
         if cost and notice is not None:
             notice(cost)
         pieces = run_tasks(tasks, folders, scheduler=scheduler, progress=progress, notice=notice)

@@ -15,11 +15,11 @@ from torch import Tensor
 
 from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
 from morsescape.errors import ArgumentError
-from morsescape.experiments.part import Part
+from morsescape.experiments.part import Part, roughly
 from morsescape.experiments.point import PointSettings, check_name, load_data, recipe_of
 from morsescape.experiments.scatter.cloud import Distances, Plane, quantiles
-from morsescape.experiments.schedulers import SCHEDULERS, Here, Scheduler
 from morsescape.experiments.sweep.run import run_tasks
+from morsescape.experiments.sweep.schedulers import SCHEDULERS, Here, Scheduler
 from morsescape.experiments.sweep.task import Outcome, Task, one_thread
 from morsescape.nets import Recipe, TrainingStatus, build
 from morsescape.nets.ensemble import OPTIMIZERS, STACKS, train_ensemble
@@ -309,7 +309,8 @@ def scatter_parts(settings: ReproduceSettings) -> Iterator[Part]:
         point = PointSettings("cnn", data, samples=settings.samples, root=settings.root)
         own = ScatterSettings(point, settings.seed, settings.members)
         tasks = tuple(scatter_tasks(own))
-        yield Part(f"scatter/{data}", own.identity(), tasks, partial(assemble_scatter, own))
+        collect, seconds = partial(assemble_scatter, own), roughly(point, 0.0, 470.0)
+        yield Part(f"scatter/{data}", own.identity(), tasks, collect, seconds)
 
 
 # -- inside ---------------------------------------------------------------------------------------

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from morsescape.accuracy import accuracy
 from morsescape.boundary import a_function, a_seed, checked, instance, option
-from morsescape.experiments.part import Part, points_of, the_only_piece
+from morsescape.experiments.part import Part, points_of, roughly, the_only_piece
 from morsescape.experiments.point import Point, PointSettings, announced, make_point
 from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
@@ -245,7 +245,7 @@ def spectrum_parts(settings: ReproduceSettings) -> Iterator[Part]:
         own = SpectrumSettings(point, settings.seed)
         tasks = (Task(_KEY, spectrum_task, (own,)),)
         collect = the_only_piece(SpectrumResult.from_piece, own)
-        yield Part(f"spectra/{name}", own.identity(), tasks, collect)
+        yield Part(f"spectra/{name}", own.identity(), tasks, collect, roughly(point, 1.0, 260.0))
 
 
 def _classes(point: Point) -> int | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from morsescape.errors import DataError
-from morsescape.experiments.schedulers import Scheduler
 from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.schedulers import Scheduler
 from morsescape.experiments.sweep.task import Task
 from morsescape.page.readable import duration
 from morsescape.store import Piece, RunFolder, RunFolders

@@ -8,8 +8,8 @@ from contextlib import closing
 
 from morsescape.boundary import a_function, checked, each, instance
 from morsescape.errors import ArgumentError, MorsescapeError
-from morsescape.experiments.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep.processes import Processes
+from morsescape.experiments.sweep.schedulers import SCHEDULERS, Scheduler
 from morsescape.experiments.sweep.task import Outcome, Task, TaskError
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, RunFolders, versions
@@ -59,7 +59,7 @@ def run_tasks(
             the first one, with its message after the keys that failed.
 
     Example:
-        >>> from morsescape.experiments.schedulers import Here
+        >>> from morsescape.experiments.sweep.schedulers import Here
         >>> from morsescape.experiments import IndexSettings, PointSettings, index_run
         >>> settings = IndexSettings(PointSettings(at="random", samples=50), raw=False)
         >>> tasks = [Task(f"seed-{seed}", index_run, (settings, seed)) for seed in (0, 1)]

@@ -259,7 +259,11 @@ def tree_parts(settings: ReproduceSettings) -> Iterator[Part]:
         smooth = replace(point, activation="tanh", l2=1e-3, samples=few)
         own = TreeSettings(smooth, runs=3, seed=settings.seed, retries=1, most=6)
         yield Part(
-            f"tree/{name}", own.identity(), (Task("graph", tree_run, (own,)),), _collect(own)
+            f"tree/{name}",
+            own.identity(),
+            (Task("graph", tree_run, (own,)),),
+            _collect(own),
+            seconds=65.0,
         )
 
 
