@@ -19,8 +19,8 @@ from torch import Tensor
 import morsescape as ms
 from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.evaluations import Counted
-from morsescape.experiments.papers import students
-from morsescape.experiments.papers.students import StudentsRow, starts, to_teachers, value_at
+from morsescape.experiments.papers import spurious_minima as students
+from morsescape.experiments.papers.spurious_minima import StudentsRow, starts, to_teachers, value_at
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import height_below, shortened
 from morsescape.paths.metrics import metric_at

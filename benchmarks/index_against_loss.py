@@ -25,7 +25,7 @@ from torch import Tensor
 
 import morsescape as ms
 from morsescape.experiments.point import PointSettings, make_point
-from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress
+from morsescape.figures.style import BLUE, GREY, VERMILLION, dress
 from morsescape.morse import embed
 from morsescape.store import read_json, write_json_atomic
 

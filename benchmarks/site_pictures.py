@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 import morsescape as ms
 from morsescape.figures import heights_figure, profile_loss
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress
 from morsescape.objective import Objective
 from morsescape.paths import profile
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, count_axis, once_each, own_axes
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, count_axis, once_each, own_axes
 
 # Kind of protocol by kind, in the order in which they are given.
 _STYLES = (("o", GREY, 0.1), ("D", ORANGE, -0.1))

@@ -8,10 +8,10 @@ from torch.func import grad, hessian
 
 import morsescape as ms
 from morsescape.complete.contract import contracted, quotients
-from morsescape.complete.enclosed import Enclosures
 from morsescape.complete.intervals import Interval, product
+from morsescape.complete.on_boxes import Enclosures
 from morsescape.complete.points import krawczyk_test, proved
-from morsescape.complete.search import Limits, Search
+from morsescape.complete.subdivision import Limits, Search
 from morsescape.complete.wide import Wide
 from morsescape.rounding.balls import Ball
 from morsescape.zoo import himmelblau, six_hump

@@ -10,7 +10,7 @@ import torch
 import morsescape as ms
 from morsescape import zoo
 from morsescape.complete import Barcode, sublevel_homology
-from morsescape.complete.enclosed import Enclosures
+from morsescape.complete.on_boxes import Enclosures
 from morsescape.complete.triangulation import Grid, Sandwich, enclosed_values
 from morsescape.errors import ArgumentError
 from morsescape.morse.handles import handles

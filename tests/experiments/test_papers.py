@@ -15,9 +15,9 @@ from interrupted import Interrupted, Until
 from morsescape.app import app
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments.papers import barriers, students
-from morsescape.experiments.papers.registry import TABLES
-from morsescape.experiments.papers.study import PaperSettings, run_paper
+from morsescape.experiments.papers import barriers
+from morsescape.experiments.papers import spurious_minima as students
+from morsescape.experiments.papers.study import TABLES, PaperSettings, run_paper
 from morsescape.experiments.papers.words import paper_page, paper_sentences, paper_tables
 from morsescape.experiments.sweep.schedulers import Here
 from morsescape.objective import Objective

@@ -12,7 +12,7 @@ from morsescape.errors import ArgumentError
 from morsescape.experiments.point import PointSettings
 from morsescape.experiments.scatter.figure import distance_histogram, scatter_figure, scatter_plane
 from morsescape.experiments.scatter.study import ScatterSettings, run_scatter
-from morsescape.figures.axes import GREY
+from morsescape.figures.style import GREY
 
 PLACES = np.array([[0.0, 1.0], [2.0, 3.0], [4.0, 5.0], [6.0, 7.0]])
 LOSS = [0.1, 2.3, 0.3, 0.2]

@@ -11,7 +11,7 @@ from torch import nn
 
 from morsescape.errors import ArgumentError
 from morsescape.nets import build
-from morsescape.nets.symmetry import Symmetries
+from morsescape.nets.orbit import Symmetries
 
 SHAPE, PIXELS = (8, 8), 64
 OPTIONS = [

@@ -14,8 +14,8 @@ from morsescape.errors import ArgumentError
 from morsescape.spectrum import ldl, shifts
 from morsescape.spectrum.counts import CountStatus, count_by_ldl, sharpened
 from morsescape.spectrum.inertia import InertiaStatus
-from morsescape.spectrum.matching import unmatched
 from morsescape.spectrum.near_null import near_null
+from morsescape.spectrum.overfull import unmatched
 from spectrum.planted import FAMILIES, exact_inertia, family
 
 

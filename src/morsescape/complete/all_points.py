@@ -11,10 +11,10 @@ from torch import Tensor
 
 from morsescape.boundary import Argument, a_count, a_number, a_progress, checked, instance
 from morsescape.complete.bounds import box_of_level, is_above, nonnegative
-from morsescape.complete.enclosed import Enclosures
+from morsescape.complete.census import CriticalSet
 from morsescape.complete.intervals import Interval, joined_boxes
-from morsescape.complete.result import CriticalSet
-from morsescape.complete.search import Limits, Search
+from morsescape.complete.on_boxes import Enclosures
+from morsescape.complete.subdivision import Limits, Search
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.progress import StageProgress

@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from morsescape.complete.enclosed import Enclosures, middle
 from morsescape.complete.intervals import Interval, above, below, joined_boxes
+from morsescape.complete.on_boxes import Enclosures, middle
 from morsescape.errors import ArgumentError
 from morsescape.model.loss import CrossEntropy, MeanSquare
 from morsescape.objective import Objective

@@ -20,7 +20,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import Argument, a_boolean, a_number, checked, instance
-from morsescape.complete.enclosed import Enclosures
+from morsescape.complete.on_boxes import Enclosures
 from morsescape.complete.triangulation import Grid, Sandwich, enclosed_values
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective

@@ -20,8 +20,8 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.complete.contract import contraction, inverses
-from morsescape.complete.enclosed import Enclosures, middle
 from morsescape.complete.intervals import Interval, above, below, product
+from morsescape.complete.on_boxes import Enclosures, middle
 from morsescape.store.codec import Saved
 
 _NEWTON = 8  # steps towards a point

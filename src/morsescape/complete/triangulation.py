@@ -19,8 +19,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from morsescape.complete.enclosed import Enclosures
 from morsescape.complete.intervals import Interval, above, below, joined_boxes
+from morsescape.complete.on_boxes import Enclosures
 
 _ROUNDING = 1 + 1e-12  # of a sum of d² + 2 nonnegative numbers, generously
 

@@ -10,7 +10,7 @@ from morsescape.figures.disconnectivity import disconnectivity_figure
 from morsescape.figures.heights import heights_figure
 from morsescape.figures.histogram import spectrum_figure, spectrum_histogram, spectrum_linear
 from morsescape.figures.plane import Plane, plane_figure, plane_of
-from morsescape.figures.profile import profile_accuracy, profile_figure, profile_loss
+from morsescape.figures.profiles import profile_accuracy, profile_figure, profile_loss
 
 __all__ = [
     "Plane",

@@ -7,7 +7,16 @@ import math
 from matplotlib.axes import Axes
 
 from morsescape.complete.homology import Bar, Barcode
-from morsescape.figures.axes import BLUE, GREY, ORANGE, PINK, VERMILLION, dress, once_each, own_axes
+from morsescape.figures.style import (
+    BLUE,
+    GREY,
+    ORANGE,
+    PINK,
+    VERMILLION,
+    dress,
+    once_each,
+    own_axes,
+)
 
 _COLOURS = (BLUE, VERMILLION, ORANGE, PINK)
 _SHOWN = 40  # bars of each degree

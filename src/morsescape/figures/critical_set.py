@@ -6,8 +6,8 @@ import numpy as np
 import torch
 from matplotlib.axes import Axes
 
-from morsescape.complete.result import CriticalSet
-from morsescape.figures.axes import BLUE, ORANGE, PINK, VERMILLION, dress, once_each, own_axes
+from morsescape.complete.census import CriticalSet
+from morsescape.figures.style import BLUE, ORANGE, PINK, VERMILLION, dress, once_each, own_axes
 from morsescape.page.svg import words_at
 
 _COLOURS = (BLUE, VERMILLION, ORANGE, PINK)

@@ -10,7 +10,7 @@ from matplotlib.collections import LineCollection
 from matplotlib.ticker import ScalarFormatter
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.morse.merge_tree import MergeTree, Node
 from morsescape.page.svg import words_at
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.page.readable import rounded_up
 from morsescape.page.svg import words_at
 from morsescape.paths import Height

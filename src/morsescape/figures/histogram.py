@@ -15,7 +15,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
 from morsescape.page.readable import rounded_up
 from morsescape.page.svg import words_at
 

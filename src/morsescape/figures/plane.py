@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from torch import Tensor
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import VERMILLION, dress, own_axes
+from morsescape.figures.style import VERMILLION, dress, own_axes
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 

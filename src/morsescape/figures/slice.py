@@ -14,8 +14,8 @@ from torch import Tensor
 from morsescape.boundary import a_count, a_number, checked, instance
 from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import VERMILLION, dress, own_axes
 from morsescape.figures.plane import Plane, axis_across, contours, heights_on
+from morsescape.figures.style import VERMILLION, dress, own_axes
 from morsescape.notebook import Shown
 from morsescape.objective import Objective
 

@@ -31,7 +31,7 @@ def words_at(artist: Artist, words: Sequence[str]) -> None:
     """What a reader who points at the marks of an artist is told: a text for each, or one for all.
 
     Example:
-        >>> from morsescape.figures.axes import own_axes
+        >>> from morsescape.figures.style import own_axes
         >>> (line,) = own_axes(None, 3.0, 2.0).plot([0, 1], [2, 3], "o")
         >>> words_at(line, ["first", "second"])
         >>> svg_of(line.figure, "p").words

@@ -27,7 +27,7 @@ from torch import Tensor
 from morsescape.hessian.enclosed_matrix import EnclosedMatrix
 from morsescape.hessian.layers import LinearCalls, LinearLayer, linear_layers
 from morsescape.model.source import Source
-from morsescape.spectrum.matching import overfull
+from morsescape.spectrum.overfull import overfull
 
 _DEPENDENT = 1e-14  # of the largest singular value: the rounding of the singular values themselves
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, ORANGE, PINK, VERMILLION, count_axis, once_each, own_axes
+from morsescape.figures.style import BLUE, ORANGE, PINK, VERMILLION, count_axis, once_each, own_axes
 from morsescape.page.svg import words_at
 
 

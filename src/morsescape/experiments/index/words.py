@@ -14,7 +14,7 @@ from morsescape.experiments.index.figure import index_bars
 from morsescape.experiments.index.study import IndexResult, IndexRun
 from morsescape.experiments.index.table import index_rows, index_sentences, index_table
 from morsescape.experiments.point import point_name, point_options
-from morsescape.figures.axes import once_each
+from morsescape.figures.style import once_each
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, spread
 from morsescape.spectrum.inertia import InertiaStatus

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress
 
 _SMALLEST = 1e-17  # a distance of exactly zero has no place on a log axis
 

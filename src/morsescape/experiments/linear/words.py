@@ -10,7 +10,7 @@ from torch import Tensor
 from morsescape.critical import CertificateStatus
 from morsescape.experiments.linear.figure import descent_curves, separating_line
 from morsescape.experiments.linear.study import LinearResult
-from morsescape.figures.axes import BLUE, VERMILLION
+from morsescape.figures.style import BLUE, VERMILLION
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import interval, rounded_up
 

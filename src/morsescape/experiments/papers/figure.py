@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.papers.published import Beside
-from morsescape.figures.axes import BLUE, GREY, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, dress, own_axes
 
 _APART = 0.08  # of the distance between two rows
 

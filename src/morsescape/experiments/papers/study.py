@@ -20,13 +20,15 @@ from morsescape.boundary import (
     spelt,
 )
 from morsescape.errors import ArgumentError
+from morsescape.experiments.papers import barriers, spurious_minima
 from morsescape.experiments.papers.published import PublishedTable
-from morsescape.experiments.papers.registry import TABLES
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.experiments.sweep.announced import announced, kept_pieces
 from morsescape.experiments.sweep.schedulers import SCHEDULERS, Scheduler
 from morsescape.progress import Progress
 from morsescape.store import RunFolder, Settings, versions
+
+TABLES = {table.name: table for table in (barriers.TABLE, spurious_minima.TABLE)}
 
 
 @checked(
@@ -38,7 +40,7 @@ class PaperSettings(Settings):
     """Which table, and how much of it.
 
     Attributes:
-        paper: a name of the registry.
+        paper: one of `TABLES`.
         widths: rows; none takes those of the table.
         many: pairs or runs in a row; None takes the number of the table.
         seed: of the first pair or run.

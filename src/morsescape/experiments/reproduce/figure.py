@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.axes import Axes
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, VERMILLION, dress, own_axes
 from morsescape.page.svg import words_at
 
 _LEAST = 1e-18  # where a gradient that is zero is drawn

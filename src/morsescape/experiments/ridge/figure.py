@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, ORANGE, dress, own_axes
+from morsescape.figures.style import BLUE, ORANGE, dress, own_axes
 
 _TICKS = 5
 

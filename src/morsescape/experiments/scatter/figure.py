@@ -11,7 +11,7 @@ from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.experiments.scatter.study import ScatterResult
-from morsescape.figures.axes import BLUE, GREY, ORANGE, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, ORANGE, dress, own_axes
 from morsescape.page.svg import words_at
 
 Values = Tensor | np.ndarray | Sequence[float]

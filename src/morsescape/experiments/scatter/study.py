@@ -23,7 +23,7 @@ from morsescape.experiments.sweep.schedulers import SCHEDULERS, Here, Scheduler
 from morsescape.experiments.sweep.task import Outcome, Task, one_thread
 from morsescape.nets import Recipe, TrainingStatus, build
 from morsescape.nets.ensemble import OPTIMIZERS, STACKS, train_ensemble
-from morsescape.nets.symmetry import Symmetries
+from morsescape.nets.orbit import Symmetries
 from morsescape.progress import Progress
 from morsescape.store import Piece, RunFolder, Saved, Settings
 

@@ -10,7 +10,7 @@ from morsescape.experiments.point import point_options
 from morsescape.experiments.scatter.cloud import QUANTILES, SAME, Distances, quantiles
 from morsescape.experiments.scatter.figure import scatter_parts
 from morsescape.experiments.scatter.study import ScatterResult
-from morsescape.nets.symmetry import RESCALING
+from morsescape.nets.orbit import RESCALING
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.tables import printed_table
 

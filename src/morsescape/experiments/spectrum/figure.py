@@ -13,8 +13,8 @@ from matplotlib.ticker import MaxNLocator
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import point_name
 from morsescape.experiments.spectrum.study import SpectrumResult
-from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
 from morsescape.figures.histogram import spectrum_histogram, spectrum_panels
+from morsescape.figures.style import BLUE, GREY, VERMILLION, dress, own_axes
 from morsescape.page.svg import words_at
 from morsescape.spectrum.split import Direction
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from morsescape.complete.contract import contracted, regular
-from morsescape.complete.enclosed import Enclosures, middle
 from morsescape.complete.intervals import Interval, above, below, joined_boxes
+from morsescape.complete.on_boxes import Enclosures, middle
 from morsescape.complete.points import Found, joined, newton, proved
 
 _BATCH = 4096

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.axes import BLUE, GREY, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREY, VERMILLION, dress, own_axes
 from morsescape.paths.profile import Profile
 
 Upper = Sequence[tuple[float, float, float]]  # (t0, t1, bound on f over [t0, t1])
