@@ -116,4 +116,11 @@ def test_a_kink_ends_the_ball():
     f = ms.Objective.from_function(lambda t: t[0] ** 2 + t[1] ** 2 - (t[0] - 1).relu(), 2)
     ball = capture_ball(f, vector(0, 0))
     assert 0.5 < ball.rise < 1.0
-    assert ball.reason
+    assert "within the ball, of relu" in ball.reason
+
+
+def test_torchs_softplus_branches_above_20():
+    f = ms.Objective.from_function(lambda t: nn.functional.softplus(t + 19.9).sum() + t @ t, 1)
+    ball = capture_ball(f, ms.find_critical_point(f))  # at -1/2, where ‖x‖ = √2 |x|
+    assert 0.5 < ball.radius < 0.6 * 2**0.5
+    assert "softplus" in ball.reason

@@ -17,7 +17,6 @@ from morsescape.complete.wide import Wide
 from morsescape.objective import Objective
 from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.enclose import Values
-from morsescape.rounding.operations import operation
 from morsescape.rounding.program import NotTraceable, Program, record
 
 _SIZES = (16, 128, 1024, 4096)  # boxes in one run; fewer are filled up
@@ -77,8 +76,7 @@ class Enclosures:
         machine, program = Wide(ties=True), self._program(kind, mid, *units)
         balls = [as_ball(x) for x in program.run(machine, Ball(mid, rad), *units)]
         if machine.kinks:
-            rough = [name for name in program.operations if operation(name).kinks]
-            raise NoErrorRule(f"a kink or a branch in the box, by {', '.join(rough) or 'a branch'}")
+            raise NoErrorRule(f"a kink or a branch in the box, of {', '.join(program.branches)}")
         if scale := self.f.source.loss.scale_error:
             size = (1 + mid.abs() + rad).square().sum(-1)  # of the ridge and its derivatives
             balls = [

@@ -228,7 +228,8 @@ class _Taylor:
         box = Ball(self.theta, self.reach * r * _UP) if r else self.theta
         found = [as_ball(x) for x in self.program.run(machine, box)]
         if machine.kinks:
-            raise NoErrorRule("a branch that f may take otherwise within the ball")
+            names = ", ".join(self.program.branches)
+            raise NoErrorRule(f"a branch that f may take otherwise within the ball, of {names}")
         return found
 
     def curvature(self) -> tuple[float, float]:

@@ -18,6 +18,7 @@ from torch.utils._pytree import tree_leaves, tree_structure, tree_unflatten
 from morsescape.rounding.balls import Ball, once
 from morsescape.rounding.constants import constant_ball
 from morsescape.rounding.nests import leaves_of
+from morsescape.rounding.operations import operation
 
 
 @runtime_checkable
@@ -169,6 +170,16 @@ class Program:
             ('mul', 'sin', 'sum')
         """
         return tuple(sorted({step.target.overloadpacket.__name__ for step in self.steps}))
+
+    @property
+    def branches(self) -> tuple[str, ...]:
+        """Those with kinks, or what was written out with them, and its gradient, by one name."""
+        found = set()
+        for step in self.steps:
+            name = step.target.overloadpacket.__name__
+            if operation(name).kinks:
+                found.add((*step.inside, name)[0].removesuffix("_backward"))
+        return tuple(sorted(found))
 
 
 @no_type_check  # called for every argument of every operation
