@@ -66,8 +66,8 @@ R²/2 by the same argument; where a grows as KR, that is 2/(27K²) at best, a ni
 - K: the program of the third derivatives of y ↦ f(x + Sy) at y = 0 is run on the box of all x
   within t; the tensor's spectral norm as a matrix of D rows and D² columns, of its middle, plus
   the Frobenius norm of its radii. The box is that around the ellipsoid.
-- The ball ends where f may branch, and `reason` names by what: ReLU, but torch's softplus too, which is x itself above
-  20.
+- The ball ends where f may branch, and `reason` names by what: ReLU, but torch's softplus too,
+  which is x itself above 20.
 - K is taken anew in each of some shells, and b, g, q are summed in rational numbers.
 - `holds(θ)` encloses f(θ) and bounds ‖θ - m‖, S⁻¹ never being known exactly.
 

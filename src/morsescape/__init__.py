@@ -43,6 +43,8 @@ if TYPE_CHECKING:
     )
     from morsescape.objective import Objective
     from morsescape.paths import (
+        Alignment,
+        Comparison,
         Connected,
         Copies,
         Curve,
@@ -72,18 +74,21 @@ else:
         ),
         "objective": "Objective",
         "paths": (
-            "Connected Copies Curve Height Path align connect connected joined_copies same_solution"
+            "Alignment Comparison Connected Copies Curve Height Path align connect connected "
+            "joined_copies same_solution"
         ),
         "spectrum.counts": "Counts CountStatus count_by_eigh count_by_ldl",
         "spectrum.inertia": "Inertia InertiaStatus eigenvalues inertia",
     })  # fmt: skip
 
 __all__ = [
+    "Alignment",
     "ArgumentError",
     "Barcode",
     "CaptureBall",
     "Certificate",
     "CertificateStatus",
+    "Comparison",
     "Connected",
     "Copies",
     "CountStatus",

@@ -146,6 +146,15 @@ def test_a_function_that_gives_no_objective(own, function, message):
     assert message in str(caught.value)
 
 
+def test_a_function_that_is_missing_is_missed_before_the_file_runs(tmp_path):
+    (tmp_path / "long.py").write_text("def train():\n    pass\nraise SystemExit('it ran')\n")
+    with pytest.raises(DataError, match=r"got the functions train;"):
+        make_point(PointSettings(objective=f"{tmp_path}/long.py:trian"), seed=0)
+    (tmp_path / "other.py").write_text("from long import *\n")  # where it may come from
+    with pytest.raises(DataError, match="it ran"):
+        make_point(PointSettings(objective=f"{tmp_path}/other.py:trian"), seed=0)
+
+
 @pytest.mark.usefixtures("unchecked")
 def test_what_the_objective_refuses_is_said_in_its_own_words(own):
     with pytest.raises(ArgumentError, match="loss: expected 'cross_entropy'"):

@@ -57,6 +57,18 @@ def test_branches_on_numbers_give_an_estimate() -> None:
     assert torch.equal(h.matrix, 2 * torch.eye(2, dtype=torch.float64))
 
 
+def test_a_function_that_counts_its_calls_gives_an_estimate_that_says_so() -> None:
+    calls = []
+
+    def fn(v: torch.Tensor) -> torch.Tensor:
+        calls.append(v)
+        return len(calls) * v.square().sum()
+
+    h = function_hessian(fn, torch.tensor([0.3, 0.4], dtype=torch.float64))
+    assert h.estimate is not None
+    assert h.estimate.endswith("one with another value at every call: it reads more than θ")
+
+
 def test_unbounded_says_so() -> None:
     h = function_hessian(rosenbrock, torch.ones(3).double(), bounded=False)
     assert h.estimate == "rounding was not followed"

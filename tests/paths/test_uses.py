@@ -96,3 +96,25 @@ def test_statistics_fit_each_member_and_the_average():
     assert found.train.ensemble.loss == pytest.approx(loss(joint, y).item(), rel=1e-12)
     assert found.train.average.loss == pytest.approx(loss(mean, y).item(), rel=1e-12)
     assert found.warning == ""
+
+
+def test_another_model_on_the_test_data_keeps_what_is_fixed_in_it():
+    def objective(scale):
+        model = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3), nn.Linear(3, 1)).eval()
+        model[0].requires_grad_(False)
+        nn.init.constant_(model[0].weight, scale)
+        return ms.Objective(model, "mse", (torch.eye(2), torch.ones(2, 1)))
+
+    class Plain(nn.Module):
+        """Without running statistics, and with as many parameters."""
+
+        def __init__(self):
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(10))
+
+        def forward(self, x):
+            return x.sum(1, keepdim=True) * self.weight.sum()
+
+    f, test = objective(1.0), ms.Objective(Plain(), "mse", (torch.eye(2), torch.ones(2, 1)))
+    curve = Curve.chain(torch.stack([f.theta, f.theta + 1]))
+    assert uses(test, curve, test=f, points=2, recompute=True).test.first.loss == f.value(f.theta)

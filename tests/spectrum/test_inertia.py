@@ -229,6 +229,22 @@ def test_what_a_person_reads():
     assert "<table>" in result._repr_html_()
 
 
+def test_a_certificate_of_the_same_hessian_makes_the_count_an_index():
+    f = ms.Objective.from_function(lambda t: t[0] ** 2 - t[1] ** 2 + t[2] ** 2 - t[2], 3)
+    at = torch.tensor([0.0, 1e-9, 0.5]).double()
+    hessian = f.hessian_at(at)
+    assert "not proved critical" in str(ms.inertia(hessian))
+    proof = ms.certify(hessian)
+    said = ms.inertia(hessian)
+    assert said.critical_within == proof.distance < 2e-9
+    assert said.negative == proof.index
+    assert f"of this index is proved within {proof.distance:.2g}" in str(said)
+    assert "not proved critical" in str(ms.inertia(f, at))
+    far = f.hessian_at(at + 1.0)
+    ms.certify(far)
+    assert ms.inertia(far).critical_within is None or ms.certify(far).holds
+
+
 def test_an_unknown_method_is_refused():
     with pytest.raises(ms.ArgumentError, match=r"method: expected ldl \| eigh; got 'qr'"):
         ms.inertia(quadratic([1.0]), method="qr")

@@ -133,6 +133,8 @@ def _conclude(
         if share <= 0.5:
             status = CertificateStatus.ESTIMATE if missing else CertificateStatus.PROVED
             distance = up(known.eta / down(1 - share))
+            if not missing:
+                hessian.made["critical within"] = distance  # `inertia` says so
             return replace(known, status=status, distance=distance, reason="; ".join(missing))
     if known.eta > _FAR * size:
         # What is sampled that far away says nothing: where tanh is flat, K is 0.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import sys
@@ -88,6 +89,12 @@ def _running(address: str) -> Iterator[Callable[..., Any]]:
 
 
 def _function(address: str, file: Path, name: str) -> Callable[..., Any]:
+    tree = ast.parse(file.read_bytes(), str(file))
+    nodes = list(ast.walk(tree))
+    named = {getattr(x, field, None) for x in nodes for field in ("id", "name", "asname")}
+    if name not in named and "*" not in named:  # then it need not run to say so
+        there = [x.name for x in tree.body if isinstance(x, ast.FunctionDef)]
+        raise _missing(address, file, name, there)
     module_name = f"morsescape_objective_{file.stem}"
     spec = importlib.util.spec_from_file_location(module_name, file)
     assert spec is not None
@@ -98,13 +105,17 @@ def _function(address: str, file: Path, name: str) -> Callable[..., Any]:
     function = getattr(module, name, None)
     if not callable(function):
         there = [key for key, value in vars(module).items() if inspect.isfunction(value)]
-        raise DataError(
-            f"{_WHAT} {address}",
-            expected=f"a function {name} in {file}",
-            got=f"the functions {', '.join(there) or '(none)'}",
-            cure="check the name",
-        )
+        raise _missing(address, file, name, there)
     return function
+
+
+def _missing(address: str, file: Path, name: str, there: list[str]) -> DataError:
+    return DataError(
+        f"{_WHAT} {address}",
+        expected=f"a function {name} in {file}",
+        got=f"the functions {', '.join(there) or '(none)'}",
+        cure="check the name",
+    )
 
 
 def _line(error: BaseException, file: Path) -> str:

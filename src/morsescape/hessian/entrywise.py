@@ -41,7 +41,7 @@ def entrywise_hessian(source: Source, theta: Tensor, width: float = 0.0) -> Encl
     value, ball = map(as_ball, program.run(machine, point))
     off = (fn(theta).detach() - value.mid).abs()
     if bool(off > value.radius() + _SAME * value.mag):  # what fn reads beside θ has changed
-        raise OtherBranch()
+        raise OtherBranch("one with another value at every call: it reads more than θ")
     matrix = symmetric_part(ball.mid, ball.radius(), source.what)
     unit = unit_roundoff(matrix.dtype)
     averaging = 2 * unit * float(matrix.norm())

@@ -1,6 +1,6 @@
 """Paths between solutions: curves, how they are found, and a proved interval for their height."""
 
-from morsescape.paths.alignment import Alignment, align, same_solution
+from morsescape.paths.alignment import Alignment, Comparison, align, same_solution
 from morsescape.paths.attacks import Robustness, fgsm, pgd, robustness
 from morsescape.paths.canonical import canonical
 from morsescape.paths.connect import METHODS, connect
@@ -20,6 +20,7 @@ from morsescape.paths.uses import Uses, uses
 __all__ = [
     "METHODS",
     "Alignment",
+    "Comparison",
     "Connected",
     "Copies",
     "Curve",

@@ -52,8 +52,8 @@ class NotTraceable(Exception):
 class OtherBranch(NotTraceable):
     """A program was run where its function takes another branch than where it was recorded."""
 
-    def __init__(self) -> None:
-        super().__init__("one that branches on the values of a tensor", reads_numbers=True)
+    def __init__(self, what: str = "one that branches on the values of a tensor") -> None:
+        super().__init__(what, reads_numbers=True)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,8 @@ class Inertia(Saved):
         estimate: why the rounding could not be bounded, if status is ESTIMATE; else None.
         by_rows: whether errors were measured row by row, in the order of symmetric matrices; else
             by one norm. Row by row eigenvalues within `radius` of zero can be decided too.
+        critical_within: how far a critical point with these signs is at most, by a certificate of
+            the same Hessian; None without one.
     """
 
     negative: Interval
@@ -98,6 +100,7 @@ class Inertia(Saved):
     status: InertiaStatus
     estimate: str | None = None
     by_rows: bool = False
+    critical_within: float | None = None
 
     def __str__(self) -> str:
         return (
@@ -109,7 +112,9 @@ class Inertia(Saved):
     @property
     def conclusion(self) -> str:
         """The plain sentence that says what may be concluded at this point, taken by itself."""
-        if self.grad_norm == 0:
+        if self.critical_within is not None:
+            word = f"a critical point of this index is proved within {self.critical_within:.2g}"
+        elif self.grad_norm == 0:
             word = "the computed gradient is zero: an index if this is a critical point"
         else:
             word = (
@@ -279,6 +284,7 @@ def inertia_of(
         method=method,
         status=InertiaStatus.NOT_FINITE,
         estimate=enclosed.estimate,
+        critical_within=hessian.made.get("critical within"),
     )
     if not (math.isfinite(value) and hessian.finite):
         return blank
