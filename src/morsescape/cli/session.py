@@ -53,8 +53,7 @@ def usage() -> Iterator[None]:
 def session(kept: str) -> Iterator[None]:
     """Errors that a person can act on become one line and exit 1; an interrupt exits 130.
 
-    Args:
-        kept: what an interrupt leaves behind, said to the user.
+    Then it is said what is `kept`.
     """
     try:
         yield

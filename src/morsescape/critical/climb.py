@@ -70,9 +70,6 @@ class Climb:
     Ritz values show exactly one negative eigenvalue; above, modes are Ritz vectors of a Krylov
     space that starts at the gradient.
 
-    Args:
-        problem: the landscape.
-
     Source:
         Cerjan & Miller, J. Chem. Phys. 75 (1981) 2800; Baker, J. Comput. Chem. 7 (1986) 385;
         Bofill, J. Comput. Chem. 15 (1994) 1 (the correction).

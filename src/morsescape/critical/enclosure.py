@@ -24,12 +24,6 @@ def hessian_variation(
     """A bound on ‖Hess L(x) - hessian.matrix‖ for ‖x - θ‖ ≤ radius; None if none can be proved.
 
     None also where L branches (ReLU, max) within the box: it need not be smooth there.
-
-    Args:
-        source: L.
-        theta: the point.
-        radius: of the ball.
-        hessian: the computed Hess L(θ).
     """
     if hessian.estimate is not None:
         return None

@@ -66,15 +66,7 @@ def shortest_step(point: Point) -> float:
 def run(
     stepper: Stepper, point: Point, *, tol: float, max_steps: int, hook: Hook | None = None
 ) -> tuple[Point, Stop]:
-    """Steps from `point` until ‖∇f‖ ≤ tol or something else ends it.
-
-    Args:
-        stepper: makes the steps.
-        point: the start.
-        tol: on ‖∇f‖.
-        max_steps: accepted steps at most.
-        hook: called with every accepted point.
-    """
+    """Steps from `point` until ‖∇f‖ ≤ tol or something else ends it; the hook hears of each."""
     if not math.isfinite(point.value):
         return point, Stop.UNBOUNDED if point.value == -math.inf else Stop.NOT_FINITE
     bottom, steps = point.value - _BOTTOM * (1 + abs(point.value)), 0

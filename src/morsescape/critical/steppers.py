@@ -15,13 +15,7 @@ STEPPERS = (*QUASI, *RULES)
 
 
 def stepper(method: str, problem: Counted, *, strict: bool = False) -> Stepper:
-    """What makes the steps of this method.
-
-    Args:
-        method: one of `STEPPERS`.
-        problem: the landscape.
-        strict: accept only steps on which the computed f falls.
-    """
+    """What makes the steps of this method, strictly only those on which the computed f falls."""
     if method in QUASI:
         return QuasiNewton(problem, scaled=QUASI[method], strict=strict)
     rule = RULES[method]

@@ -27,10 +27,6 @@ def barcode_figure(code: Barcode, ax: Axes | None = None) -> Axes:
 
     Bars that live on at the highest level end in an arrow. Of each degree the 40 longest are drawn.
 
-    Args:
-        code: the barcode.
-        ax: where to draw; None makes a figure.
-
     Source:
         Carlsson, Zomorodian, Collins & Guibas, Persistence barcodes for shapes (2005).
 

@@ -17,10 +17,6 @@ _GRID = 61
 def critical_set_figure(found: CriticalSet, ax: Axes | None = None) -> Axes:
     """Points by index; with two variables in the plane, over contours of f where f is there.
 
-    Args:
-        found: the points.
-        ax: where to draw; None makes a figure.
-
     Example:
         >>> import morsescape as ms
         >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)

@@ -83,17 +83,8 @@ def spectrum_linear(
 ) -> Axes:
     """Histogram of the eigenvalues on a linear axis, counts on a log axis.
 
-    Args:
-        eigenvalues: shape (D,), in any order.
-        radius: bound on the distance of each from the true one. On this scale the undecided band
-            is thinner than a line; its bar is drawn half as wide as the others.
-        ax: where to draw; None makes a figure.
-        intervals: as in `spectrum_histogram`.
-        outliers: how many of the largest to mark.
-        gap: as in `spectrum_histogram`.
-
-    Raises:
-        ArgumentError: no eigenvalues, or some that are not finite.
+    Arguments and errors as `spectrum_histogram`. On this scale the undecided band is thinner than a
+    line; its bar is drawn half as wide as the others.
 
     Example:
         >>> ax = spectrum_linear([-0.1, 1e-12, 2.0, 30.0], radius=1e-9, outliers=1)
@@ -105,7 +96,6 @@ def spectrum_linear(
     width = (high - low or 1.0) / _BINS
     # Zero is an edge, so that no bar has both signs.
     edges = width * np.arange(math.floor(low / width), math.ceil(high / width) + 2)
-    # The band is thinner than a line here: its bar is drawn half as wide as the others.
     _draw_bars(ax, values, edges, _band(values, radius), (-width / 4, width / 4))
     marks = [*_mark(ax, values, edges, outliers), *_mark_gap(ax, values, gap)]
     _finish(ax, values, radius, intervals, marks)

@@ -77,13 +77,6 @@ def gauss_newton_curvatures(
 ) -> Float[Tensor, " k"]:
     """vᵀ G(θ) v for each row v of `vectors`: without the reverse pass, at half the price or less.
 
-    Args:
-        net: the model, its loss and the data.
-        theta: the point.
-        vectors: k directions.
-        budget: as in `gauss_newton_products`.
-        progress: as there.
-
     Example:
         >>> from morsescape.model.network import Network
         >>> model = torch.nn.Linear(2, 1)

@@ -141,13 +141,6 @@ def evaluate(
 ) -> tuple[Float64[Tensor, "M"], Float64[Tensor, "M"], Bool[Tensor, "M"]]:
     """Loss, accuracy, and whether the output is the same for every image, over all samples.
 
-    Args:
-        name: as in `train_ensemble`.
-        theta: one row a member.
-        dataset: all of it is used, in float64.
-        activation: as in `build`.
-        pool: as in `build`.
-
     Example:
         >>> from morsescape.data import load
         >>> digits = load("digits", samples=50)

@@ -126,9 +126,6 @@ class Symmetries:
         Over the flips and permutations of an MLP it is the least one, by an assignment of units.
         Over rescalings it is that of the points of least norm, an upper bound on the least one.
 
-        Args:
-            theta: as in `canonical`.
-
         Returns:
             Shape (M(M - 1)/2,), in the order of `scipy.spatial.distance.pdist`.
         """

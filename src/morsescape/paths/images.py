@@ -32,9 +32,6 @@ _BYTES = 2**25  # of one chunk's inputs and activations, roughly, that are alway
 class Images:
     """f at many points, batched where the source allows it, with a count of gradients.
 
-    Args:
-        f: the landscape.
-
     Attributes:
         gradients: how many points were evaluated, each with its gradient.
         batched: whether they are in one computation; None before it was tried.
@@ -118,10 +115,6 @@ def values_and_gradients(
     f: Objective, points: Float64[Tensor, "m D"]
 ) -> tuple[Float64[Tensor, " m"], Float64[Tensor, "m D"]]:
     """Values and gradients of f at each row of `points`: as `f.value_and_gradient`, batched.
-
-    Args:
-        f: the landscape.
-        points: m points, one a row.
 
     Returns:
         Values, shape (m,), +∞ where one or its gradient is not finite; gradients, shape (m, D).

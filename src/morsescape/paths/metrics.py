@@ -19,12 +19,9 @@ _BYTES = 2**29  # of all metrics of a band together
 class Metrics:
     """P⁻¹ v for the images of a band: P = |H| from all eigenpairs, above 1,500 variables H + shift.
 
-    Each image takes the metric of the anchor that is nearest to it. A metric that is out of date
+    Each image takes the metric of the anchor that is nearest to it, of at most so many as are asked
+    for, fewer where their factors would not fit. A metric that is out of date
     costs steps, never correctness.
-
-    Args:
-        f: the landscape.
-        most: anchors at most; fewer where their factors would not fit.
 
     Attributes:
         gradients: what the Hessians cost, in gradients of f.

@@ -125,27 +125,9 @@ def neb(
 ) -> Found:
     """A minimum energy path from a to b by the nudged elastic band with a climbing image.
 
-    As `string`, but springs along the upwind tangent keep the images apart, and no image is moved
-    to an exact place: ∇f acts across the band, the springs along it.
-
-    Args:
-        f: the landscape.
-        a: the start, best a minimum.
-        b: the end.
-        images: inner images at first.
-        most: inner images at last; None takes three times as many as at first.
-        insert: an image is inserted where f rises between two by this share of the height of the
-            band over its lower end.
-        climb: whether the highest image climbs.
-        spring: how stiff the springs are: the share of the way to equal distances that they pull an
-            image in a step.
-        start: the curve to start from; None takes the straight line, a thousandth of its length
-            off it: where a symmetry of f maps the line to itself, gradients would stay there.
-        seed: of what is drawn for that.
-        max_steps: steps of the band.
-        tol: on ‖∇f‖ across the band, and at the saddle; the band also ends where its height falls
-            no more.
-        progress: called as progress(steps done, max_steps).
+    As `string`, with the same arguments, but springs along the upwind tangent keep the images
+    apart, and no image is moved to an exact place: ∇f acts across the band, the springs along it.
+    `spring` is the share of the way to equal distances that they pull an image in a step.
 
     Raises:
         ArgumentError: as `string`, and a spring outside of (0, 1].

@@ -129,25 +129,8 @@ def chain(
 ) -> Found:
     """The polygon with so many bends from a to b that minimises E f(γ(t)), t uniform in [0, 1].
 
-    Each segment takes an equal share of t. Arguments, results and errors as `bezier`.
-
-    Args:
-        f: the landscape.
-        a: the start.
-        b: the end.
-        bends: free points between them.
-        measure: see `bezier`.
-        optimiser: see `bezier`.
-        nodes: for "lbfgs", at least; a whole number on each segment.
-        restarts: see `bezier`.
-        rate: see `bezier`.
-        batch: see `bezier`.
-        times: see `bezier`.
-        decay: see `bezier`.
-        seed: of all that is drawn.
-        max_steps: of the optimiser, in all; None takes 500 of "lbfgs", 2,000 of the others.
-        tol: see `bezier`.
-        progress: called as progress(steps done, max_steps).
+    Each segment takes an equal share of t. Arguments, results and errors as `bezier`, but for
+    `bends`, the number of free points, and `nodes`, a whole number of which is on each segment.
 
     Raises:
         ArgumentError: as `bezier`.

@@ -71,13 +71,7 @@ class Cause:
 
 
 def null_causes(net: Source, theta: Tensor, hessian: EnclosedMatrix) -> tuple[Cause, ...]:
-    """The causes of the null space of Hess L at θ, strongest knowledge first.
-
-    Args:
-        net: the network, its loss and its data.
-        theta: the point, shape (D,).
-        hessian: the computed Hess L there, both triangles.
-    """
+    """The causes of the null space of Hess L at θ, strongest knowledge first."""
     layers = linear_layers(net, theta)
     if not layers and hessian.untouched is None:
         return ()

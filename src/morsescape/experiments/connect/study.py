@@ -160,11 +160,7 @@ def run_connect(
 ) -> ConnectResult:
     """Make both solutions, find a path by each method, prove its height.
 
-    Args:
-        settings: of what.
-        folder: keeps solutions and finished paths, `RunFolder(path, settings.identity())`.
-        progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed, and with what it will take.
+    Arguments as for `run_index`.
 
     Raises:
         ArgumentError, DataError: as `run_index`; solutions that cannot be compared.

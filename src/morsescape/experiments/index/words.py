@@ -32,9 +32,6 @@ def index_section(results: Sequence[IndexResult]) -> Section:
     Its first table, what is proved beside what is published, and its picture are made for the
     first screen. Then come means over the runs, and the null space with its causes.
 
-    Args:
-        results: one for each setting, each with at least one run.
-
     Raises:
         ArgumentError: no results, or one without runs.
 

@@ -126,13 +126,8 @@ def run_polish(
 ) -> PolishResult:
     """Make the point, count there, search, certify; take from `folder` what is there already.
 
-    The search is kept every 20 seconds and at an interrupt, and goes on from there.
-
-    Args:
-        settings: from where to what.
-        folder: keeps the point, the search and the result, `RunFolder(path, settings.identity())`.
-        progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed, and with what it will take.
+    Arguments as for `run_index`. The search is kept every 20 seconds and at an interrupt, and goes
+    on from there.
 
     Raises:
         ArgumentError, DataError: as `run_index`.

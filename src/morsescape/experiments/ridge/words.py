@@ -47,9 +47,6 @@ def ridge_sentences(curve: RidgeCurve) -> list[str]:
 def ridge_section(results: Sequence[SpectrumResult]) -> Section:
     """The curve of each setting, the widest gap in which to place -2λ, and the index there.
 
-    Args:
-        results: spectra, one for each setting.
-
     Raises:
         ArgumentError: no results.
 

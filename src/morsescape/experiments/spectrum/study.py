@@ -169,11 +169,7 @@ def run_spectrum(
 ) -> SpectrumResult:
     """Make the point and compute all eigenvalues, or take them from `folder` if they are there.
 
-    Args:
-        settings: at which point.
-        folder: keeps the result, `RunFolder(path, settings.identity())`.
-        progress: as in `run_index`; its stage "split" is the products with G.
-        notice: called with a sentence if the result was there already, or what it will take.
+    Arguments as for `run_index`; the stage "split" is the products with G.
 
     Raises:
         ArgumentError, DataError: as `run_index`.
@@ -200,11 +196,6 @@ def spectrum_task(
     notice: Callable[[str], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """One spectrum, a function of its arguments alone, so that any process can do it.
-
-    Args:
-        settings: at which point.
-        progress: as in `run_spectrum`.
-        notice: as in `run_spectrum`.
 
     Returns:
         JSON values, and the tensors eigenvalues (D,) and θ (D,): `SpectrumResult.from_piece` makes

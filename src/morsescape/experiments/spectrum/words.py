@@ -60,9 +60,6 @@ def spectrum_sentences(result: SpectrumResult) -> list[str]:
 def spectra_section(results: Sequence[SpectrumResult]) -> Section:
     """Figures 5.2: outliers, gaps, and the split H = G + R, setting by setting.
 
-    Args:
-        results: one for each setting.
-
     Raises:
         ArgumentError: no results.
 

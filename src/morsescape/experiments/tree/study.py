@@ -151,11 +151,7 @@ def run_tree(
 ) -> TreeResult:
     """Train, go on to proved minima, join them by certified passes.
 
-    Args:
-        settings: of what.
-        folder: keeps minima and searches, `RunFolder(path, settings.identity())`.
-        progress: called as progress(stage, done, total).
-        notice: called with a sentence if something is resumed, and with what it will take.
+    Arguments as for `run_index`.
 
     Raises:
         ArgumentError, DataError: as `run_index`; fewer than two proved minima, or an f with kinks.
