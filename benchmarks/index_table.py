@@ -19,7 +19,10 @@ from marked import rewrite
 from matplotlib.figure import Figure
 from one_number import rows
 
-from morsescape.experiments import IndexResult, index_bars, index_rows, published
+from morsescape.experiments import IndexResult
+from morsescape.experiments.citation import published
+from morsescape.experiments.index.figure import index_bars
+from morsescape.experiments.index.words import index_rows
 from morsescape.page import save_figure
 from morsescape.store import read_json
 

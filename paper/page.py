@@ -14,10 +14,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.marked import rewrite
-from morsescape.experiments import ReproduceResult, asked, reproduce_page, run_reproduce
+from morsescape.experiments import ReproduceResult, run_reproduce
 from morsescape.experiments.citation import CITATION
-from morsescape.experiments.reproduce.study import ASKED
-from morsescape.experiments.reproduce.words import reproduce_sections, reproduce_sentences
+from morsescape.experiments.reproduce.study import ASKED, asked
+from morsescape.experiments.reproduce.words import (
+    reproduce_page,
+    reproduce_sections,
+    reproduce_sentences,
+)
 from morsescape.page import PageTable, Picture, Section, save_figure
 from morsescape.store import RunFolder, write_json_atomic
 

@@ -1,6 +1,6 @@
 """Runs of `index` for tests, made up."""
 
-from morsescape.experiments import IndexRun
+from morsescape.experiments.index.study import IndexRun
 from morsescape.nets import Recipe
 from morsescape.spectrum.inertia import InertiaStatus
 

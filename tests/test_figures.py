@@ -10,7 +10,7 @@ import torch
 from matplotlib.figure import Figure
 
 from morsescape.errors import ArgumentError
-from morsescape.experiments import CountRow, index_bars
+from morsescape.experiments.index.figure import CountRow, index_bars
 from morsescape.figures import (
     spectrum_figure,
     spectrum_histogram,

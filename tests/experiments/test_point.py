@@ -8,7 +8,8 @@ import torch
 import own_model
 from morsescape.accuracy import accuracy
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments import IndexSettings, PointSettings, published, run_index
+from morsescape.experiments import IndexSettings, PointSettings, run_index
+from morsescape.experiments.citation import published
 from morsescape.experiments.point import make_point
 from morsescape.nets import build
 from morsescape.objective import Objective

@@ -72,7 +72,7 @@ def test_the_conclusion_says_nothing_of_how_long_it_took():
 
 
 def test_what_is_printed_of_the_index_depends_on_the_certificate():
-    from morsescape.experiments import polish_sentences
+    from morsescape.experiments.polish.words import polish_sentences
 
     result = run_polish(PolishSettings(SMOOTH))
 
@@ -91,7 +91,7 @@ def test_what_is_printed_of_the_index_depends_on_the_certificate():
 
 
 def test_what_is_printed_says_how_sure_it_is():
-    from morsescape.experiments import polish_sentences
+    from morsescape.experiments.polish.words import polish_sentences
 
     result = run_polish(PolishSettings(PointSettings("cnn", at="random", samples=10, l2=0.1)))
     text = " ".join(polish_sentences(result))

@@ -14,9 +14,10 @@ import torch
 
 from interrupted import Interrupted, Until
 from morsescape.errors import ArgumentError, DataError
-from morsescape.experiments import ReproduceSettings, asked, reproduce_page, run_reproduce
+from morsescape.experiments import ReproduceSettings, run_reproduce
 from morsescape.experiments.registry import PARTS
-from morsescape.experiments.reproduce.study import ordered_tasks, parts_of
+from morsescape.experiments.reproduce.study import asked, ordered_tasks, parts_of
+from morsescape.experiments.reproduce.words import reproduce_page
 from morsescape.experiments.sweep.schedulers import Here
 from morsescape.page import render
 from morsescape.store import versions

@@ -10,7 +10,7 @@ import torch
 import morsescape
 from morsescape.critical import Certificate, CriticalPoint, Escape, escape, find_critical_point
 from morsescape.errors import DataError
-from morsescape.experiments import asked
+from morsescape.experiments.reproduce.study import asked
 from morsescape.objective import Objective
 from morsescape.store import RunFolder, Saved, Settings, write_json_atomic
 
