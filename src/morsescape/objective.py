@@ -353,9 +353,6 @@ class Objective(Shown):
             vector: the point, or a direction.
             name: what to call it in the message.
             finite: refuse NaN and infinity too.
-
-        Raises:
-            ArgumentError: it is something else.
         """
         fits = vector.shape == (self.dim,) and vector.dtype == torch.float64
         if not (fits and vector.device.type == "cpu"):

@@ -12,13 +12,16 @@ from typing import Any, ClassVar
 from torch import Tensor, nn
 
 from morsescape.boundary import (
+    Rule,
     a_count,
     a_device,
+    a_function,
     a_number,
     a_path,
     a_text,
     checked,
     choice,
+    instance,
     option,
     spelt,
 )
@@ -41,7 +44,7 @@ from morsescape.nets import NAMES as NETS
 from morsescape.nets.training import OPTIMIZERS
 from morsescape.objective import Objective
 from morsescape.progress import Progress, stage
-from morsescape.store import Saved, load_checkpoint
+from morsescape.store import RunFolder, Saved, load_checkpoint
 
 AT = ("trained", "random")
 _TRAINED = ("at", "optimizer", "lr", "epochs", "device")  # unused beside a checkpoint
@@ -157,6 +160,15 @@ class Point:
     theta: Tensor
     training: Training | None
     seconds: float
+
+
+def rules_of_run(settings: type, makes: str = "PointSettings(...)") -> dict[str, Rule]:
+    """What a study's `run` takes, by the name of the argument."""
+    return {
+        "settings": instance(settings, f"{settings.__name__}({makes}) makes one"),
+        "folder": instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
+        "progress": a_function(3), "notice": a_function(1),
+    }  # fmt: skip
 
 
 def make_point(

@@ -97,9 +97,6 @@ class Symmetries:
         of the norms of these. So two points that differ by a symmetry have the same canonical form,
         up to rounding, unless two norms are equal or a sum is zero.
 
-        Args:
-            theta: one point a row, in the order of `model.parameters()`.
-
         Returns:
             Shape (M, D); the same functions up to a number added to all outputs of an image. A row
             with a layer that is zero has no such point: its scale stays as it is.

@@ -45,6 +45,12 @@ def sum_of_causes(causes: Mapping[str, int]) -> str:
     return " + ".join(f"{count:,} {cause}" for cause, count in causes.items()) or "nothing"
 
 
+def listed(names: Sequence[str]) -> str:
+    """With commas, and "and" before the last."""
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
 def duration(seconds: float) -> str:
     """A time in the unit that a person would use.
 

@@ -46,11 +46,7 @@ class Found:
 
 
 def check_ends(f: Objective, a: Tensor, b: Tensor) -> None:
-    """Refuse ends that are no points of f, or the same.
-
-    Raises:
-        ArgumentError: as it says.
-    """
+    """Refuse ends that are no points of f, or the same."""
     f.check(a, "a", finite=True)
     f.check(b, "b", finite=True)
     if torch.equal(a, b):

@@ -132,9 +132,6 @@ def chain(
     Each segment takes an equal share of t. Arguments, results and errors as `bezier`, but for
     `bends`, the number of free points, and `nodes`, a whole number of which is on each segment.
 
-    Raises:
-        ArgumentError: as `bezier`.
-
     Source:
         Garipov et al., NeurIPS (2018), section 3.2.
 

@@ -257,8 +257,8 @@ def _rivals(x: Ball, least: Tensor, kernel: list[int], stride: Any = (), padding
             dilation: Any = 1, ceil: bool = False) -> int:  # fmt: skip
     """Windows in which more than one entry can reach `least`, the lower end of the maximum."""
     upper = x.mid.double() + x.radius()
-    (kh, kw), (ph, pw), (dh, dw) = _two(kernel), _two(padding), _two(dilation)
-    sh, sw = _two(stride or kernel)
+    (kh, kw), (ph, pw), (dh, dw) = two(kernel), two(padding), two(dilation)
+    sh, sw = two(stride or kernel)
     if ceil or (dh, dw) != (1, 1):
         raise NoErrorRule("max_pool2d with dilation or ceil_mode")
     padded = torch.nn.functional.pad(upper, (pw, pw, ph, ph), value=-math.inf)
@@ -266,23 +266,23 @@ def _rivals(x: Ball, least: Tensor, kernel: list[int], stride: Any = (), padding
     return int(((windows >= least[..., None, None]).sum((-2, -1)) > 1).sum())
 
 
-def _two(size: Any) -> tuple[int, int]:
+def two(size: Any) -> tuple[int, int]:
     """A size per direction; one number stands for both."""
     pair = [size] if isinstance(size, int) else list(size)
-    return (pair[0], pair[-1])
+    return pair[0], pair[-1]
 
 
 @rule("max_pool2d_with_indices_backward")
 def _max_pool_back(run: Any, operation: Any, grad: Any, x: Any, *args: Any) -> Ball:
     grad, x = as_ball(grad), mid_of(x)
-    kernel = math.prod(_two(args[0]))  # windows that meet in one entry, at most
+    kernel = math.prod(two(args[0]))  # windows that meet in one entry, at most
 
     def back(g: Tensor) -> Tensor:
         out: Tensor = operation(g, x.to(g.dtype), *args)
         return out
 
     out = back(grad.mid)
-    apart = _two(args[0]) == _two(args[1] or args[0]) and _two(args[3]) == (1, 1)
+    apart = two(args[0]) == two(args[1] or args[0]) and two(args[3]) == (1, 1)
     rounding = 0.0 if apart else gamma(kernel, out.dtype) * back(grad.mag)
     return Ball(out, back(grad.radius()) + rounding)
 
@@ -291,7 +291,7 @@ def _max_pool_back(run: Any, operation: Any, grad: Any, x: Any, *args: Any) -> B
 def _avg_pool(run: Any, operation: Any, x: Any, kernel: list[int], *args: Any) -> Ball:
     x = as_ball(x)
     out = operation(x.mid, kernel, *args)
-    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * x.mag + x.radius()
+    bound = gamma(math.prod(two(kernel)) + 1, out.dtype) * x.mag + x.radius()
     some = operation(x.mag, kernel, *args) > 0
     return Ball(out, operation(bound, kernel, *args) + underflow(out.dtype, some))
 
@@ -301,6 +301,6 @@ def _avg_pool_back(run: Any, operation: Any, grad: Any, x: Any, kernel: list[int
                    *args: Any) -> Ball:  # fmt: skip
     grad, x = as_ball(grad), mid_of(x)
     out = operation(grad.mid, x, kernel, *args)
-    bound = gamma(math.prod(_two(kernel)) + 1, out.dtype) * grad.mag + grad.radius()
+    bound = gamma(math.prod(two(kernel)) + 1, out.dtype) * grad.mag + grad.radius()
     some = operation(grad.mag, x.double(), kernel, *args) > 0
     return Ball(out, operation(bound, x.double(), kernel, *args) + underflow(out.dtype, some))

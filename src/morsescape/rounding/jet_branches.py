@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from morsescape.rounding.ball_branches import two
 from morsescape.rounding.balls import Ball, NoErrorRule, as_ball
 from morsescape.rounding.jet_rules import Run, expanded, linear
 from morsescape.rounding.jets import (
@@ -234,7 +235,7 @@ def _pooled(run: Run, target: Any, x: Any, kernel: Any, stride: Any = (), paddin
             dilation: Any = 1, ceil_mode: bool = False) -> Any:  # fmt: skip
     """By windows, each its greatest entry; what is padded is -inf, and no window is all of that."""
     on_jets(x)
-    kernel, stride, padding, dilation = map(_two, (kernel, stride or kernel, padding, dilation))
+    kernel, stride, padding, dilation = map(two, (kernel, stride or kernel, padding, dilation))
     if ceil_mode or dilation != (1, 1):
         raise NoErrorRule("max_pool2d with dilation or ceil_mode")
     if any(padding):
@@ -244,9 +245,3 @@ def _pooled(run: Run, target: Any, x: Any, kernel: Any, stride: Any = (), paddin
     windows = linear(run, aten.unfold.default, rows, -2, kernel[1], stride[1])
     out = largest(windows, (-2, -1), False)
     return [out, _somewhere(out.value.mid.shape)]
-
-
-def _two(size: Any) -> tuple[int, int]:
-    """A size per direction; one number stands for both."""
-    pair = [size] if isinstance(size, int) else list(size)
-    return pair[0], pair[-1]

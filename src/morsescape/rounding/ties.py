@@ -61,12 +61,7 @@ class _Pools(TorchFunctionMode):
 
 
 def pooling_ties(losses: Iterable[Callable[[Tensor], Tensor]], theta: Tensor) -> int:
-    """How many windows have two largest entries that are different functions of θ.
-
-    Args:
-        losses: the parts of the loss, each a function of θ.
-        theta: the point.
-    """
+    """How many windows have two largest entries that are different functions of θ."""
     generator = torch.Generator().manual_seed(0)
     size = max(float(theta.norm()) / max(len(theta), 1) ** 0.5, 1.0)
     steps = torch.randn(_DIRECTIONS, len(theta), generator=generator, dtype=torch.float64)

@@ -14,11 +14,8 @@ from morsescape.model.source import Source
 def raw_eigenvalues(hessian: Hessian, single: Source | None = None) -> dict[str, Tensor]:
     """Eigenvalues of Hess f(θ) by LAPACK, assembled and computed in float32 and in float64.
 
-    Nothing is known about their signs near zero: that is the point of showing them.
-
-    Args:
-        hessian: of an objective made from a network.
-        single: its source in float32, if it is there already.
+    Nothing is known about their signs near zero: that is the point of showing them. `single` is the
+    source in float32, if it is there already.
 
     Returns:
         {"float32": (D,), "float64": (D,)}, ascending.

@@ -13,7 +13,6 @@ from torch import Tensor
 from morsescape.accuracy import accuracy
 from morsescape.boundary import (
     a_boolean,
-    a_function,
     a_number,
     a_path,
     a_seed,
@@ -26,7 +25,13 @@ from morsescape.boundary import (
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of, roughly
-from morsescape.experiments.point import PointSettings, announced, load_data, make_point
+from morsescape.experiments.point import (
+    PointSettings,
+    announced,
+    load_data,
+    make_point,
+    rules_of_run,
+)
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
@@ -146,11 +151,7 @@ class ConnectResult(Saved):
         return min(self.ways, key=lambda way: way.height.high)
 
 
-@checked(
-    settings=instance(ConnectSettings, "ConnectSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), notice=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(ConnectSettings))
 def run_connect(
     settings: ConnectSettings,
     folder: RunFolder | None = None,

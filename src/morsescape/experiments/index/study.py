@@ -31,6 +31,7 @@ from morsescape.experiments.point import (
     announced,
     load_data,
     make_point,
+    rules_of_run,
 )
 from morsescape.experiments.sweep import Task
 from morsescape.experiments.user_code import takes_seed
@@ -205,11 +206,7 @@ class IndexResult:
         }
 
 
-@checked(
-    settings=instance(IndexSettings, "IndexSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), notice=a_function(1), finished=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(IndexSettings), finished=a_function(1))
 def run_index(
     settings: IndexSettings,
     folder: RunFolder | None = None,
@@ -272,12 +269,7 @@ def index_run(
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """One run, a function of its arguments alone, so that any process can do it.
 
-    Args:
-        settings: what to count; its `seed` and `runs` do not matter here.
-        seed: of this run.
-        dataset: the data, if it is loaded already.
-        progress: as in `run_index`.
-        notice: called with a sentence, what it will take.
+    The `seed` and `runs` of its settings do not matter here; arguments else as for `run_index`.
 
     Returns:
         JSON values, and the tensors θ (D,) and, where they were computed, eigenvalues (D,).

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 from morsescape.boundary import (
     a_boolean,
     a_count,
-    a_function,
     a_path,
     a_seed,
     checked,
@@ -22,6 +21,7 @@ from morsescape.boundary import (
 from morsescape.errors import ArgumentError
 from morsescape.experiments.papers import barriers, spurious_minima
 from morsescape.experiments.papers.published import PublishedTable
+from morsescape.experiments.point import rules_of_run
 from morsescape.experiments.sweep import Task, run_tasks
 from morsescape.experiments.sweep.announced import announced, kept_pieces
 from morsescape.experiments.sweep.schedulers import SCHEDULERS, Scheduler
@@ -144,9 +144,7 @@ class PaperResult:
 
 
 @checked(
-    settings=instance(PaperSettings, "PaperSettings(name) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    scheduler=instance(Scheduler, SCHEDULERS), progress=a_function(3), notice=a_function(1),
+    str, **rules_of_run(PaperSettings, "name"), scheduler=instance(Scheduler, SCHEDULERS),
     compute=a_boolean(),
 )  # fmt: skip
 def run_paper(
@@ -158,15 +156,7 @@ def run_paper(
     notice: Callable[[str], None] | None = None,
     compute: bool = True,
 ) -> PaperResult:
-    """Measure a published table again.
-
-    Args:
-        settings: which table, and how much of it.
-        folder: keeps the pieces; more widths, pairs or runs may be added later.
-        scheduler: who does the pieces, as in `run_tasks`.
-        progress: called as progress("runs", done, total).
-        notice: called with what it will take, and if it is resumed or a worker died.
-        compute: False takes only what is there.
+    """Measure a published table again. Arguments as for `run_reproduce`, but of one folder.
 
     Raises:
         ArgumentError, DataError: as `run_tasks`. Nothing is there and nothing is to be computed.

@@ -12,7 +12,6 @@ from torch import Tensor
 from morsescape.accuracy import accuracy
 from morsescape.boundary import (
     a_count,
-    a_function,
     a_number,
     a_seed,
     checked,
@@ -23,7 +22,7 @@ from morsescape.boundary import (
 )
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.critical.find import METHODS, TARGETS, Method, Target, check_method
-from morsescape.experiments.point import Point, PointSettings, announced, make_point
+from morsescape.experiments.point import Point, PointSettings, announced, make_point, rules_of_run
 from morsescape.progress import Progress
 from morsescape.spectrum.inertia import Inertia, inertia
 from morsescape.store import Piece, RunFolder, Settings
@@ -112,11 +111,7 @@ class PolishResult:
         }
 
 
-@checked(
-    settings=instance(PolishSettings, "PolishSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), notice=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(PolishSettings))
 def run_polish(
     settings: PolishSettings,
     folder: RunFolder | None = None,
@@ -126,11 +121,8 @@ def run_polish(
 ) -> PolishResult:
     """Make the point, count there, search, certify; take from `folder` what is there already.
 
-    Arguments as for `run_index`. The search is kept every 20 seconds and at an interrupt, and goes
-    on from there.
-
-    Raises:
-        ArgumentError, DataError: as `run_index`.
+    Arguments and errors as for `run_index`. The search is kept every 20 seconds and at an
+    interrupt, and goes on from there.
 
     Example:
         >>> point = PointSettings("cnn", at="random", samples=20, activation="tanh", pool="avg",

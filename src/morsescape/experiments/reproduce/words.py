@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 from morsescape.experiments.registry import STUDIES
 from morsescape.experiments.reproduce.stories import stories
 from morsescape.experiments.reproduce.study import ReproduceResult
 from morsescape.page.engine import Page, Section
-from morsescape.page.readable import duration
+from morsescape.page.readable import duration, listed
 
 _FIRST = ("tables", "connect", "tree")
 TITLE = "What does the landscape under a neural network look like?"
@@ -23,7 +23,7 @@ def reproduce_page(result: ReproduceResult) -> Page:
     """The questions that the result answers, then a section for each experiment."""
     told, sections = stories(result, reproduce_sections(result))
     own = result.settings
-    nets = f"{_listed(own.nets)}, trained on {_listed(own.data)}"
+    nets = f"{listed(own.nets)}, trained on {listed(own.data)}"
     sections = tuple(sorted(sections, key=_place))
     return Page(
         TITLE, _INTRODUCTION.format(nets), tuple(_warnings(result)), sections, told,
@@ -58,11 +58,6 @@ def _place(section: Section) -> int:
     """What answers the questions comes first, the others in the order of the studies."""
     kind = section.anchor.partition("-")[0]
     return _FIRST.index(kind) if kind in _FIRST else len(_FIRST)
-
-
-def _listed(names: Sequence[str]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last
 
 
 def _footer(result: ReproduceResult) -> Iterator[str]:

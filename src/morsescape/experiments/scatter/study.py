@@ -13,10 +13,16 @@ from jaxtyping import Bool, Float64
 from scipy.spatial.distance import pdist
 from torch import Tensor
 
-from morsescape.boundary import a_count, a_function, a_seed, checked, instance, option
+from morsescape.boundary import a_count, a_seed, checked, instance, option
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, roughly
-from morsescape.experiments.point import PointSettings, check_name, load_data, recipe_of
+from morsescape.experiments.point import (
+    PointSettings,
+    check_name,
+    load_data,
+    recipe_of,
+    rules_of_run,
+)
 from morsescape.experiments.scatter.cloud import Distances, Plane, quantiles
 from morsescape.experiments.sweep.run import run_tasks
 from morsescape.experiments.sweep.schedulers import SCHEDULERS, Here, Scheduler
@@ -215,11 +221,7 @@ class _Trained(Saved):
     loss: Float64[Tensor, "m"]
 
 
-@checked(
-    settings=instance(ScatterSettings, "ScatterSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), scheduler=instance(Scheduler, SCHEDULERS), notice=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(ScatterSettings), scheduler=instance(Scheduler, SCHEDULERS))
 def run_scatter(
     settings: ScatterSettings,
     folder: RunFolder | None = None,
@@ -230,12 +232,7 @@ def run_scatter(
 ) -> ScatterResult:
     """Train the pieces that `folder` does not have, and look at all.
 
-    Args:
-        settings: which ensemble.
-        folder: keeps the pieces, `RunFolder(path, settings.identity())`.
-        progress: called as progress(stage, done, total), stages "runs" (of pieces) and "training".
-        scheduler: who trains, as in `run_tasks`; None is this process, on one thread.
-        notice: called with a sentence if a training is resumed.
+    Arguments as for `run_index`. Without a `scheduler` this process trains, on one thread.
 
     Raises:
         ArgumentError, DataError: as `run_tasks`; or fewer than two members that did not diverge.

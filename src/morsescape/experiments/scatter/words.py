@@ -12,6 +12,7 @@ from morsescape.experiments.scatter.figure import scatter_parts
 from morsescape.experiments.scatter.study import ScatterResult
 from morsescape.nets.orbit import RESCALING
 from morsescape.page import PageTable, Picture, Section
+from morsescape.page.readable import listed
 from morsescape.page.tables import printed_table
 
 _NO_PAIR = "Fewer than two solutions are not dead: there are no distances to speak of."
@@ -126,7 +127,7 @@ def _moved(before: Distances, after: Distances, symmetries: tuple[str, ...]) -> 
     medians = [quantiles(d.relative)["median"] for d in (before, after)]
     return (
         "Two points that differ by a symmetry are one solution. Removing "
-        f"{_listed(symmetries)} takes the median relative distance from {medians[0]:.3f} to "
+        f"{listed(symmetries)} takes the median relative distance from {medians[0]:.3f} to "
         f"{medians[1]:.3f}, and the number of pairs that coincide (to within {SAME:g}) from "
         f"{before.same:,} to {after.same:,}."
     )
@@ -164,8 +165,3 @@ def _picture(result: ScatterResult) -> Picture:
         "pairs. The numbers are in the table.",
         caption,
     )
-
-
-def _listed(names: tuple[str, ...]) -> str:
-    *others, last = names
-    return f"{', '.join(others)} and {last}" if others else last

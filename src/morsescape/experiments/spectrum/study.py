@@ -12,9 +12,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.accuracy import accuracy
-from morsescape.boundary import a_function, a_seed, checked, instance, option
+from morsescape.boundary import a_seed, checked, instance, option
 from morsescape.experiments.part import Part, points_of, roughly, the_only_piece
-from morsescape.experiments.point import Point, PointSettings, announced, make_point
+from morsescape.experiments.point import Point, PointSettings, announced, make_point, rules_of_run
 from morsescape.experiments.ridge.study import RidgeCurve
 from morsescape.experiments.sweep import Outcome, Task
 from morsescape.progress import Progress, stage
@@ -155,11 +155,7 @@ class SpectrumResult(Pieced):
         }
 
 
-@checked(
-    settings=instance(SpectrumSettings, "SpectrumSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), notice=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(SpectrumSettings))
 def run_spectrum(
     settings: SpectrumSettings,
     folder: RunFolder | None = None,
@@ -169,10 +165,7 @@ def run_spectrum(
 ) -> SpectrumResult:
     """Make the point and compute all eigenvalues, or take them from `folder` if they are there.
 
-    Arguments as for `run_index`; the stage "split" is the products with G.
-
-    Raises:
-        ArgumentError, DataError: as `run_index`.
+    Arguments and errors as for `run_index`; the stage "split" is the products with G.
 
     Example:
         >>> point = PointSettings(at="random", samples=60)

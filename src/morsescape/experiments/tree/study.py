@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any
 from torch import Tensor
 
 from morsescape.accuracy import accuracy
-from morsescape.boundary import a_boolean, a_count, a_function, a_seed, checked, instance, option
+from morsescape.boundary import a_boolean, a_count, a_seed, checked, instance, option
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
-from morsescape.experiments.point import PointSettings, announced, make_point
+from morsescape.experiments.point import PointSettings, announced, make_point, rules_of_run
 from morsescape.experiments.sweep import Task
 from morsescape.morse import MorseGraph, morse_graph
 from morsescape.objective import Objective
@@ -137,11 +137,7 @@ class TreeResult(Saved):
         return None if l2 is None else point.value - l2 * float(point.theta @ point.theta)
 
 
-@checked(
-    settings=instance(TreeSettings, "TreeSettings(PointSettings(...)) makes one"),
-    folder=instance(RunFolder, "RunFolder(path, settings.identity()) makes one"),
-    progress=a_function(3), notice=a_function(1),
-)  # fmt: skip
+@checked(str, **rules_of_run(TreeSettings))
 def run_tree(
     settings: TreeSettings,
     folder: RunFolder | None = None,
