@@ -12,7 +12,9 @@ from torch import nn
 from morsescape import critical, experiments, nets, store
 from morsescape.data import Dataset, load
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
+from morsescape.experiments.citation import published
 from morsescape.experiments.linear.study import LinearSettings
+from morsescape.experiments.reproduce.study import asked
 from morsescape.experiments.scatter.study import ScatterSettings, run_scatter
 from morsescape.experiments.sweep.dask_cluster import DaskCluster
 from morsescape.experiments.sweep.processes import Processes
@@ -182,14 +184,14 @@ CALLS = {
     "ReproduceSettings": all_fields(experiments.ReproduceSettings),
     "ScatterSettings": all_fields(ScatterSettings),
     "LinearSettings": all_fields(LinearSettings),
-    "published": (experiments.published, {"settings": ()}),
+    "published": (published, {"settings": ()}),
     "index_run": (index_run, {"settings": (), "seed": SEED, "dataset": None}),
     "run_index": (experiments.run_index, {"settings": ()}),
     "run_polish": (experiments.run_polish, {"settings": ()}),
     "run_spectrum": (experiments.run_spectrum, {"settings": ()}),
     "run_scatter": (run_scatter, {"settings": ()}),
     "run_reproduce": (lambda **x: experiments.run_reproduce(path="a", **x), {"settings": ()}),
-    "asked": (experiments.asked, {"path": ()}),
+    "asked": (asked, {"path": ()}),
     "scheduler_from": (
         lambda **x: scheduler_from(**({"address": None, "workers": None} | x)),
         {"address": ("none", *TEXT), "workers": ("none",)},
