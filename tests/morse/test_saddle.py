@@ -11,7 +11,8 @@ import torch
 import morsescape as ms
 from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
-from morsescape.critical.climb import Climb, _Modes, lowest_modes
+from morsescape.critical.climb import Climb, lowest_modes
+from morsescape.critical.climb_models import Modes
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import Euclidean
 from morsescape.errors import ArgumentError
@@ -119,7 +120,7 @@ def test_the_correction_agrees_with_the_gradients():
     matrix = torch.randn(5, 5, generator=g).double()
     matrix = matrix + matrix.t()
     step, change = torch.randn(2, 5, generator=g).double()
-    model = _Modes(*torch.linalg.eigh(matrix), step)
+    model = Modes(*torch.linalg.eigh(matrix), step)
     after = model.corrected(step, change)
     assert torch.allclose(after.product(step), change)
     dense = torch.stack([after.product(e) for e in torch.eye(5).double()])
@@ -221,7 +222,7 @@ def test_a_side_goes_round_what_lies_between_the_places_looked_at(monkeypatch):
     saddle = ms.find_critical_point(f, torch.tensor([0.01, 0.0]).double(), target="nearest")
     assert saddle.certificate.proves(1)
     line = torch.tensor([[0.02, 0], [0.12, 0], [0.17, 0.05], [0.22, 0], [0.9, 0]]).double()
-    monkeypatch.setattr(sides, "descent_in", lambda *_, **__: Line(line, line[-1]))
+    monkeypatch.setattr(sides, "descent_in_metrics", lambda *_, **__: Line(line, line[-1]))
 
     def sampled(f, chain, top):
         points = [a + t * (b - a) for a, b in pairwise(chain) for t in torch.linspace(0, 1, 300)]

@@ -25,25 +25,21 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Protocol, runtime_checkable
 
-import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.critical.climb_models import Modes, RitzModes, UpAndDown
+from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
-from morsescape.critical.quadratic_model import Factored
+from morsescape.critical.quadratic_model import Euclidean
 from morsescape.hessian.regime import regime
-from morsescape.hessian.solver import solver
 from morsescape.spectrum.lanczos import lanczos, random_start
 
 _RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.0  # trust radius: of the gap at first, and its factors
 _GOOD, _BAD = 0.35, 0.7  # error of the model's gradient, against the gradient
-_FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
-_STEPS, _FACTORED_STEPS = 150, 30
-_LOOK = 80  # Lanczos steps for the two lowest eigenvalues
-_SPACE = 160  # Lanczos steps of a model where only products exist
+_STEPS = 150
 _SURE = 0.1  # error up to which the radius grows where the Hessian was corrected
 _UPHILL = 40  # steps along positive curvature at most: the ceiling is the other guard
 
@@ -65,10 +61,9 @@ class Climb:
     """Eigenvector-following with the exact Hessian.
 
     The mode is the lowest; where no curvature is negative, the one that overlaps most with the one
-    before. Up to 1,500 variables modes are eigenvectors; up to 12,000 the mode is the lowest Ritz
-    vector, steps are those of a climbing image in the metric of H + shift·I, and Newton's where the
-    Ritz values show exactly one negative eigenvalue; above, modes are Ritz vectors of a Krylov
-    space that starts at the gradient.
+    before. Up to 1,500 variables modes are eigenvectors; above, Ritz vectors of a Krylov space that
+    starts at the gradient, up to 12,000 in the metric of the dense Hessian at an earlier point, in
+    which a few products do.
 
     Source:
         Cerjan & Miller, J. Chem. Phys. 75 (1981) 2800; Baker, J. Comput. Chem. 7 (1986) 385;
@@ -77,6 +72,7 @@ class Climb:
 
     def __init__(self, problem: Counted) -> None:
         self.problem, self.regime = problem, regime(problem.dim)
+        self.anchor = Anchor(problem)
 
     def __call__(
         self,
@@ -98,17 +94,14 @@ class Climb:
             gap: four times the first trust radius.
             ceiling: f above which the search has left the pass.
             tol: on ‖∇f‖.
-            max_steps: accepted or not; None takes 150, and 30 where each takes a factorisation.
+            max_steps: accepted or not; None takes 150.
             keep: so many steps at most are taken with corrections of one Hessian.
             reach: distance from θ above which it is not followed along positive curvature.
         """
-        if max_steps is None:
-            factored = self.regime.dense and not self.regime.eigenpairs
-            max_steps = _FACTORED_STEPS if factored else _STEPS
         radius, uphill, kept = _RADIUS * gap, 0, 0
         point = Point.at(self.problem, theta)
         model = self._model(point, mode)
-        for _ in range(max_steps):
+        for _ in range(max_steps or _STEPS):
             if model is None:
                 return Climbed(point, "the Hessian on the way is not finite")
             if point.norm <= tol:
@@ -137,15 +130,15 @@ class Climb:
             model = self._model(point, model.mode)
         return Climbed(point, _missing(point, model, tol))
 
-    def _model(self, point: Point, mode: Tensor) -> _Model | None:
-        if not self.regime.dense:
-            return _Ritz(self.problem, point, mode)
-        hessian = self.problem.hessian_at(point.theta)
-        if not hessian.finite:
-            return None
+    def _model(self, point: Point, mode: Tensor) -> UpAndDown | None:
         if self.regime.eigenpairs:
-            return _Modes(*hessian.eigh(), mode)
-        return _Factor(self.problem.handed_over(point.theta), mode, 2 * self.problem.f.l2)
+            hessian = self.problem.hessian_at(point.theta)
+            return Modes(*hessian.eigh(), mode) if hessian.finite else None
+        metric = self.anchor.at(point.theta) if self.regime.dense else None
+        before = self.problem.hvps
+        model = RitzModes(self.problem, point, mode, metric or Euclidean())
+        self.anchor.products += self.problem.hvps - before
+        return model if bool(model.vectors.isfinite().all()) else None
 
 
 def lowest_modes(
@@ -166,150 +159,16 @@ def span(theta: Float64[Tensor, "D"]) -> float:
     return 1.0 + 0.1 * float(theta.norm())
 
 
-def _error(model: _Model, start: Point, end: Point, step: Tensor) -> float:
+def _error(model: UpAndDown, start: Point, end: Point, step: Tensor) -> float:
     """Of the gradient that the model told, against the gradient, both as steps."""
     off = end.gradient - start.gradient - model.product(step)
     return model.as_step(off) / max(model.as_step(start.gradient), 1e-300)
 
 
-def _missing(point: Point, model: _Model | None, tol: float) -> str:
+def _missing(point: Point, model: UpAndDown | None, tol: float) -> str:
     """Why this is no critical point of index 1, as computed; empty if it is one."""
     if model is None:
         return "the Hessian is not finite"
     if point.norm > max(tol, 1e-11 * model.size):
         return f"eigenvector-following stopped at |grad f| = {point.norm:.1e}"
     return "" if model.one_negative else "the critical point that was reached is not of index 1"
-
-
-@runtime_checkable
-class _Model(Protocol):
-    """The quadratic model with a mode to go up.
-
-    Attributes:
-        mode: unit vector.
-        curvature: along it.
-        size: of the largest curvature, about.
-        one_negative: whether exactly one eigenvalue is negative, as computed.
-        exact: whether H was computed at the point itself.
-    """
-
-    mode: Tensor
-    curvature: float
-    size: float
-    one_negative: bool
-    exact: bool = True
-
-    def step(self, g: Tensor, radius: float) -> Tensor:
-        """Uphill along the mode, downhill across it, no longer than the radius."""
-
-    def product(self, v: Tensor) -> Tensor:
-        """H v."""
-
-    def as_step(self, g: Tensor) -> float:
-        """The length of |H|⁻¹ g."""
-
-    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
-        """The model at the end of the step, from the gradient's change; None to compute it."""
-        return None
-
-
-class _Modes(_Model):
-    """From orthonormal modes, of all directions or of a subspace."""
-
-    def __init__(self, values: Tensor, vectors: Tensor, mode: Tensor) -> None:
-        self.values, self.vectors = values, vectors
-        self.size = float(values.abs().max())
-        self.one_negative = int((values < 0).sum()) == 1
-        self.k = 0 if values[0] < 0 else int((vectors.t() @ mode).abs().argmax())
-        self.mode, self.curvature = vectors[:, self.k], float(values[self.k])
-        self.stiffness = values.abs().clamp_min(max(_FLATTEST * self.size, 1e-300))
-
-    def step(self, g: Tensor, radius: float) -> Tensor:
-        c = -(self.vectors.t() @ g)
-        c[self.k] = -c[self.k]
-        low, high = 0.0, float(c.norm()) / radius
-        if float((c / self.stiffness).norm()) <= radius:
-            return self.vectors @ (c / self.stiffness)
-        for _ in range(60):
-            shift = (low + high) / 2
-            long = float((c / (self.stiffness + shift)).norm()) > radius
-            low, high = (shift, high) if long else (low, shift)
-        return self.vectors @ (c / (self.stiffness + high))
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.vectors @ (self.values * (self.vectors.t() @ v))
-
-    def as_step(self, g: Tensor) -> float:
-        return float(((self.vectors.t() @ g) / self.stiffness).norm())
-
-    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
-        square = float(step @ step)
-        if square == 0:
-            return None
-        off = change - self.product(step)
-        along, size = float(off @ step), float(off @ off)
-        matrix = (self.vectors * self.values) @ self.vectors.t()
-        share = along**2 / (size * square) if size * square > 0 else 0.0
-        if share * abs(along) > 0:
-            matrix += (share / along) * torch.outer(off, off)
-        mixed = torch.outer(off, step) / square
-        flat = (along / square**2) * torch.outer(step, step)
-        matrix += (1 - share) * (mixed + mixed.t() - flat)
-        if not bool(matrix.isfinite().all()):
-            return None
-        values, vectors = torch.linalg.eigh(matrix)
-        model = _Modes(values, vectors, self.mode)
-        model.exact = False
-        return model
-
-
-class _Ritz(_Modes):
-    """From a Krylov space that starts at the gradient, with a little of the mode before in it."""
-
-    def __init__(self, problem: Counted, point: Point, mode: Tensor) -> None:
-        self.problem, self.point = problem, point
-        unit = point.gradient / max(point.norm, 1e-300)
-        found = lanczos(
-            lambda v: problem.hvp(point.theta, v), unit + 1e-2 * mode / mode.norm(),
-            size=min(_SPACE, problem.dim),
-        )  # fmt: skip
-        super().__init__(found.values, found.vectors, mode)
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.problem.hvp(self.point.theta, v)
-
-    def corrected(self, step: Tensor, change: Tensor) -> _Model | None:
-        return None  # the next Krylov space starts at another gradient
-
-
-class _Factor(_Model):
-    def __init__(self, matrix: Tensor, mode: Tensor, floor: float) -> None:
-        self.matrix = matrix
-        start = mode + 1e-3 * random_start(len(mode)) / len(mode) ** 0.5
-        found = lanczos(lambda v: matrix @ v, start, count=2, size=min(_LOOK, len(mode)))
-        lowest, second = found.values[:2].tolist()
-        self.one_negative = lowest < 0 < second
-        self.size = float(matrix.diagonal().abs().max())
-        self.mode, self.curvature = found.vectors[:, 0], lowest
-        self.solver = solver(matrix) if self.one_negative else None
-        self.metric = None if self.solver else Factored(matrix.clone(), floor)
-
-    def step(self, g: Tensor, radius: float) -> Tensor:
-        if self.metric is None:
-            step = self._solved(-g)
-        else:
-            down, along = self._solved(g), self._solved(self.mode)
-            step = 2 * along * (self.mode @ down) / (self.mode @ along) - down
-        return step * min(1.0, radius / max(float(step.norm()), 1e-300))
-
-    def product(self, v: Tensor) -> Tensor:
-        return self.matrix @ v
-
-    def as_step(self, g: Tensor) -> float:
-        return float(self._solved(g).norm())
-
-    def _solved(self, v: Tensor) -> Tensor:
-        if self.metric is None:
-            assert self.solver is not None
-            return self.solver(v)
-        return self.metric.solve_transposed(self.metric.solve(v))

@@ -40,6 +40,34 @@ class Dense:
         return dense_model(*hessian.eigh(), gradient) if hessian.finite else None
 
 
+class Anchor:
+    """The metric of the dense Hessian at an earlier point, renewed when stale.
+
+    Args:
+        problem: the landscape.
+
+    Attributes:
+        metric: the one in use, None before the first and where the Hessian was not finite.
+        products: with the Hessian since it was made; to be counted by whoever makes them.
+    """
+
+    def __init__(self, problem: Counted) -> None:
+        self.problem = problem
+        self.metric: Metric | None = None
+        self.products = 0
+
+    def at(self, theta: Tensor) -> Metric | None:
+        """The metric for steps from θ: made there, if the last one has cost its price again."""
+        if self.metric is not None and self.products < _REFRESH * self.problem.rough_share:
+            return self.metric
+        self.metric = None  # frees the old factor before the new matrix is made
+        matrix = self.problem.rough_hessian(theta)
+        if bool(matrix.isfinite().all()):
+            self.metric = Factored(matrix, 2 * self.problem.f.l2)
+        self.products = 0
+        return self.metric
+
+
 class Krylov:
     """A Krylov space of Hessian products, preconditioned by a factor that is renewed when stale.
 
@@ -60,10 +88,9 @@ class Krylov:
     ) -> None:
         self.problem, self.factored = problem, factored
         self.size, self.to_zero = size, to_zero
-        self.metric: Metric | None = None
+        self.anchor = Anchor(problem)
         self.changed = False
         self._first_norm: float | None = None
-        self._products = 0
 
     def model(self, theta: Tensor, gradient: Tensor) -> Model | None:
         """Up to `size` products at θ."""
@@ -72,29 +99,20 @@ class Krylov:
         # Superlinear convergence needs residuals that shrink with the gradient (Dembo, Eisenstat &
         # Steihaug 1982, Theorem 2.3), here like its square root.
         tolerance = min(_LOOSE, max(_TIGHT, (norm / self._first_norm) ** 0.5))
-        self._renew(theta)
+        known = self.anchor.metric
+        metric = self.anchor.at(theta) if self.factored else None
+        self.changed = metric is not known
         before = self.problem.hvps
         model = krylov_model(
             lambda v: self.problem.hvp(theta, v),
             gradient,
             size=self.size,
             tolerance=tolerance,
-            metric=self.metric,
+            metric=metric,
             to_zero=self.to_zero,
         )
-        self._products += self.problem.hvps - before
+        self.anchor.products += self.problem.hvps - before
         return model if bool(model.vectors.isfinite().all()) else None
-
-    def _renew(self, theta: Tensor) -> None:
-        stale = self.metric is None or self._products >= _REFRESH
-        self.changed = self.factored and stale
-        if not self.changed:
-            return
-        self.metric = None  # frees the old factor before the new matrix is made
-        matrix = self.problem.handed_over(theta)
-        if bool(matrix.isfinite().all()):
-            self.metric = Factored(matrix, 2 * self.problem.f.l2)
-        self._products = 0
 
 
 def curvature(problem: Counted, *, to_zero: bool = False) -> Curvature:

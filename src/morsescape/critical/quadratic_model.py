@@ -59,6 +59,9 @@ class Metric(Protocol):
     def solve_transposed(self, v: Tensor) -> Tensor:
         """L⁻ᵀ v, for a vector or the columns of a matrix."""
 
+    def stretched(self, v: Tensor) -> Tensor:
+        """Lᵀ v."""
+
 
 class Euclidean:
     """L = I."""
@@ -70,6 +73,10 @@ class Euclidean:
         return v
 
     def solve_transposed(self, v: Tensor) -> Tensor:
+        """Unchanged."""
+        return v
+
+    def stretched(self, v: Tensor) -> Tensor:
         """Unchanged."""
         return v
 
@@ -93,6 +100,10 @@ class Absolute:
         """L⁻ᵀ v, for a vector or the columns of a matrix."""
         return self.root @ v
 
+    def stretched(self, v: Tensor) -> Tensor:
+        """Lᵀ v."""
+        return (self.root / self.root.square().sum(0)).t() @ v
+
 
 class Factored:
     """L from a Cholesky factorisation of H + shift·I; the matrix given is overwritten."""
@@ -105,10 +116,11 @@ class Factored:
         `floor` bounds the diagonal from below: the curvature that f is known to have, such as 2λ.
         """
         diagonal = matrix.diagonal().clone()
+        self.size = float(diagonal.abs().max())
         # A failed attempt costs as much as one that succeeds, a look at the spectrum far less.
         lowest = _lowest(matrix)
         shift = 0.0 if lowest > 0 else -1.3 * lowest + floor
-        least = max(1e-4 * float(diagonal.abs().max()), floor, 1e-130)
+        least = max(1e-4 * self.size, floor, 1e-130)
         while True:
             matrix.diagonal().copy_(diagonal + shift)
             lower, failed = torch.linalg.cholesky_ex(matrix)
@@ -129,6 +141,10 @@ class Factored:
         return torch.from_numpy(
             solve_triangular(self._numpy, v.numpy(), lower=False, check_finite=False)
         )
+
+    def stretched(self, v: Tensor) -> Tensor:
+        """Lᵀ v."""
+        return self.lower.t() @ v
 
 
 def _lowest(matrix: Tensor) -> float:

@@ -51,9 +51,9 @@ class QuasiNewton:
         """To the next point; STALLED where no step is good enough, with or without the pairs."""
         if self.metric is None or (self.scaled and self.evaluations >= self.route.renew):
             self.metric = None  # frees the old one before the new matrix is made
-            if not self.problem.hessian_at(point.theta).finite:
-                return Stop.NOT_FINITE
             self.metric, self.point, self.evaluations = self._metric(point.theta), None, 0
+            if self.metric is None:
+                return Stop.NOT_FINITE
         if point is not self.point:
             self.pairs.clear()
             self.point, self.slope = point, self.metric.solve(point.gradient)
@@ -70,11 +70,13 @@ class QuasiNewton:
         self.point, self.slope = found.point, slope
         return found.point
 
-    def _metric(self, theta: Tensor) -> Metric:
+    def _metric(self, theta: Tensor) -> Metric | None:
         floor = 2 * self.problem.f.l2
         if self.route.eigenpairs:
-            return Absolute(*self.problem.hessian_at(theta).eigh(), floor)
-        return Factored(self.problem.handed_over(theta), floor)
+            hessian = self.problem.hessian_at(theta)
+            return Absolute(*hessian.eigh(), floor) if hessian.finite else None
+        matrix = self.problem.rough_hessian(theta)
+        return Factored(matrix, floor) if bool(matrix.isfinite().all()) else None
 
     def _search(self, point: Point, metric: Metric, direction: Tensor) -> Sample | None:
         def evaluate(t: float) -> Point:

@@ -59,6 +59,10 @@ class Function(Source):
         """No data."""
         return self.x, self.y
 
+    def thinned(self, most: int) -> Source:
+        """The same: it has no samples."""
+        return self
+
     def in_precision(self, dtype: torch.dtype) -> Source:
         """Refused: numbers inside of fn are float64."""
         raise ArgumentError(

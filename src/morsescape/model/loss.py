@@ -34,6 +34,7 @@ class Loss:
         shift_invariant: whether adding one number to all logits of a sample is known not to matter.
         is_of_labels: whether each target is the number of a class, and nothing else.
         at_once: whether it takes all samples in one call.
+        divisible: whether shares of any samples may be asked for, not only those of a partition.
         scale_error: the shares are within this relative error of those of the exact divisor.
     """
 
@@ -42,6 +43,7 @@ class Loss:
     shift_invariant = False
     is_of_labels = False
     at_once = False
+    divisible = True
     scale_error = 0.0
 
     def __str__(self) -> str:
@@ -190,6 +192,8 @@ class RatioOf(Loss):
     targets; with D of all samples the share is (S / D_chunk) D_chunk / D.
     """
 
+    divisible = False
+
     def __init__(
         self, function: LossFunction, output: Any, y: Any, step: int, few: Program
     ) -> None:
@@ -250,7 +254,7 @@ class RatioOf(Loss):
 class AtOnce(Loss):
     """A function of all samples together, taken as it is."""
 
-    at_once = True
+    at_once, divisible = True, False
 
     def __init__(self, function: LossFunction) -> None:
         self.function, self.name = function, name_of(function)

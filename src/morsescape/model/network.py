@@ -86,6 +86,7 @@ class Network(Source):
         self.dim = sum(p.numel() for _, p in trainable)
         self.theta = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.programs = Kept()
+        self.thin: dict[int, Network] = {}  # what `thinned` made
         self.doubts: tuple[str, ...] = ()
         self.needs_graph = False
         self.choice = output
@@ -164,6 +165,17 @@ class Network(Source):
     def some(self, places: Tensor) -> tuple[Any, Any]:
         """Inputs and targets of some samples."""
         return take(self.x, places), take(self.y, places)
+
+    def thinned(self, most: int) -> Network:
+        """The shares of some samples alone, evenly spread; the same where there are few more."""
+        if self.samples <= 2 * most or not self.loss.divisible:
+            return self
+        if most not in self.thin:
+            places = torch.linspace(0, self.samples - 1, most).round().long()
+            thin = copy.copy(self)
+            (thin.x, thin.y), thin.samples = self.some(places), most
+            self.thin[most] = thin
+        return self.thin[most]
 
     # -- learning what was given ----------------------------------------------------------------
 

@@ -87,6 +87,13 @@ class Source(Protocol):
     def some(self, places: Tensor) -> tuple[Any, Any]:
         """Inputs and targets of some samples."""
 
+    def thinned(self, most: int) -> Source:
+        """The shares of some samples alone, evenly spread; the same where there are few more.
+
+        Their sum is about the share of the samples times L. A loss of all samples at once has no
+        such parts, and is left whole.
+        """
+
     def in_precision(self, dtype: torch.dtype) -> Source:
         """The same L in another precision.
 

@@ -21,7 +21,7 @@ from morsescape.critical.loop import Point, run
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.steppers import descent, stepper
 from morsescape.hessian.regime import regime
-from morsescape.morse.flow import Flow, descent_in
+from morsescape.morse.flow import Flow, descent_in_metrics
 from morsescape.paths.metrics import metric_at
 from morsescape.progress import StageProgress
 
@@ -68,7 +68,7 @@ class Bisection:
                     yield line.points[line.closest].clone()
 
     def _labelled(self, theta: Tensor) -> tuple[Flow, Tensor]:
-        line = descent_in(self.problem, theta, self.metric, time=_TIME)
+        line = descent_in_metrics(self.problem, theta, self.metric, time=_TIME)
         point = Point.at(self.problem, line.end.clone())
         return line, bottom(self.problem, point, _SETTLED)
 

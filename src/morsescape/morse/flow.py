@@ -12,7 +12,7 @@ Smale, Ann. of Math. 74 (1961), gradient-like fields.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -25,11 +25,13 @@ from morsescape.critical.evaluations import Counted, Evaluations
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
+from morsescape.paths.metrics import metric_at
 from morsescape.store.codec import Saved
 
 _RTOL, _LOOSE = 1e-4, 1e-2  # of the integrator: of a line that is drawn, of one that labels
 _ATOL = 1e-7  # of the size of θ
 _FIRST = 1e-3
+_STIFF, _METRICS = 100, 12  # steps in one metric, and metrics of a line, at most
 
 
 @dataclass(frozen=True, eq=False)
@@ -145,6 +147,30 @@ def descent_in(
         right, 0.0, theta.numpy().copy(), time, rtol=rtol, atol=0.1 * rtol, first_step=_FIRST
     )
     return _followed(solver, right, tol, max_steps, time)
+
+
+def descent_in_metrics(
+    problem: Counted, theta: Float64[Tensor, "D"], metric: Metric, *, time: float,
+    rtol: float = _LOOSE,
+) -> Flow:  # fmt: skip
+    """The same, in a metric made anew at the point reached whenever the flow is stiff in the old.
+
+    Far from where its metric was made the flow takes thousands of steps (cnn, digits: 18,000
+    gradients a search, against 78 that a Hessian costs). Where it goes is a matter of cost only.
+    """
+    lines = [descent_in(problem, theta, metric, time=time, rtol=rtol, max_steps=_STIFF)]
+    left = time - float(lines[0].times[-1])
+    while left > _FIRST and len(lines) < _METRICS and regime(problem.dim).dense:
+        problem.hessians += 1
+        metric = metric_at(problem.f, lines[-1].end) or metric
+        line = descent_in(problem, lines[-1].end, metric, time=left, rtol=rtol, max_steps=_STIFF)
+        if len(line.times) < 2:
+            break
+        lines.append(replace(line, times=line.times + (time - left)))
+        left = time - float(lines[-1].times[-1])
+    whole = {n: torch.cat([getattr(x, n) for x in lines])
+             for n in ("times", "points", "values", "norms")}  # fmt: skip
+    return replace(lines[-1], **whole)
 
 
 class _Right:

@@ -23,7 +23,7 @@ from morsescape.critical.find import find_critical_point
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.result import CriticalPoint
 from morsescape.hessian.regime import regime
-from morsescape.morse.flow import descent_in
+from morsescape.morse.flow import descent_in_metrics
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
@@ -129,7 +129,7 @@ def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, metric: Metric,
         if problem.value(first) < saddle.value:
             break
         length /= 2
-    line = descent_in(problem, first, metric, time=_TIME, rtol=_RTOL)
+    line = descent_in_metrics(problem, first, metric, time=_TIME, rtol=_RTOL)
     passed: list[Tensor] = []
     found = find_critical_point(
         f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())

@@ -8,6 +8,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import Absolute, Euclidean, Factored, Metric
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
@@ -66,8 +67,8 @@ class Metrics:
 
 
 def metric_at(f: Objective, theta: Float64[Tensor, "D"]) -> Metric | None:
-    """That of the dense Hessian at θ; None where it is not finite."""
-    matrix, floor = f.hessian(theta), 2 * f.l2
+    """That of the dense Hessian at θ, of some samples where there are many; None if not finite."""
+    matrix, floor = Counted(f).rough_hessian(theta), 2 * f.l2
     if not bool(matrix.isfinite().all()):
         return None
     if regime(f.dim).eigenpairs:
