@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from morsescape.experiments.connect.study import ConnectResult
+from morsescape.experiments.connect.uses_words import uses_columns, uses_rows, uses_sentences
 from morsescape.experiments.point import point_options
 from morsescape.figures import heights_figure
 from morsescape.page import PageTable, Picture, Section
@@ -23,9 +24,14 @@ def connect_table(result: ConnectResult) -> Table:
     return printed_table(COLUMNS, _rows(result))
 
 
+def uses_table(result: ConnectResult) -> Table:
+    """One row for each path and part of the data: what its points are good for."""
+    return printed_table(uses_columns(result), uses_rows(result))
+
+
 def connect_sentences(result: ConnectResult) -> list[str]:
-    """What follows from the table, one sentence a line."""
-    return [*_lead(result), *_details(result)]
+    """What follows from the tables, one sentence a line."""
+    return [*_lead(result), *_details(result), *uses_sentences(result)]
 
 
 def connect_section(result: ConnectResult) -> Section:
