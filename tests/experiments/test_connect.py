@@ -8,10 +8,17 @@ from typer.testing import CliRunner
 from morsescape.app import app
 from morsescape.errors import ArgumentError
 from morsescape.experiments.connect.figure import connect_figure
-from morsescape.experiments.connect.study import ConnectResult, ConnectSettings, run_connect
+from morsescape.experiments.connect.study import (
+    ConnectResult,
+    ConnectSettings,
+    connect_parts,
+    run_connect,
+)
 from morsescape.experiments.connect.uses import Used
 from morsescape.experiments.connect.words import connect_command, connect_section
 from morsescape.experiments.point import PointSettings
+from morsescape.experiments.reproduce.cost import roughly
+from morsescape.experiments.reproduce.study import ReproduceSettings
 from morsescape.nets import build
 from morsescape.paths import METHODS, robustness, uses
 from morsescape.store import RunFolder, read_json, save_checkpoint
@@ -219,6 +226,18 @@ def test_statistics_of_normalisation_fit_each_point(own):
                  "--attack", "fgsm", "--eps", 0.1)  # fmt: skip
     assert result.exit_code == 0, result.output
     assert "running statistics" not in result.stdout  # no warning: they were computed anew
+
+
+def test_reproduce_has_a_pair_of_each_network_and_few_images_for_the_cnn():
+    asked = {part.folder: part.identity["samples"] for part in connect_parts(ReproduceSettings())}
+    assert asked == {
+        "connect/mlp2-digits-trained": None, "connect/mlp3-digits-trained": None,
+        "connect/cnn-digits-trained": 200,
+    }  # fmt: skip
+    fewer = {p.identity["samples"] for p in connect_parts(ReproduceSettings(samples=50))}
+    assert fewer == {50}
+    assert roughly("connect/cnn-mnist-trained:pair", None) < 100
+    assert roughly("connect/mlp2-mnist-trained:pair", None) > 300
 
 
 def test_help_does_not_break_names_of_methods():
