@@ -20,8 +20,8 @@ HEAD = """\
 # Paths between solutions: which method when
 
 Made by `benchmarks/paths_page.py` from `docs/results/paths` (`benchmarks/paths.py`,
-`benchmarks/threshold.py`, `benchmarks/path_uses.py`) and `docs/bench/bands.json` (`benchmarks/bands.py`). Every height is
-proved for the whole curve over all samples ([how](heights.md)); a range is over pairs of seeds.
+`benchmarks/threshold.py`, `benchmarks/path_uses.py`) and `docs/bench/bands.json`
+(`benchmarks/bands.py`). Every height is proved for the whole curve over all samples ([how](heights.md)); a range is over pairs of seeds.
 
 - **`line`** costs nothing and says how far apart two solutions are. Align first: the barrier of
   aligned ends is several times lower.
@@ -32,10 +32,11 @@ proved for the whole curve over all samples ([how](heights.md)); a range is over
 - **`fip`** keeps the outputs near those of the start; it is no search for a low f.
 """
 USES = """\
-`morsescape connect --uses --attack pgd --eps 0.1`, or `morsescape.paths.uses` and `robustness`; here mlp2 (ReLU), two
-seeds, 10,000 test images (`benchmarks/path_uses.py`). Means are over 11 points of a path, of their weights (one
-network) or of their class probabilities (an ensemble). PGD attacks each network by itself; no search for images is
-complete, so the true accuracy is lower or equal. Nothing here is proved.
+`morsescape connect --uses --attack pgd --eps 0.1`, or `morsescape.paths.uses` and `robustness`;
+here mlp2 (ReLU), two seeds, 10,000 test images (`benchmarks/path_uses.py`). Means are over 11
+points of a path, of their weights (one network) or of their class probabilities (an ensemble). PGD
+attacks each network by itself; no search for images is complete, so the true accuracy is lower or
+equal. Nothing here is proved.
 """
 
 
@@ -151,12 +152,22 @@ def uses(rows: list[dict[str, Any]]) -> Iterator[str]:
 
 
 def bands(found: dict[str, Any]) -> Iterator[str]:
-    yield "| 16 images | one by one | at once | ratio, second lowest and highest of 7 |"
-    yield "|---|---:|---:|---|"
+    yield (
+        "“By hand”: values and gradients without autograd, in place, about the least that this "
+        f"machine can do. A large product runs at {found['rate'] / 1e9:.0f} Gflop/s here. The "
+        "machine was busy with other work; the ways take turns.\n"
+    )
+    yield (
+        "| 16 images | Gflop | one by one | at once | by hand | ratio, second lowest and highest |"
+    )
+    yield "|---|---:|---:|---:|---:|---|"
     for r in found["speed"]:
         low, high = r["spread"]
+        hand, dense = r["by_hand"], not r["name"].startswith("cnn")
         yield (
-            f"| {r['name']} | {1e3 * r['alone']:.0f} ms | {1e3 * r['at_once']:.0f} ms | "
+            f"| {r['name']} | {format(r['flops'] / 1e9, '.2f') if dense else '–'} | "
+            f"{1e3 * r['alone']:.0f} ms | {1e3 * r['at_once']:.0f} ms | "
+            f"{'–' if hand is None else format(1e3 * hand, '.0f') + ' ms'} | "
             f"{r['ratio']:.1f} ({low:.1f} to {high:.1f}) |"
         )
     yield ""

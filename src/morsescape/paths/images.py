@@ -3,8 +3,9 @@
 θ is batched, the samples are not: a linear layer on inputs that no image changes becomes one
 product with the weights of all images side by side, for which torch's own rule would copy the
 inputs. Its outputs lie in memory as (image, unit, sample): so it is one product backward as well,
-and what a loss does over the few classes of a sample runs along the many samples. What cannot be transformed so (hooks, checkpoints, functions of the older form, a branch
-that asks for a value) is evaluated one image after the other, and so is what is in doubt.
+and what a loss does over the few classes of a sample runs along the many samples. What cannot be
+transformed so (hooks, checkpoints, functions of the older form, a branch that asks for a value) is
+evaluated one image after the other, and so is what is in doubt.
 """
 
 from __future__ import annotations

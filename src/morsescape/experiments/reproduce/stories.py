@@ -129,8 +129,8 @@ def _connected(results: Sequence[ConnectResult], pictures: dict[str, Picture]) -
         "Are two trained networks connected?",
         f"ε = {rounded_up(height.high, _DIGITS)}",
         "and above: yes, proved",
-        f"Two trainings of {point.net} on {images_of(point)} end at a loss of {ends}.{straight} On a "
-        f"path that bends{renamed} it never passes ε.",
+        f"Two trainings of {point.net} on {images_of(point)} end at a loss of {ends}.{straight} "
+        f"On a path that bends{renamed} it never passes ε.",
         pictures[anchor],
         anchor,
     )
