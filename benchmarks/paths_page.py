@@ -20,8 +20,9 @@ HEAD = """\
 # Paths between solutions: which method when
 
 Made by `benchmarks/paths_page.py` from `docs/results/paths` (`benchmarks/paths.py`,
-`benchmarks/threshold.py`) and `docs/bench/bands.json` (`benchmarks/bands.py`). Every height is
-proved for the whole curve over all samples ([how](heights.md)); a range is over pairs of seeds.
+`benchmarks/threshold.py`, `benchmarks/path_uses.py`) and `docs/bench/bands.json`
+(`benchmarks/bands.py`). Every height is proved for the whole curve over all samples
+([how](heights.md)); a range is over pairs of seeds.
 
 - **`line`** costs nothing and says how far apart two solutions are. Align first: the barrier of
   aligned ends is several times lower.
@@ -30,6 +31,13 @@ proved for the whole curve over all samples ([how](heights.md)); a range is over
 - **`string`** and **`neb`** look for the pass itself, a saddle of index 1 among their images, in
   thousands of gradients and some dense Hessians; for smooth f of up to some thousand variables.
 - **`fip`** keeps the outputs near those of the start; it is no search for a low f.
+"""
+USES = """\
+`morsescape connect --uses --attack pgd --eps 0.1`, or `morsescape.paths.uses` and `robustness`;
+here mlp2 (ReLU), two seeds, 10,000 test images (`benchmarks/path_uses.py`). Means are over 11
+points of a path, of their weights (one network) or of their class probabilities (an ensemble). PGD
+attacks each network by itself; no search for images is complete, so the true accuracy is lower or
+equal. Nothing here is proved.
 """
 
 
@@ -131,13 +139,33 @@ def proofs() -> Iterator[str]:
         )
 
 
+def uses(rows: list[dict[str, Any]]) -> Iterator[str]:
+    yield "| data | path | ends | mean of weights | mean of outputs | attacked: ends | lowest |"
+    yield "|---|---|---|---:|---:|---|---:|"
+    for r in rows:
+        scores, left = r["means"]["test"], r["attacked"]["attacked"]
+        first, last, *means = (
+            f"{scores[name]['accuracy']:.2%}" for name in ("first", "last", "average", "ensemble")
+        )
+        attacked = f"{left[0]:.2%}, {left[-1]:.2%}", f"{min(left):.2%}"
+        cells = r["data"], f"`{r['method']}`", f"{first}, {last}", *means, *attacked
+        yield "| " + " | ".join(cells) + " |"
+
+
 def bands(found: dict[str, Any]) -> Iterator[str]:
-    yield "| 16 images | one by one | at once | ratio, second lowest and highest of 7 |"
-    yield "|---|---:|---:|---|"
+    if "rate" in found:
+        yield (
+            "“By hand”: values and gradients without autograd, in place, about the least that "
+            f"this machine can do; a large product runs at {found['rate'] / 1e9:.0f} Gflop/s.\n"
+        )
+    yield "| 16 images | one by one | at once | by hand | ratio, second lowest and highest of 7 |"
+    yield "|---|---:|---:|---:|---|"
     for r in found["speed"]:
         low, high = r["spread"]
+        hand = r.get("by_hand")
         yield (
             f"| {r['name']} | {1e3 * r['alone']:.0f} ms | {1e3 * r['at_once']:.0f} ms | "
+            f"{'–' if hand is None else f'{1e3 * hand:.0f} ms'} | "
             f"{r['ratio']:.1f} ({low:.1f} to {high:.1f}) |"
         )
     yield ""
@@ -160,6 +188,8 @@ def main() -> None:
         "\n".join(rows_table(rows)), "",
         "## Many minima of one network: mlp2 (tanh) on digits\n", "\n".join(brackets()), "",
         "## Barriers by width\n", "\n".join(widths(read_json(FOLDER / "widths.json"))), "",
+        "## What the points of a path are good for\n", USES,
+        "\n".join(uses(read_json(FOLDER / "uses.json"))), "",
         "## What a proof costs\n", "\n".join(proofs()), "",
         "## A band at once, and a loop of SGD\n",
         "\n".join(bands(read_json(DOCS / "bench/bands.json"))),

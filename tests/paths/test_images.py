@@ -65,9 +65,45 @@ def whole_batch() -> Objective:
     return Objective(mlp((5, 4, 3)), loss, (x, torch.ones(30, 3)))
 
 
-@pytest.mark.parametrize(
-    "make", [classifier, convolution, without_bias, sequence, whole_batch], ids=lambda m: m.__name__
-)
+class Viewed(nn.Module):
+    """Asks for a view of what a linear layer gives on several places of a sample."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Linear(3, 4), nn.Linear(8, 2)
+
+    def forward(self, x):
+        return self.last(self.first(x).tanh().view(len(x), -1))
+
+
+def viewed() -> Objective:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Viewed()
+    x, y = labelled(12, 6, 2)
+    return Objective(model, "cross_entropy", (x.view(12, 2, 3), y))
+
+
+def labels_of_places() -> Objective:
+    """Classes in dimension 1 of the output, a label for each place."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(6, 12), nn.Tanh(), nn.Unflatten(1, (3, 4)))
+    x, _ = labelled(15, 6, 2)
+    return Objective(model, "cross_entropy", (x, torch.arange(60).view(15, 4) % 3))
+
+
+def smoothed() -> Objective:
+    loss = nn.CrossEntropyLoss(label_smoothing=0.1, ignore_index=1)
+    return Objective(mlp((5, 4, 3)), loss, labelled(30, 5, 3))
+
+
+LANDSCAPES = (
+    classifier, convolution, without_bias, sequence, viewed, labels_of_places, smoothed, whole_batch
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("make", LANDSCAPES, ids=lambda m: m.__name__)
 def test_batched_is_one_by_one(make):
     f = make()
     images = Images(f)

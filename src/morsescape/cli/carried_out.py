@@ -26,18 +26,21 @@ class Told:
 
     Attributes:
         head, table, sentences, figure: functions of the result; None for no figure.
+        more: a second table, below the first.
     """
 
     head: Callable[[Any], str]
     table: Callable[[Any], Table]
     sentences: Callable[[Any], Sequence[str]]
     figure: Callable[[Any], Figure | Axes] | None = None
+    more: Callable[[Any], Table] | None = None
 
     def to(self, console: Console, result: Any) -> None:
-        """The line, the table and the sentences."""
+        """The line, the tables and the sentences."""
         console.print(self.head(result), soft_wrap=True)
-        if (table := self.table(result)).row_count:
-            console.print(table)
+        for made in (self.table, self.more):
+            if made is not None and (table := made(result)).row_count:
+                console.print(table)
         tell(console, self.sentences(result))
 
 

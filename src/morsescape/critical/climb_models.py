@@ -77,6 +77,7 @@ class Modes(UpAndDown):
         self.stiffness = values.abs().clamp_min(max(_FLATTEST * self.size, 1e-300))
 
     def step(self, g: Tensor, radius: float) -> Tensor:
+        """V y of the formula above."""
         c = -(self.vectors.t() @ g)
         c[self.k] = -c[self.k]
         low, high = 0.0, float(c.norm()) * self._stretch() / radius
@@ -96,12 +97,15 @@ class Modes(UpAndDown):
         return float(y.norm())
 
     def product(self, v: Tensor) -> Tensor:
+        """H v."""
         return self.vectors @ (self.values * (self.vectors.t() @ v))
 
     def as_step(self, g: Tensor) -> float:
+        """The length of |H|⁻¹ g."""
         return float(((self.vectors.t() @ g) / self.stiffness).norm())
 
     def corrected(self, step: Tensor, change: Tensor) -> UpAndDown | None:
+        """By Bofill's formula (see `climb`)."""
         square = float(step @ step)
         if square == 0:
             return None
@@ -161,6 +165,7 @@ class RitzModes(Modes):
         return max(float(y @ self.lengths @ y), 0.0) ** 0.5
 
     def product(self, v: Tensor) -> Tensor:
+        """H v."""
         return self.problem.hvp(self.point.theta, v)
 
     def as_step(self, g: Tensor) -> float:
@@ -172,6 +177,7 @@ class RitzModes(Modes):
         return float(self.metric.solve_transposed(y).norm())
 
     def corrected(self, step: Tensor, change: Tensor) -> UpAndDown | None:
+        """None."""
         return None  # the next Krylov space starts at another gradient
 
 

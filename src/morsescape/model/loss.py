@@ -107,16 +107,17 @@ class CrossEntropy(Loss):
         """The chunk's share of L."""
         labels, weights = y if self.weighted else (y, None)
         if self.simple and self.probabilities:
-            return (labels * (output.logsumexp(1, keepdim=True) - output)).sum() / self._divisor
+            return (labels * (output.logsumexp(1, keepdim=True) - output)).sum() / self.divisor
         if self.simple:
             chosen = output.gather(1, labels.unsqueeze(1)).squeeze(1)
-            return (output.logsumexp(1) - chosen).sum() / self._divisor
+            return (output.logsumexp(1) - chosen).sum() / self.divisor
         each = self._terms(output, labels)
         each = each if weights is None else each * _as_rows(weights, each)
-        return each.sum() / self._divisor
+        return each.sum() / self.divisor
 
     @property
-    def _divisor(self) -> float | int:
+    def divisor(self) -> float | int:
+        """Σ a_n."""
         return int(self.total) if self.total == int(self.total) else self.total
 
     def _terms(self, output: Tensor, labels: Tensor) -> Tensor:

@@ -130,6 +130,19 @@ def _of_images(f: Objective) -> Network:
     return net
 
 
+def check_attackable(f: Objective) -> None:
+    """Refuse what has no accuracy under attack.
+
+    Raises:
+        ArgumentError: no labels, images outside [0, 1].
+    """
+    if not _of_images(f).loss.is_of_labels:
+        raise ArgumentError(
+            "f", expected="cross-entropy of class labels", got=f"the loss {f.source.loss}",
+            cure="take a classifier: accuracy needs labels",
+        )  # fmt: skip
+
+
 @dataclass(frozen=True, eq=False)
 class Robustness:
     """Accuracy along a curve, on the images as they are and under attack.
@@ -209,11 +222,7 @@ def robustness(
     """
     check_curve(f, curve)
     target = on_data(f, test) or f
-    if not _of_images(target).loss.is_of_labels:
-        raise ArgumentError(
-            "f", expected="cross-entropy of class labels", got=f"the loss {target.source.loss}",
-            cure="accuracy needs labels",
-        )  # fmt: skip
+    check_attackable(target)
     times, rows = [k / (points - 1) for k in range(points)], []
     for t in times:
         theta, there = curve(t), target

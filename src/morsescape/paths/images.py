@@ -2,8 +2,10 @@
 
 θ is batched, the samples are not: a linear layer on inputs that no image changes becomes one
 product with the weights of all images side by side, for which torch's own rule would copy the
-inputs. What cannot be transformed so (hooks, checkpoints, functions of the older form, a branch
-that asks for a value) is evaluated one image after the other, and so is what is in doubt.
+inputs. Its outputs lie in memory as (image, unit, sample): so it is one product backward as well,
+and what a loss does over the few classes of a sample runs along the many samples. What cannot be
+transformed so (hooks, checkpoints, functions of the older form, a branch that asks for a value) is
+evaluated one image after the other, and so is what is in doubt.
 """
 
 from __future__ import annotations
@@ -20,6 +22,8 @@ from torch.func import vmap
 from torch.overrides import TorchFunctionMode
 
 from morsescape.errors import is_out_of_memory
+from morsescape.model.loss import CrossEntropy
+from morsescape.model.source import Source
 from morsescape.objective import Objective
 
 _AGREES = 1e-9  # relative to ‖∇f‖ and |f|: rounding leaves far less, a wrong transform far more
@@ -92,7 +96,7 @@ class Images:
         for x, y in source.chunks(size):
             leaf = points.detach().clone().requires_grad_()
             with torch.enable_grad(), _SharedInputs():
-                shares = vmap(source.on(x, y))(leaf)
+                shares = _shares(source, x, y, leaf)
             values.append(shares.detach())
             gradients.append(_gradient(shares, leaf))
         return torch.stack(values).sum(0), torch.stack(gradients).sum(0)
@@ -128,6 +132,17 @@ def values_and_gradients(
                  [0., 3.]], dtype=torch.float64))
     """
     return Images(f)(points)
+
+
+def _shares(source: Source, x: Any, y: Any, points: Tensor) -> Tensor:
+    """A chunk's share of L at each point; cross-entropy of labels of all images in one call."""
+    loss = source.loss
+    if not (isinstance(loss, CrossEntropy) and loss.simple and not loss.probabilities):
+        return vmap(source.on(x, y))(points)
+    outputs = vmap(lambda theta: source.output(source.unflatten(theta), x))(points)
+    labels = y.expand(len(points), *y.shape)
+    each = F.cross_entropy(outputs.transpose(1, 2), labels, reduction="none")
+    return each.flatten(1).sum(1) / loss.divisor
 
 
 def _gradient(shares: Tensor, leaf: Tensor) -> Tensor:
@@ -186,14 +201,18 @@ class _Linear(torch.autograd.Function):
         bias = bias if in_dims[2] is not None else bias.expand(several, -1)
         x = x if in_dims[0] is not None else x.expand(several, *x.shape)
         rows = x.reshape(several, -1, x.shape[-1])
-        found = torch.baddbmm(bias.unsqueeze(1), rows, weight.mT)
-        return found.view(*x.shape[:-1], -1), 0
+        return _as_inputs(torch.baddbmm(bias.unsqueeze(2), weight, rows.mT), x.shape[1:-1]), 0
 
 
 def _side_by_side(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     """(m, …, h) from inputs (…, k), weights (m, h, k) and biases (m, h)."""
     many, units, _ = weight.shape
     rows = x.reshape(-1, x.shape[-1])
-    found = torch.addmm(bias.reshape(-1), rows, weight.reshape(many * units, -1).t())
-    apart = found.view(len(rows), many, units).transpose(0, 1).contiguous()  # twice as fast
-    return apart.view(many, *x.shape[:-1], units)
+    found = torch.addmm(bias.reshape(-1, 1), weight.reshape(many * units, -1), rows.t())
+    return _as_inputs(found.view(many, units, len(rows)), x.shape[:-1])
+
+
+def _as_inputs(found: Tensor, shape: torch.Size) -> Tensor:
+    """(m, *shape, h) from (m, h, rows); without a copy where a sample is one row."""
+    apart = found.mT if len(shape) == 1 else found.mT.contiguous()  # models may ask for a view
+    return apart.unflatten(1, shape)

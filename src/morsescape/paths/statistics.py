@@ -37,6 +37,14 @@ def with_statistics(f: Objective) -> list[str]:
     return [name for name, m in modules if getattr(m, "running_mean", None) is not None]
 
 
+def recomputable(f: Objective) -> bool:
+    """Whether there are running statistics, and `at_statistics_of` can compute them all anew."""
+    names, net = with_statistics(f), f.network
+    return bool(names) and all(
+        net is not None and isinstance(net.model.get_submodule(name), _BatchNorm) for name in names
+    )
+
+
 def at_statistics_of(f: Objective, theta: Tensor) -> Objective:
     """F with the running statistics that the training inputs have at θ: f's own stay as they are.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -23,10 +23,11 @@ from morsescape.paths.statistics import (
     on_data,
     with_statistics,
 )
+from morsescape.store.codec import Saved
 
 
 @dataclass(frozen=True)
-class Score:
+class Score(Saved):
     """L without ridge, and the accuracy in [0, 1], None without class labels."""
 
     loss: float
@@ -34,7 +35,7 @@ class Score:
 
 
 @dataclass(frozen=True)
-class Scores:
+class Scores(Saved):
     """The ends of a curve against what is made of the points on it.
 
     Attributes:
@@ -51,7 +52,7 @@ class Scores:
 
 
 @dataclass(frozen=True)
-class Uses:
+class Uses(Saved):
     """What the points of a curve are good for.
 
     Attributes:
@@ -64,10 +65,6 @@ class Uses:
     train: Scores
     test: Scores | None
     warning: str
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON values, but for NaN and infinity."""
-        return asdict(self) | {"times": list(self.times)}
 
 
 @checked(

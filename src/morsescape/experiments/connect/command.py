@@ -19,8 +19,9 @@ Examples:
     morsescape connect --net cnn --data mnist --methods line,bezier,string --out paths
     morsescape connect --checkpoint a.safetensors --to b.safetensors --json a.json
     morsescape connect --objective model.py:trained --methods line
+    morsescape connect --data mnist --methods line,bezier --uses --attack pgd --eps 0.1 --out used
 """
-_PANEL = "Paths"
+_PANEL, _USES = "Paths", "What a path is good for"
 
 
 @takes_point()
@@ -52,6 +53,26 @@ def connect(
         float,
         options.option("X", "Width of a proved height, as a share of the barrier.", _PANEL),
     ] = 0.01,
+    uses: Annotated[
+        bool,
+        options.option(
+            None,
+            "Average the weights, and the outputs, of 11 points of each path; accuracy on "
+            "training and test images.",
+            _USES,
+            "uses",
+        ),
+    ] = False,
+    attack: Annotated[
+        str | None,
+        options.option(
+            "fgsm|pgd", "Accuracy at 11 points of each path, each attacked by itself.", _USES
+        ),
+    ] = None,
+    eps: Annotated[
+        float | None,
+        options.option("ε", "Radius of --attack: what a pixel of [0, 1] may change by.", _USES),
+    ] = None,
     seed: options.Seed = 0,
     json: options.Json = None,
     out: options.Out = None,
@@ -65,13 +86,15 @@ def connect(
     from morsescape.cli.carried_out import Told, carry_out, resumes
     from morsescape.experiments.connect.figure import connect_figure
     from morsescape.experiments.connect.study import ConnectSettings, run_connect
-    from morsescape.experiments.connect.words import connect_sentences, connect_table
+    from morsescape.experiments.connect.words import connect_sentences, connect_table, uses_table
 
     with usage():
         names = tuple(name.strip() for name in methods.split(",") if name.strip())
-        settings = ConnectSettings(point, seed, other, to, names, align, polish, tol)
+        settings = ConnectSettings(
+            point, seed, other, to, names, align, polish, tol, uses, attack, eps
+        )
     kept = resumes("finished paths are", out)
-    told = Told(_head, connect_table, connect_sentences, connect_figure)
+    told = Told(_head, connect_table, connect_sentences, connect_figure, uses_table)
     carry_out(settings, run_connect, told, json=json, out=out, kept=lambda _: kept)
 
 

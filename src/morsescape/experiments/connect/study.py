@@ -17,13 +17,14 @@ from morsescape.boundary import (
     a_path,
     a_seed,
     checked,
+    choice,
     choices,
     instance,
     option,
-    spelt,
 )
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
+from morsescape.experiments.connect.uses import Used, check_attack, test_images, used
 from morsescape.experiments.part import Part, Pieces, points_of, roughly
 from morsescape.experiments.point import (
     PointSettings,
@@ -35,6 +36,7 @@ from morsescape.experiments.point import (
 from morsescape.experiments.sweep import Task
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
+from morsescape.paths.attacks import ATTACKS
 from morsescape.paths.connect import Method
 from morsescape.paths.height import sample_times
 from morsescape.progress import Progress, stage
@@ -44,13 +46,15 @@ from morsescape.store import RunFolder, Saved, Settings
 if TYPE_CHECKING:
     from morsescape.experiments.reproduce.study import ReproduceSettings
 
+CNN_IMAGES = 200  # in `reproduce`: a minute of one core
 _LOOKS = 61  # points of a curve at which the error is taken
 
 
 @checked(
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
     other=a_seed(), to=a_path(), methods=choices(METHODS, least=1), align=a_boolean(),
-    polish=a_boolean(), tol=a_number(above=0),
+    polish=a_boolean(), tol=a_number(above=0), uses=a_boolean(), attack=choice(ATTACKS),
+    eps=a_number(above=0),
 )  # fmt: skip
 @dataclass(frozen=True)
 class ConnectSettings(Settings):
@@ -65,12 +69,17 @@ class ConnectSettings(Settings):
         align: move the second by a symmetry of f next to the first.
         polish: go on from both to proved minima of f first, which kinks do not allow.
         tol: how wide the interval of a height may be, as a share of the barrier.
+        uses: average the weights, and the outputs, of 11 points of each path.
+        attack: of `morsescape.paths.attacks.ATTACKS`, on 11 points of each path; None for none.
+        eps: radius of the attack, in the ∞-norm of images in [0, 1].
 
     Raises:
-        ArgumentError: an unknown method, a second checkpoint without a first.
+        ArgumentError: an unknown method, a second checkpoint without a first, an attack without
+            a radius.
     """
 
     EXPERIMENT = "connect"
+    APART = ("uses", "attack", "eps")
     point: PointSettings = field(default_factory=PointSettings)
     seed: int = 0
     other: int | None = None
@@ -79,19 +88,34 @@ class ConnectSettings(Settings):
     align: bool = True
     polish: bool = False
     tol: float = 0.01
+    uses: bool = False
+    attack: str | None = None
+    eps: float | None = None
 
     def __post_init__(self) -> None:
-        with spelt(option):
-            if self.to is not None and self.point.checkpoint is None:
-                raise ArgumentError(
-                    "--to", expected="--checkpoint for the first solution too", got="none",
-                    cure="pass both, or neither and two seeds",
-                )  # fmt: skip
-            if self.second == self.seed and self.to is None:
-                raise ArgumentError(
-                    "--other", expected="another seed than that of the first solution",
-                    got=self.second, cure=f"leave it out, for {self.seed + 1}",
-                )  # fmt: skip
+        if self.to is not None and self.point.checkpoint is None:
+            raise ArgumentError(
+                "--to", expected="--checkpoint for the first solution too", got="none",
+                cure="pass both, or neither and two seeds",
+            )  # fmt: skip
+        if self.second == self.seed and self.to is None:
+            raise ArgumentError(
+                "--other", expected="another seed than that of the first solution",
+                got=self.second, cure=f"leave it out, for {self.seed + 1}",
+            )  # fmt: skip
+        self._check_attack()
+
+    def _check_attack(self) -> None:
+        if self.attack is not None and self.eps is None:
+            raise ArgumentError(
+                "--eps", expected=f"the radius of --attack {self.attack}", got="none",
+                cure="pass one, for instance --eps 0.1",
+            )  # fmt: skip
+        if self.eps is not None and self.attack is None:
+            raise ArgumentError(
+                "--eps", expected="--attack beside it", got="none",
+                cure=f"pass --attack {' or '.join(ATTACKS)}, or leave --eps out",
+            )  # fmt: skip
 
     @property
     def second(self) -> int:
@@ -133,7 +157,10 @@ class Way(Saved):
 
 @dataclass(frozen=True)
 class ConnectResult(Saved):
-    """The two solutions, and what each method found between them; `path` is the lowest."""
+    """The two solutions, and what each method found between them; `path` is the lowest.
+
+    `used` has what `uses` and `attack` asked for, for each path.
+    """
 
     UNSAVED: ClassVar[tuple[str, ...]] = ("path",)
     settings: ConnectSettings
@@ -143,6 +170,7 @@ class ConnectResult(Saved):
     not_smooth: tuple[str, ...]
     ends: tuple[End, End]
     ways: tuple[Way, ...]
+    used: tuple[Used, ...] = ()
     path: Path | None = field(default=None, repr=False)
 
     @property
@@ -164,7 +192,8 @@ def run_connect(
     Arguments as for `run_index`.
 
     Raises:
-        ArgumentError, DataError: as `run_index`; solutions that cannot be compared.
+        ArgumentError, DataError: as `run_index`; solutions that cannot be compared; an attack on
+            what is no classifier of images.
 
     Example:
         >>> point = PointSettings(samples=60, epochs=5, activation="tanh")
@@ -173,7 +202,10 @@ def run_connect(
         >>> height.estimate is None, height.low <= height.high
         (True, True)
     """
+    asked = settings.uses or settings.attack is not None
+    test = test_images(settings.point) if asked else None  # files that are missing, at once
     f, ends, points = _solutions(settings, folder, progress, notice)
+    check_attack(f, settings.attack)
     found: list[tuple[Way, Path]] = []
     for method in settings.methods:
         kept = None if folder is None else folder.load(f"way-{method}")
@@ -185,10 +217,15 @@ def run_connect(
             if folder is not None:
                 folder.save(f"way-{method}", way.to_json(), {"pieces": path.pieces})
         found.append((way, path))
-    lowest = min(found, key=lambda pair: pair[0].height.high)[1]
+    ways, paths = zip(*found, strict=True)
+    uses = () if not asked else used(
+        f, paths, means=settings.uses, attack=settings.attack, eps=settings.eps, test=test,
+        seed=settings.seed, progress=progress,
+    )  # fmt: skip
     return ConnectResult(
         settings, str(settings.point), f.dim, f.source.samples,
-        tuple(structure_of(f.source).not_smooth), ends, tuple(way for way, _ in found), lowest,
+        tuple(structure_of(f.source).not_smooth), ends, ways, uses,
+        min(paths, key=lambda path: path.height.high),
     )  # fmt: skip
 
 
@@ -284,16 +321,20 @@ def connect_run(settings: ConnectSettings) -> tuple[dict[str, Any], dict[str, Te
 
 
 def connect_parts(settings: ReproduceSettings) -> Iterator[Part]:
-    """The paper's two fully connected networks, each with one pair of solutions.
+    """One pair of solutions of each network.
 
-    Thousands of gradients of the CNN over all images would take longer than all other parts.
+    Of the CNN on the first 200 images only: over all of them the proof of one bent path takes
+    longer than all other parts. `morsescape connect --net cnn` takes all.
     """
     for name, point in points_of(settings):
-        if point.at != "trained" or point.net == "cnn":
+        if point.at != "trained":
             continue
+        if point.net == "cnn":
+            point = replace(point, samples=min(point.samples or CNN_IMAGES, CNN_IMAGES))
         own = ConnectSettings(point, settings.seed, methods=("line", "bezier"))
         tasks = (Task("pair", connect_run, (own,)),)
-        seconds = roughly(point, 40.0, 300.0)
+        # Of the CNN it is 200 images, whatever there are.
+        seconds = 60.0 if point.net == "cnn" else roughly(point, 40.0, 300.0)
         yield Part(f"connect/{name}", own.identity(), tasks, _collect(own), seconds)
 
 

@@ -8,7 +8,8 @@ from matplotlib.figure import Figure
 from rich.table import Table
 
 from morsescape.experiments.connect.study import ConnectResult
-from morsescape.experiments.point import point_options
+from morsescape.experiments.connect.uses_words import uses_columns, uses_rows, uses_sentences
+from morsescape.experiments.point import PointSettings, point_options
 from morsescape.figures import heights_figure
 from morsescape.page import PageTable, Picture, Section
 from morsescape.page.readable import duration, number, rounded_down, rounded_up
@@ -23,9 +24,14 @@ def connect_table(result: ConnectResult) -> Table:
     return printed_table(COLUMNS, _rows(result))
 
 
+def uses_table(result: ConnectResult) -> Table:
+    """One row for each path and part of the data: what its points are good for."""
+    return printed_table(uses_columns(result), uses_rows(result))
+
+
 def connect_sentences(result: ConnectResult) -> list[str]:
-    """What follows from the table, one sentence a line."""
-    return [*_lead(result), *_details(result)]
+    """What follows from the tables, one sentence a line."""
+    return [*_lead(result), *_details(result), *uses_sentences(result)]
 
 
 def connect_section(result: ConnectResult) -> Section:
@@ -43,7 +49,7 @@ def connect_section(result: ConnectResult) -> Section:
     figure = Figure(figsize=(4.0, 2.0), layout="constrained")
     heights_figure([(w.method, w.height) for w in result.ways], figure.subplots(), log=True)
     return Section(
-        f"Are two trained networks connected? {point.net} on {point.data}",
+        f"Are two trained networks connected? {point.net} on {images_of(point)}",
         f"connect-{point.net}-{point.data}",
         tuple(_lead(result)),
         (PageTable("Paths between two trainings", COLUMNS, tuple(_rows(result))),),
@@ -61,6 +67,18 @@ def connect_section(result: ConnectResult) -> Section:
         "them on which the loss never exceeds ε, both lie in one piece of the landscape below "
         "ε.",
     )
+
+
+def images_of(point: PointSettings) -> str:
+    """The data set, and how much of it.
+
+    Example:
+        >>> from morsescape.experiments import PointSettings
+        >>> images_of(PointSettings()), images_of(PointSettings(samples=200))
+        ('digits', 'the first 200 images of digits')
+    """
+    few = "" if point.samples is None else f"the first {point.samples:,} images of "
+    return few + point.data
 
 
 def connect_command(result: ConnectResult) -> str:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from matplotlib.figure import Figure
 
 from morsescape.experiments.connect.study import ConnectResult
+from morsescape.experiments.connect.words import images_of
 from morsescape.experiments.index.study import IndexResult
 from morsescape.experiments.index.words import outside
 from morsescape.experiments.point import point_name
@@ -128,8 +129,8 @@ def _connected(results: Sequence[ConnectResult], pictures: dict[str, Picture]) -
         "Are two trained networks connected?",
         f"ε = {rounded_up(height.high, _DIGITS)}",
         "and above: yes, proved",
-        f"Two trainings of {point.net} on {point.data} end at a loss of {ends}.{straight} On a "
-        f"path that bends{renamed} it never passes ε.",
+        f"Two trainings of {point.net} on {images_of(point)} end at a loss of {ends}.{straight} "
+        f"On a path that bends{renamed} it never passes ε.",
         pictures[anchor],
         anchor,
     )
