@@ -90,12 +90,26 @@ def spread(values: list[float | None], form: str) -> str:
     return f"{min(known):{form}} to {max(known):{form}}" if known else "unknown"
 
 
+def accuracies(r: dict[str, Any], points: list[dict[str, Any]]) -> str:
+    """Of some points, and where there are test images, what they are on these."""
+    text = spread([p.get("accuracy") for p in points], ".2%")
+    if not r.get("n_test"):
+        return text
+    return (
+        f"{text}; on {r['n_test']:,} test images loss "
+        f"{spread([p['test_loss'] for p in points], '.5f')}, accuracy "
+        f"{spread([p['test_accuracy'] for p in points], '.2%')}"
+    )
+
+
 def section(name: str, r: dict[str, Any]) -> str:
     tree, by_saddles = tree_of(r), tree_of(r, paths=False)
     values = [tuple(m["value"]) for m in r["minima"]]
-    shares = [m["accuracy"] for m in r["minima"]]
+    shares, name_of = [m["accuracy"] for m in r["minima"]], "accuracy"
+    if r.get("n_test"):
+        shares, name_of = [m["test_accuracy"] for m in r["minima"]], "test accuracy"
     known = shares if None not in shares and len(set(shares)) > 1 else None
-    ax = tree.plot(colours=known, label="accuracy" if known else "", given=r["given"])
+    ax = tree.plot(colours=known, label=name_of if known else "", given=r["given"])
     PICTURES.mkdir(parents=True, exist_ok=True)
     with rc_context({"svg.hashsalt": name}):
         ax.figure.savefig(PICTURES / f"tree-{name}.svg", metadata={"Date": None})
@@ -114,11 +128,11 @@ proved to be joined, by a certified saddle or, in orange, by a path.
 
 - {r["given"]} minima given, {len(values)} with those at the feet of passes; f from
   {lowest[0]:.8g} to {lowest[-1]:.8g}, proved. Train loss without the ridge
-  {spread([m.get("loss") for m in r["minima"]], ".5f")}, accuracy {spread(shares, ".2%")}.
+  {spread([m.get("loss") for m in r["minima"]], ".5f")}, accuracy {accuracies(r, r["minima"])}.
 - {len(r["passes"])} passes in {r["attempts"]} searches, {len(certain)} of them proved with index 1
   and both sides; f from {heights[0]:.8g} to {heights[-1]:.8g}, train loss
   {spread([p.get("loss") for p in certain], ".5f")}, accuracy
-  {spread([p.get("accuracy") for p in certain], ".2%")}. The proved interval of a pass's
+  {accuracies(r, certain)}. The proved interval of a pass's
   height is at most {widest:.1e} wide. A search that ends at a pass takes
   {seconds[len(seconds) // 2]:.1f} s (median, on one core beside other work).
 {chr(10).join(joined(r, tree, by_saddles, lowest))}
