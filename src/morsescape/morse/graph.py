@@ -14,9 +14,12 @@ from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.growth import Growth, merge_tree
 from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.orbits import CopiesJoined, copies_joined
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.paths.connected import Connected
+from morsescape.paths.copies import Copies
+from morsescape.paths.element import Element
 from morsescape.progress import Asked
 from morsescape.store.codec import Saved
 
@@ -40,6 +43,8 @@ class MorseGraph(Saved):
         attempts: searches for a pass, with those that found none or one that was known.
         symmetric: whether minima are compared up to symmetries of f.
         paths: proved paths between given minima, which bound passes from above as well.
+        elements: of each pass, the symmetries g and h of f for which it joins g·a to h·b, a and b
+            its ends: the last vertices of its two chains.
 
     Example:
         >>> import morsescape as ms
@@ -58,6 +63,7 @@ class MorseGraph(Saved):
     attempts: int
     symmetric: bool
     paths: tuple[Join, ...] = ()
+    elements: tuple[tuple[Element, Element], ...] = ()
     f: Objective | None = field(default=None, repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
 
@@ -95,6 +101,40 @@ class MorseGraph(Saved):
         """The join at which all given minima are first in one component; None if there is none."""
         return self.merge_tree(paths=paths).first_together(self.given)
 
+    def copies_joined(self, f: Objective | None = None) -> CopiesJoined:
+        """Which copies of the given minima the passes join, in the whole space.
+
+        "Joined" of minima says that some copies are. Products of the group elements around closed
+        ways through passes say more: the first minimum is joined to its copies under the subgroup
+        that they generate; where that is the whole group, all copies of all given minima lie in one
+        component of M_ε. Proved by saddles alone; `joined_copies` does it by paths.
+
+        Args:
+            f: the landscape; None takes that of the graph, which is not saved with it.
+
+        Raises:
+            ArgumentError: a graph that was loaded, without f; one that was kept without elements.
+
+        Source:
+            Gross, Voltage graphs, Discrete Mathematics 9 (1974) 239.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+            >>> starts = (torch.tensor([x, 0.1]).double() for x in (-1.0, 1.0))
+            >>> graph = ms.morse_graph(f, [ms.find_critical_point(f, start) for start in starts])
+            >>> graph.copies_joined().order, graph.copies_joined().parts(2.0)
+            (1, 1)
+        """
+        f = f or self.f
+        if f is None or len(self.elements) != len(self.passes):
+            what = ("f", "the landscape", "none", "pass it") if f is None else (
+                "graph", "the symmetries of each pass", "a graph kept without them", "grow it again"
+            )  # fmt: skip
+            raise ArgumentError(what[0], expected=what[1], got=what[2], cure=what[3])
+        over = zip(self.passes, self.ends, self.elements, strict=True)
+        return copies_joined(f, self.minima, self.values, over, self.given)
+
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
         return self.merge_tree().plot(ax, **{"given": self.given, **options})
@@ -120,7 +160,8 @@ class MorseGraph(Saved):
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
-    paths=instance(Connected, "ms.connected(f, minima) makes one"), retries=a_count(0),
+    paths=instance(Connected, "ms.connected(f, minima) makes one"),
+    copies=instance(Copies, "ms.joined_copies(f, minimum) makes one"), retries=a_count(0),
     most=a_count(0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def morse_graph(
@@ -128,6 +169,7 @@ def morse_graph(
     minima: Sequence[CriticalPoint],
     *,
     paths: Connected | None = None,
+    copies: Copies | None = None,
     retries: int = 0,
     most: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -149,6 +191,8 @@ def morse_graph(
         minima: results of `find_critical_point`; copies of each other count once.
         paths: what `connected` proved of the same minima, in the same order; its paths bound the
             passes from above.
+        copies: what `joined_copies` proved of one of the minima; its paths are searched for passes
+            from their tops, where closed ways through passes do not lead to the copy yet.
         retries: searches for lower passes, once all are joined.
         most: searches in all; None is no limit.
         out: a folder that keeps every search; an interrupted graph goes on from there.
@@ -185,11 +229,11 @@ def morse_graph(
     growth = Growth(f, minima, seed, out)
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
-    growth.run(retries, most, progress, tops)
+    growth.run(retries, most, progress, tops, copies.paths if copies else ())
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
         tuple(growth.ends), growth.attempts, f.source.of_samples,
-        _joins(paths, growth), f,
+        _joins(paths, growth), tuple(growth.elements), f,
     )  # fmt: skip
 
 

@@ -11,7 +11,7 @@ from morsescape.figures import disconnectivity_figure
 def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
     """Minima coloured by test accuracy where there is one, else by that on the training images."""
     label = "test accuracy" if result.scores else "accuracy"
-    all_of = [score.accuracy for score in result.scores] or list(result.accuracies)
+    all_of = tuple(score.accuracy for score in result.scores) or result.accuracies
     shares = [share for share in all_of if share is not None]
     known = shares if len(shares) == len(all_of) and len(set(shares)) > 1 else None
     tree = result.graph.merge_tree()

@@ -18,7 +18,7 @@ from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, announced, make_point
 from morsescape.experiments.sweep import Task
 from morsescape.experiments.tree.tested import Score, scores, split
-from morsescape.morse import MorseGraph, morse_graph
+from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import Copies, connected, joined_copies, symmetries
 from morsescape.paths.connected import split_levels
@@ -100,6 +100,7 @@ class TreeResult(Saved):
         pass_accuracies: as `accuracies`, at the saddles.
         test_samples: images of the test part; 0 without one.
         scores, pass_scores: of each minimum and saddle on the test part; empty without one.
+        in_space: which copies of the minima the passes join; None where f has no symmetries.
     """
 
     settings: TreeSettings
@@ -116,6 +117,7 @@ class TreeResult(Saved):
     test_samples: int = 0
     scores: tuple[Score, ...] = ()
     pass_scores: tuple[Score, ...] = ()
+    in_space: CopiesJoined | None = None
 
     @property
     def joined_everywhere(self) -> float | None:
@@ -135,6 +137,7 @@ class TreeResult(Saved):
             "threshold_by_saddles": saddles and saddles.height,
             "split_at": self.split_at, "discarded": list(self.discarded),
             "copies": self.copies and self.copies.to_json(),
+            "in_space": self.in_space and self.in_space.to_json(),
             "paths": [{"ends": [j.a, j.b], "height": list(j.height), "proved": j.proved}
                       for j in graph.paths],
             "minima": [
@@ -152,9 +155,11 @@ class TreeResult(Saved):
                  "min_abs_eigenvalue": over.saddle.certificate.min_abs_eigenvalue,
                  "gradients": over.saddle.evaluations.gradient,
                  "hessians": over.saddle.evaluations.hessian, "seconds": over.saddle.seconds,
-                 "pieces": [len(side.chain) - 1 for side in over.sides], **tested}
-                for ends, over, share, tested in zip(
-                    graph.ends, graph.passes, self.pass_accuracies,
+                 "pieces": [len(side.chain) - 1 for side in over.sides],
+                 "elements": [g.to_json() for g in elements], **tested}
+                for ends, over, elements, share, tested in zip(
+                    graph.ends, graph.passes, graph.elements or [()] * len(graph.passes),
+                    self.pass_accuracies,
                     _tested(self.pass_scores, graph.passes), strict=True,
                 )
             ],
@@ -167,11 +172,9 @@ class TreeResult(Saved):
 
 
 def _tested(scores: Sequence[Score], of: Sequence[object]) -> list[dict[str, float | None]]:
-    known: Sequence[Score | None] = scores or [None] * len(of)
-    return [
-        {"test_loss": score and score.loss, "test_accuracy": score and score.accuracy}
-        for score in known
-    ]
+    if not scores:
+        return [{"test_loss": None, "test_accuracy": None} for _ in of]
+    return [{"test_loss": score.loss, "test_accuracy": score.accuracy} for score in scores]
 
 
 @checked(
@@ -219,14 +222,15 @@ def run_tree(
         paths = connected(
             f, found, retries=settings.retries, out=ways, seed=settings.seed, progress=progress
         )
-    graph = morse_graph(
-        f, found, paths=paths, retries=settings.retries, most=settings.most, out=searches,
-        seed=settings.seed, progress=progress,
-    )  # fmt: skip
     copies = None
-    if settings.copies and symmetries(f).groups:
+    symmetric = bool(symmetries(f).groups)
+    if settings.copies and symmetric:
         lowest = min(found, key=lambda minimum: minimum.value)
         copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
+    graph = morse_graph(
+        f, found, paths=paths, copies=copies, retries=settings.retries, most=settings.most,
+        out=searches, seed=settings.seed, progress=progress,
+    )  # fmt: skip
     shares, above = (
         tuple(accuracy(f, point.theta) for point in points)
         for points in (graph.minima, graph.saddles)
@@ -235,7 +239,8 @@ def run_tree(
         settings, str(settings.point), f.dim, f.source.samples, graph, shares,
         max(split_levels(f, graph.minima), default=None), tuple(bad), time.perf_counter() - start,
         copies, above, len(test) if test is not None else 0,
-        *(scores(f, test, points) for points in (graph.minima, graph.saddles)),
+        scores(f, test, graph.minima), scores(f, test, graph.saddles),
+        graph.copies_joined() if symmetric else None,
     )  # fmt: skip
 
 

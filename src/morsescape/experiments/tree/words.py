@@ -113,8 +113,8 @@ def _measured(
     tested = result.pass_scores if above else result.scores
     more = []
     for k in order:
-        score = tested[k] if tested else None
-        values = (result.loss(points[k]), shares[k], score and score.loss, score and score.accuracy)
+        on_test = (tested[k].loss, tested[k].accuracy) if tested else (None, None)
+        values = (result.loss(points[k]), shares[k], *on_test)
         more.append([number(v, f) for v, f in zip(values, (".5f", ".2%") * 2, strict=True)])
     known = [m for m in range(len(MEASURES)) if any(own[m] != "–" for own in more)]
     told = [row + tuple(own[m] for m in known) for row, own in zip(rows, more, strict=True)]
@@ -195,6 +195,8 @@ def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
         yield "By certified saddles alone they are not all joined yet: take more searches (--most)."
     elif by_saddles is not None and by_saddles != highest:
         yield f"By certified saddles alone: ε ≥ {by_saddles.height[1]:.10g}."
+    if result.in_space is not None and graph.passes:
+        yield f"In the whole space, by saddles alone: {result.in_space}."
     if result.copies is not None:
         yield f"One minimum, the lowest: {result.copies}."
     if result.joined_everywhere is not None:
