@@ -15,12 +15,13 @@ from torch import Tensor
 
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
+from morsescape.morse.distances import Distances
 from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.orbits import ways_of
 from morsescape.morse.saddle import find_saddle
 from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
-from morsescape.paths.connect import aligned, coincide, moved_next_to
+from morsescape.paths.connect import coincide, moved_next_to
 from morsescape.paths.connected import level_of
 from morsescape.paths.element import Element
 from morsescape.paths.height import Height
@@ -70,6 +71,10 @@ def _key(attempt: int) -> str:
     return f"attempt-{attempt:05}"
 
 
+def _tried(pair: Pair, top: float | None, copy: int | None) -> tuple[float | None, ...]:
+    return (*pair, top) if copy is None else (*pair, top, copy)
+
+
 class Growth:
     """A graph while it grows.
 
@@ -90,8 +95,8 @@ class Growth:
         self.passes: list[Pass] = []
         self.ends: list[Pair] = []
         self.elements: list[tuple[Element, Element]] = []
-        self.attempts, self.tried = 0, set[tuple[int, int, float | None, int | None]]()
-        self._near: dict[Pair, float] = {}
+        self.attempts, self.tried = 0, set[tuple[float | None, ...]]()
+        self._near = Distances(f, self.minima, seed)
         self.places: list[int] = []
         self.on_the_way: list[Height | None] = []
         for k, minimum in enumerate(minima):
@@ -173,7 +178,7 @@ class Growth:
         self, pair: Pair, progress: Progress | None, path: Path | None = None,
         top: float | None = None, copy: int | None = None,
     ) -> None:  # fmt: skip
-        if (*pair, top, copy) in self.tried:
+        if _tried(pair, top, copy) in self.tried:
             return
         made = self._attempt(pair, path, top, copy)
         if self.folder:
@@ -198,7 +203,7 @@ class Growth:
 
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
-        self.tried.add((*attempt.pair, attempt.top, attempt.copy))
+        self.tried.add(_tried(attempt.pair, attempt.top, attempt.copy))
         over = attempt.over
         if over is None or any(s.minimum.index != 0 for s in over.sides):
             return
@@ -263,7 +268,11 @@ class Growth:
         return len({self._part_of(parts, k) for k in range(self.given)}) == 1
 
     def _gap(self) -> Pair | None:
-        """The first gap on the shortest way from the first minimum to one that is not joined."""
+        """The first gap on the shortest way from the first minimum to one that is not joined.
+
+        Lengths are bounds from below until a shortest way needs them: a way that is shortest by
+        bounds, and all of whose lengths are exact, is shortest.
+        """
         parts = self._parts()
         part = [self._part_of(parts, k) for k in range(len(self.minima))]
         ways = nx.Graph()
@@ -272,15 +281,20 @@ class Growth:
             for b in range(a):
                 if part[a] == part[b]:
                     ways.add_edge(a, b, weight=0.0)
-                elif (b, a, None, None) not in self.tried:
-                    ways.add_edge(a, b, weight=self._distance(b, a) ** 2)
-        lengths, routes = nx.single_source_dijkstra(ways, 0)
-        apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
-        if not apart:
-            return None
-        route = routes[min(apart, key=lambda k: lengths[k])]
-        gaps = [(min(p), max(p)) for p in pairwise(route)]
-        return next(p for p in gaps if part[p[0]] != part[p[1]])
+                elif (b, a, None) not in self.tried:
+                    ways.add_edge(a, b, weight=self._near.bound(b, a) ** 2)
+        while True:
+            lengths, routes = nx.single_source_dijkstra(ways, 0)
+            apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
+            if not apart:
+                return None
+            route = routes[min(apart, key=lambda k: lengths[k])]
+            gaps = [(min(p), max(p)) for p in pairwise(route) if part[p[0]] != part[p[1]]]
+            unsure = [p for p in gaps if not self._near.known(*p)]
+            if not unsure:
+                return gaps[0]
+            for p in unsure:
+                ways.edges[p]["weight"] = self._near.exact(*p) ** 2
 
     def _across(self) -> Pair | None:
         """The nearest pair not tried across the cut that the highest pass of the tree bridges."""
@@ -291,18 +305,10 @@ class Growth:
             cut.add_nodes_from((a, b))
             left, right = nx.node_connected_component(cut, a), nx.node_connected_component(cut, b)
             pairs = [(min(i, j), max(i, j)) for i in left for j in right]
-            pairs = [p for p in pairs if (*p, None, None) not in self.tried]
+            pairs = [p for p in pairs if (*p, None) not in self.tried]
             if pairs and all(any(k < self.given for k in side) for side in (left, right)):
-                return min(pairs, key=lambda p: self._distance(*p))
+                return self._near.nearest(pairs)
         return None
-
-    def _distance(self, a: int, b: int) -> float:
-        """‖m_a - g m_b‖ for the best symmetry g that is found."""
-        if (a, b) not in self._near:
-            here, there = self.minima[a].theta, self.minima[b].theta
-            copy, _ = aligned(self.f, here, there, self.seed)
-            self._near[a, b] = float((here - copy).norm())
-        return self._near[a, b]
 
     # -- what the folder is of --------------------------------------------------------------------
 
