@@ -46,6 +46,8 @@ def test_closed_ways_count_the_components_of_all_copies(seed):
     edges = [
         (r.randrange(4), r.choice(few), r.randrange(4), r.choice(few)) for _ in range(1 + seed // 2)
     ]
+    if seed % 2:  # ways that are closed before parts meet
+        edges = [(k, Element(), k, r.choice(ALL)) for k in range(3)] + edges
     ways = Ways((GROUP,), 4)
     for edge in edges:
         ways.join(*edge)
@@ -53,10 +55,23 @@ def test_closed_ways_count_the_components_of_all_copies(seed):
     for k in range(4):
         own = [part for part in parts if any(minimum == k for minimum, _ in part)]
         assert ways.whole // ways.order(k) == len(own)
-    for _ in range(20):
-        a, b, g, h = r.randrange(4), r.randrange(4), r.choice(ALL), r.choice(ALL)
+    for a, b, h in itertools.product((0, 1), (0, 1, 2), ALL[::5]):
+        g = r.choice(ALL)
         together = any((a, key(g)) in part and (b, key(h)) in part for part in parts)
         assert ways.leads(a, g, b, h) == together
+
+
+def test_closed_ways_are_carried_along_where_parts_meet():
+    """A symmetry of one minimum acts on another by what the way between them makes of it."""
+    r = random.Random(0)
+    for _ in range(4):
+        edges = [(1, Element(), 1, r.choice(ALL)), (0, Element(), 1, r.choice(ALL))]
+        ways = Ways((GROUP,), 2)
+        for edge in edges:
+            ways.join(*edge)
+        (part,) = (p for p in written_out(2, edges) if (0, key(Element())) in p)
+        for h in ALL:
+            assert ways.leads(0, Element(), 0, h) == ((0, key(h)) in part)
 
 
 def test_elements_are_a_group():

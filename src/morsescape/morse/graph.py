@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from morsescape.objective import Objective
 from morsescape.paths.connected import Connected
 from morsescape.paths.copies import Copies
 from morsescape.paths.element import Element
+from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Asked
 from morsescape.store.codec import Saved
 
@@ -45,6 +47,7 @@ class MorseGraph(Saved):
         paths: proved paths between given minima, which bound passes from above as well.
         elements: of each pass, the symmetries g and h of f for which it joins g·a to h·b, a and b
             its ends: the last vertices of its two chains.
+        landscape: what tells f from others: its values at two points, and its ridge.
 
     Example:
         >>> import morsescape as ms
@@ -64,6 +67,7 @@ class MorseGraph(Saved):
     symmetric: bool
     paths: tuple[Join, ...] = ()
     elements: tuple[tuple[Element, Element], ...] = ()
+    landscape: str = ""
     f: Objective | None = field(default=None, repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
 
@@ -134,6 +138,58 @@ class MorseGraph(Saved):
             raise ArgumentError(what[0], expected=what[1], got=what[2], cure=what[3])
         over = zip(self.passes, self.ends, self.elements, strict=True)
         return copies_joined(f, self.minima, self.values, over, self.given)
+
+    def merged(self, other: MorseGraph, f: Objective | None = None) -> MorseGraph:
+        """Both graphs as one, of the same landscape: runs of two machines add up.
+
+        Given minima and passes of both, each once up to symmetry; searches are added up. Paths of
+        the other stay where their ends are minima of this one, or new.
+
+        Args:
+            other: a graph of the same f.
+            f: the landscape; None takes that of one of the graphs, which is not saved with them.
+
+        Raises:
+            ArgumentError: a graph of another landscape, or of one that is not known; no f.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> f = ms.zoo.himmelblau.objective()
+            >>> points = ([3.0, 2.0], [3.6, -1.8], [-2.8, 3.1])
+            >>> a, b, c = (ms.find_critical_point(f, torch.tensor(p).double()) for p in points)
+            >>> both = ms.morse_graph(f, [a, b]).merged(ms.morse_graph(f, [a, c]))
+            >>> both.given, both.threshold is not None
+            (3, True)
+        """
+        f = f or self.f or other.f
+        if f is None:
+            raise ArgumentError(
+                "f", expected="the landscape", got="none, and both graphs were loaded",
+                cure="pass it",
+            )  # fmt: skip
+        if {self.landscape, other.landscape} != {landscape_name(f)}:
+            raise ArgumentError(
+                "other", expected="graphs of the landscape f", got="one of another",
+                cure="merge graphs of the same network, data and ridge",
+            )  # fmt: skip
+        growth = Growth(f, [m for g in (self, other) for m in g.minima[: g.given]], 0, None)
+        joins = [j for g, first in ((self, 0), (other, self.given)) for j in g.moved(growth, first)]
+        for graph in (self, other):
+            for over in graph.passes:
+                growth.add(over)
+        growth.attempts = self.attempts + other.attempts
+        return _graph_of(growth, tuple(joins))
+
+    def moved(self, growth: Growth, first: int) -> Iterator[Join]:
+        """Its paths between places of a growth to which its minima were given from `first` on."""
+        for join in self.paths:
+            a, b = (growth.places[first + k] for k in (join.a, join.b))
+            ends = [growth.on_the_way[first + k] for k in (join.a, join.b)]
+            parts = [end for end in ends if end is not None]
+            high = max([join.height[1], *(part.high for part in parts)])
+            sure = join.proved and all(part.estimate is None for part in parts)
+            if a != b:
+                yield Join(a, b, (join.height[0], high), join.by, sure)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
@@ -230,11 +286,20 @@ def morse_graph(
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
     growth.run(retries, most, progress, tops, copies.paths if copies else ())
+    return _graph_of(growth, _joins(paths, growth))
+
+
+def _graph_of(growth: Growth, joins: tuple[Join, ...]) -> MorseGraph:
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
-        tuple(growth.ends), growth.attempts, f.source.of_samples,
-        _joins(paths, growth), tuple(growth.elements), f,
+        tuple(growth.ends), growth.attempts, growth.f.source.of_samples, joins,
+        tuple(growth.elements), landscape_name(growth.f), growth.f,
     )  # fmt: skip
+
+
+def landscape_name(f: Objective) -> str:
+    """What tells f from others, as a text."""
+    return json.dumps(landscape_identity(f), sort_keys=True)
 
 
 def _joins(paths: Connected | None, growth: Growth) -> tuple[Join, ...]:

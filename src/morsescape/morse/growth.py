@@ -71,7 +71,7 @@ def _key(attempt: int) -> str:
     return f"attempt-{attempt:05}"
 
 
-def _tried(pair: Pair, top: float | None, copy: int | None) -> tuple[float | None, ...]:
+def _tried(pair: Pair, top: float | None, copy: int | None) -> tuple[float | int | None, ...]:
     return (*pair, top) if copy is None else (*pair, top, copy)
 
 
@@ -95,7 +95,7 @@ class Growth:
         self.passes: list[Pass] = []
         self.ends: list[Pair] = []
         self.elements: list[tuple[Element, Element]] = []
-        self.attempts, self.tried = 0, set[tuple[float | None, ...]]()
+        self.attempts, self.tried = 0, set[tuple[float | int | None, ...]]()
         self._near = Distances(f, self.minima, seed)
         self.places: list[int] = []
         self.on_the_way: list[Height | None] = []
@@ -204,8 +204,12 @@ class Growth:
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
         self.tried.add(_tried(attempt.pair, attempt.top, attempt.copy))
-        over = attempt.over
-        if over is None or any(s.minimum.index != 0 for s in over.sides):
+        if attempt.over is not None:
+            self.add(attempt.over)
+
+    def add(self, over: Pass) -> None:
+        """A pass between minima, unless it is known; its feet may be new ones."""
+        if any(s.minimum.index != 0 for s in over.sides):
             return
         placed = [self._place(side.minimum) for side in over.sides]
         top = over.saddle.value
