@@ -147,5 +147,8 @@ def test_two_graphs_add_up(tmp_path):
     other = zoo.three_hump.objective()
     with pytest.raises(ArgumentError, match="graphs of the landscape f"):
         first.merged(kept, other)
+    strange = ms.morse_graph(other, [ms.find_critical_point(other, torch.zeros(2).double())])
+    with pytest.raises(ArgumentError, match="graphs of the landscape f"):
+        first.merged(strange)
     with pytest.raises(ArgumentError, match="f: expected the landscape"):
         kept.merged(kept)
