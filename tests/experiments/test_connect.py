@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from morsescape.experiments.reproduce.cost import roughly
 from typer.testing import CliRunner
 
 from morsescape.app import app
@@ -17,7 +18,6 @@ from morsescape.experiments.connect.study import (
 from morsescape.experiments.connect.uses import Used
 from morsescape.experiments.connect.words import connect_command, connect_section
 from morsescape.experiments.point import PointSettings
-from morsescape.experiments.reproduce.cost import roughly
 from morsescape.experiments.reproduce.study import ReproduceSettings
 from morsescape.nets import build
 from morsescape.paths import METHODS, robustness, uses

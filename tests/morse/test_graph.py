@@ -117,3 +117,38 @@ def test_where_the_segments_lie_on_the_ridges_all_are_joined():
     assert graph.threshold is not None
     assert {zoo.three_hump.signs_at(saddle.theta) for saddle in graph.saddles} == {(1, 0)}
     assert len(graph.passes) == 2
+
+
+def test_two_graphs_add_up(tmp_path):
+    """Parts on two machines, one of them kept, are the whole; another landscape is refused."""
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    first = ms.morse_graph(f, found[:3], paths=ms.connected(f, found[:3], method="line"))
+    second = ms.morse_graph(f, [found[3], found[0]])
+    second.save(tmp_path / "second")
+    kept = MorseGraph.load(tmp_path / "second")
+    both = first.merged(kept)
+    assert both.given == 4
+    assert both.attempts == first.attempts + second.attempts
+    points = [m.theta for m in both.minima]
+    for k in range(4):
+        assert torch.equal(points[k], found[k].theta)
+    for graph in (first, kept):
+        for saddle in graph.saddles:
+            assert any(float((s.theta - saddle.theta).norm()) < 1e-6 for s in both.saddles)
+    for i, saddle in enumerate(both.saddles):
+        assert all(float((s.theta - saddle.theta).norm()) > 1e-3 for s in both.saddles[:i])
+    for over, ends in zip(both.passes, both.ends, strict=True):
+        for side, k in zip(over.sides, ends, strict=True):
+            assert float((side.chain[-1] - points[k]).norm()) < 1e-6
+    assert both.threshold[1] >= second.threshold[1] - 1e-9
+    assert len(both.paths) == len(first.paths)
+    assert len(kept.merged(second, f).passes) == len(second.passes)
+    other = zoo.three_hump.objective()
+    with pytest.raises(ArgumentError, match="graphs of the landscape f"):
+        first.merged(kept, other)
+    strange = ms.morse_graph(other, [ms.find_critical_point(other, torch.zeros(2).double())])
+    with pytest.raises(ArgumentError, match="graphs of the landscape f"):
+        first.merged(strange)
+    with pytest.raises(ArgumentError, match="f: expected the landscape"):
+        kept.merged(kept)

@@ -13,6 +13,7 @@ from morsescape.data.dataset import Dataset
 from morsescape.errors import ArgumentError
 
 NAMES = ("digits", "mnist", "fashion-mnist")
+TESTED = ("mnist", "fashion-mnist")  # those that come with test images
 
 
 @checked(

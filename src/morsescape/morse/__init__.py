@@ -6,11 +6,13 @@ from morsescape.morse.flow import Flow, steepest_descent
 from morsescape.morse.graph import MorseGraph, morse_graph
 from morsescape.morse.handles import Handle, Handles, handles
 from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.orbits import CopiesJoined
 from morsescape.morse.saddle import find_saddle
 from morsescape.morse.sides import Pass, Side, pass_over
 
 __all__ = [
     "CaptureBall",
+    "CopiesJoined",
     "Embedding",
     "Flow",
     "Handle",

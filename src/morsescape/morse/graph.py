@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -14,9 +15,13 @@ from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.growth import Growth, merge_tree
 from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.orbits import CopiesJoined, copies_joined
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.paths.connected import Connected
+from morsescape.paths.copies import Copies
+from morsescape.paths.element import Element
+from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Asked
 from morsescape.store.codec import Saved
 
@@ -40,6 +45,9 @@ class MorseGraph(Saved):
         attempts: searches for a pass, with those that found none or one that was known.
         symmetric: whether minima are compared up to symmetries of f.
         paths: proved paths between given minima, which bound passes from above as well.
+        elements: of each pass, the symmetries g and h of f for which it joins g·a to h·b, a and b
+            its ends: the last vertices of its two chains.
+        landscape: what tells f from others: its values at two points, and its ridge.
 
     Example:
         >>> import morsescape as ms
@@ -58,6 +66,8 @@ class MorseGraph(Saved):
     attempts: int
     symmetric: bool
     paths: tuple[Join, ...] = ()
+    elements: tuple[tuple[Element, Element], ...] = ()
+    landscape: str = ""
     f: Objective | None = field(default=None, repr=False)
     UNSAVED: ClassVar[tuple[str, ...]] = ("f",)
 
@@ -95,6 +105,92 @@ class MorseGraph(Saved):
         """The join at which all given minima are first in one component; None if there is none."""
         return self.merge_tree(paths=paths).first_together(self.given)
 
+    def copies_joined(self, f: Objective | None = None) -> CopiesJoined:
+        """Which copies of the given minima the passes join, in the whole space.
+
+        "Joined" of minima says that some copies are. Products of the group elements around closed
+        ways through passes say more: the first minimum is joined to its copies under the subgroup
+        that they generate; where that is the whole group, all copies of all given minima lie in one
+        component of M_ε. Proved by saddles alone; `joined_copies` does it by paths.
+
+        Args:
+            f: the landscape; None takes that of the graph, which is not saved with it.
+
+        Raises:
+            ArgumentError: a graph that was loaded, without f; one that was kept without elements.
+
+        Source:
+            Gross, Voltage graphs, Discrete Mathematics 9 (1974) 239.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+            >>> starts = (torch.tensor([x, 0.1]).double() for x in (-1.0, 1.0))
+            >>> graph = ms.morse_graph(f, [ms.find_critical_point(f, start) for start in starts])
+            >>> graph.copies_joined().order, graph.copies_joined().parts(2.0)
+            (1, 1)
+        """
+        f = f or self.f
+        if f is None or len(self.elements) != len(self.passes):
+            what = ("f", "the landscape", "none", "pass it") if f is None else (
+                "graph", "the symmetries of each pass", "a graph kept without them", "grow it again"
+            )  # fmt: skip
+            raise ArgumentError(what[0], expected=what[1], got=what[2], cure=what[3])
+        over = zip(self.passes, self.ends, self.elements, strict=True)
+        return copies_joined(f, self.minima, self.values, over, self.given)
+
+    def merged(self, other: MorseGraph, f: Objective | None = None) -> MorseGraph:
+        """Both graphs as one, of the same landscape: runs of two machines add up.
+
+        Given minima and passes of both, each once up to symmetry; searches are added up. Paths of
+        the other stay where their ends are minima of this one, or new.
+
+        Args:
+            other: a graph of the same f.
+            f: the landscape; None takes that of one of the graphs, which is not saved with them.
+
+        Raises:
+            ArgumentError: a graph of another landscape, or of one that is not known; no f.
+
+        Example:
+            >>> import torch, morsescape as ms
+            >>> f = ms.zoo.himmelblau.objective()
+            >>> points = ([3.0, 2.0], [3.6, -1.8], [-2.8, 3.1])
+            >>> a, b, c = (ms.find_critical_point(f, torch.tensor(p).double()) for p in points)
+            >>> both = ms.morse_graph(f, [a, b]).merged(ms.morse_graph(f, [a, c]))
+            >>> both.given, both.threshold is not None
+            (3, True)
+        """
+        f = f or self.f or other.f
+        if f is None:
+            raise ArgumentError(
+                "f", expected="the landscape", got="none, and both graphs were loaded",
+                cure="pass it",
+            )  # fmt: skip
+        if {self.landscape, other.landscape} != {landscape_name(f)}:
+            raise ArgumentError(
+                "other", expected="graphs of the landscape f", got="one of another",
+                cure="merge graphs of the same network, data and ridge",
+            )  # fmt: skip
+        growth = Growth(f, [m for g in (self, other) for m in g.minima[: g.given]], 0, None)
+        joins = [j for g, first in ((self, 0), (other, self.given)) for j in g.moved(growth, first)]
+        for graph in (self, other):
+            for over in graph.passes:
+                growth.add(over)
+        growth.attempts = self.attempts + other.attempts
+        return _graph_of(growth, tuple(joins))
+
+    def moved(self, growth: Growth, first: int) -> Iterator[Join]:
+        """Its paths between places of a growth to which its minima were given from `first` on."""
+        for join in self.paths:
+            a, b = (growth.places[first + k] for k in (join.a, join.b))
+            ends = [growth.on_the_way[first + k] for k in (join.a, join.b)]
+            parts = [end for end in ends if end is not None]
+            high = max([join.height[1], *(part.high for part in parts)])
+            sure = join.proved and all(part.estimate is None for part in parts)
+            if a != b:
+                yield Join(a, b, (join.height[0], high), join.by, sure)
+
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
         return self.merge_tree().plot(ax, **{"given": self.given, **options})
@@ -120,7 +216,8 @@ class MorseGraph(Saved):
 
 @checked(
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
-    paths=instance(Connected, "ms.connected(f, minima) makes one"), retries=a_count(0),
+    paths=instance(Connected, "ms.connected(f, minima) makes one"),
+    copies=instance(Copies, "ms.joined_copies(f, minimum) makes one"), retries=a_count(0),
     most=a_count(0), seed=a_seed(), progress=a_progress(),
 )  # fmt: skip
 def morse_graph(
@@ -128,6 +225,7 @@ def morse_graph(
     minima: Sequence[CriticalPoint],
     *,
     paths: Connected | None = None,
+    copies: Copies | None = None,
     retries: int = 0,
     most: int | None = None,
     out: str | os.PathLike[str] | None = None,
@@ -149,6 +247,8 @@ def morse_graph(
         minima: results of `find_critical_point`; copies of each other count once.
         paths: what `connected` proved of the same minima, in the same order; its paths bound the
             passes from above.
+        copies: what `joined_copies` proved of one of the minima; its paths are searched for passes
+            from their tops, where closed ways through passes do not lead to the copy yet.
         retries: searches for lower passes, once all are joined.
         most: searches in all; None is no limit.
         out: a folder that keeps every search; an interrupted graph goes on from there.
@@ -185,12 +285,21 @@ def morse_graph(
     growth = Growth(f, minima, seed, out)
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
-    growth.run(retries, most, progress, tops)
+    growth.run(retries, most, progress, tops, copies.paths if copies else ())
+    return _graph_of(growth, _joins(paths, growth))
+
+
+def _graph_of(growth: Growth, joins: tuple[Join, ...]) -> MorseGraph:
     return MorseGraph(
         tuple(growth.minima), growth.given, tuple(growth.values), tuple(growth.passes),
-        tuple(growth.ends), growth.attempts, f.source.of_samples,
-        _joins(paths, growth), f,
+        tuple(growth.ends), growth.attempts, growth.f.source.of_samples, joins,
+        tuple(growth.elements), landscape_name(growth.f), growth.f,
     )  # fmt: skip
+
+
+def landscape_name(f: Objective) -> str:
+    """What tells f from others, as a text."""
+    return json.dumps(landscape_identity(f), sort_keys=True)
 
 
 def _joins(paths: Connected | None, growth: Growth) -> tuple[Join, ...]:

@@ -14,12 +14,16 @@ import torch
 from torch import Tensor
 
 from morsescape.critical.result import CriticalPoint
+from morsescape.errors import ArgumentError
+from morsescape.morse.distances import Distances
 from morsescape.morse.merge_tree import Join, MergeTree
+from morsescape.morse.orbits import ways_of
 from morsescape.morse.saddle import find_saddle
 from morsescape.morse.sides import Pass, Side, height_below, pass_over
 from morsescape.objective import Objective
-from morsescape.paths.connect import aligned, coincide
+from morsescape.paths.connect import coincide, moved_next_to
 from morsescape.paths.connected import level_of
+from morsescape.paths.element import Element
 from morsescape.paths.height import Height
 from morsescape.paths.path import Path
 from morsescape.paths.spanning import landscape_identity
@@ -41,12 +45,14 @@ class Attempt(Saved):
         over: the pass; None if there is none.
         why: how it ended.
         top: where on a path between the two it began; None for the boundary of a basin.
+        copy: which of the paths to copies of one minimum that is; None for one between two minima.
     """
 
     pair: Pair
     over: Pass | None
     why: str
     top: float | None = None
+    copy: int | None = None
 
 
 def merge_tree(
@@ -65,11 +71,15 @@ def _key(attempt: int) -> str:
     return f"attempt-{attempt:05}"
 
 
+def _tried(pair: Pair, top: float | None, copy: int | None) -> tuple[float | int | None, ...]:
+    return (*pair, top) if copy is None else (*pair, top, copy)
+
+
 class Growth:
     """A graph while it grows.
 
     Attributes:
-        minima, values, passes, ends, given, attempts: as of `MorseGraph`.
+        minima, values, passes, ends, elements, given, attempts: as of `MorseGraph`.
         places: of the given minima, copies of which share one.
         on_the_way: for each given minimum the height of the line to the copy of the one in its
             place; None where it is that one.
@@ -84,13 +94,14 @@ class Growth:
         self.values: list[tuple[float, float]] = []
         self.passes: list[Pass] = []
         self.ends: list[Pair] = []
-        self.attempts, self.tried = 0, set[tuple[int, int, float | None]]()
-        self._near: dict[Pair, float] = {}
+        self.elements: list[tuple[Element, Element]] = []
+        self.attempts, self.tried = 0, set[tuple[float | int | None, ...]]()
+        self._near = Distances(f, self.minima, seed)
         self.places: list[int] = []
         self.on_the_way: list[Height | None] = []
         for k, minimum in enumerate(minima):
             f.check(minimum.theta, f"minima[{k}]", finite=True)
-            place, copy = self._place(minimum)
+            place, copy, _ = self._place(minimum)
             self.places.append(place)
             same = torch.equal(copy, minimum.theta)
             chain = torch.stack([minimum.theta, copy])
@@ -100,9 +111,9 @@ class Growth:
 
     def run(
         self, retries: int, most: int | None, progress: Progress | None,
-        paths: Mapping[Pair, Path] | None = None,
+        paths: Mapping[Pair, Path] | None = None, copies: Sequence[Path] = (),
     ) -> None:  # fmt: skip
-        """What is kept, then tops of paths, then gaps, then lower passes `retries` times."""
+        """What is kept; tops of paths; gaps; lower passes `retries` times; ways to copies."""
         most = most if most is not None else 10**9
         self._take_kept(most)
         for pair, path in (paths or {}).items():
@@ -116,8 +127,39 @@ class Growth:
                 joined_after = self.attempts if joined_after is None else joined_after
                 gap = self._across() if self.attempts - joined_after < retries else None
             if gap is None:
-                return
+                break
             self._search(gap, progress)
+        self._close(copies, most, progress)
+
+    def _close(self, copies: Sequence[Path], most: int, progress: Progress | None) -> None:
+        """From the tops of paths to copies, where closed ways do not lead to the copy yet."""
+        ways = ways_of(self.f, self.minima) if copies else None
+        joined = 0
+        for number, path in enumerate(copies):
+            ends = [self._known(path(t)) for t in (0.0, 1.0)]
+            for top in path.tops():
+                assert ways is not None
+                for k in range(joined, len(self.passes)):
+                    ways.take(self.passes[k], self.ends[k], self.elements[k])
+                joined = len(self.passes)
+                (a, g), (b, h) = ends
+                if self.attempts < most and not ways.leads(a, g, b, h):
+                    self._search((a, b), progress, path, top, number)
+
+    def _known(self, theta: Tensor) -> tuple[int, Element]:
+        """The given minimum of which θ is a copy, and by which symmetry.
+
+        Raises:
+            ArgumentError: none is.
+        """
+        for k, minimum in enumerate(self.minima[: self.given]):
+            copy, element = moved_next_to(self.f, theta, minimum.theta, self.seed)
+            if coincide(theta, copy, _SAME):
+                return k, element
+        raise ArgumentError(
+            "copies", expected="paths between copies of a given minimum", got="those of another",
+            cure="pass what ms.joined_copies made of one of the minima",
+        )  # fmt: skip
 
     def _take_kept(self, most: int) -> None:
         """The searches of an earlier run, in their order."""
@@ -134,11 +176,11 @@ class Growth:
 
     def _search(
         self, pair: Pair, progress: Progress | None, path: Path | None = None,
-        top: float | None = None,
+        top: float | None = None, copy: int | None = None,
     ) -> None:  # fmt: skip
-        if (*pair, top) in self.tried:
+        if _tried(pair, top, copy) in self.tried:
             return
-        made = self._attempt(pair, path, top)
+        made = self._attempt(pair, path, top, copy)
         if self.folder:
             self.folder.save(_key(self.attempts), *made.to_piece())
         self._take(made)
@@ -149,24 +191,31 @@ class Growth:
 
     # -- one search -------------------------------------------------------------------------------
 
-    def _attempt(self, pair: Pair, path: Path | None, top: float | None) -> Attempt:
+    def _attempt(
+        self, pair: Pair, path: Path | None, top: float | None, copy: int | None
+    ) -> Attempt:
         start: Any = tuple(self.minima[k] for k in pair)
         if path is not None and top is not None:
             start = replace(path, height=replace(path.height, at=top))
         saddle = find_saddle(self.f, start, seed=self.seed)
         over = pass_over(self.f, saddle, seed=self.seed) if saddle.index == 1 else None
-        return Attempt(pair, over, str(over or saddle.verdict), top)
+        return Attempt(pair, over, str(over or saddle.verdict), top, copy)
 
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
-        self.tried.add((*attempt.pair, attempt.top))
-        over = attempt.over
-        if over is None or any(s.minimum.index != 0 for s in over.sides):
+        self.tried.add(_tried(attempt.pair, attempt.top, attempt.copy))
+        if attempt.over is not None:
+            self.add(attempt.over)
+
+    def add(self, over: Pass) -> None:
+        """A pass between minima, unless it is known; its feet may be new ones."""
+        if any(s.minimum.index != 0 for s in over.sides):
             return
         placed = [self._place(side.minimum) for side in over.sides]
         top = over.saddle.value
         first, second = (
-            self._ended(side, copy, top) for side, (_, copy) in zip(over.sides, placed, strict=True)
+            self._ended(side, copy, top)
+            for side, (_, copy, _) in zip(over.sides, placed, strict=True)
         )
         ends = (placed[0][0], placed[1][0])
         for known, where in zip(self.passes, self.ends, strict=True):
@@ -174,23 +223,24 @@ class Growth:
                 return
         self.passes.append(replace(over, sides=(first, second)))
         self.ends.append(ends)
+        self.elements.append((placed[0][2], placed[1][2]))
 
-    def _place(self, minimum: CriticalPoint) -> tuple[int, Tensor]:
-        """The place of a minimum, a new one if need be, and the copy of it that this one is."""
+    def _place(self, minimum: CriticalPoint) -> tuple[int, Tensor, Element]:
+        """The place of a minimum, new if need be, the copy that this one is, and by which g."""
         for k, known in enumerate(self.minima):
             copy = self._copy(minimum, known)
             if copy is not None:
-                return k, copy
+                return k, *copy
         self.minima.append(minimum)
         self.values.append(level_of(self.f, minimum) or (minimum.value, minimum.value))
-        return len(self.minima) - 1, minimum.theta
+        return len(self.minima) - 1, minimum.theta, Element()
 
-    def _copy(self, one: CriticalPoint, other: CriticalPoint) -> Tensor | None:
-        """The copy of the other under symmetries of f that is the same as one; None if none is."""
+    def _copy(self, one: CriticalPoint, other: CriticalPoint) -> tuple[Tensor, Element] | None:
+        """The copy g·other under symmetries g of f that is the same as one; None if none is."""
         if abs(one.value - other.value) > _SAME_VALUE * (1 + abs(one.value)):
             return None
-        copy, _ = aligned(self.f, one.theta, other.theta, self.seed)
-        return copy if coincide(one.theta, copy, _SAME) else None
+        copy, element = moved_next_to(self.f, one.theta, other.theta, self.seed)
+        return (copy, element) if coincide(one.theta, copy, _SAME) else None
 
     def _ended(self, side: Side, copy: Tensor, top: float) -> Side:
         """The side, its chain ended at the copy of the minimum that is in the list."""
@@ -222,7 +272,11 @@ class Growth:
         return len({self._part_of(parts, k) for k in range(self.given)}) == 1
 
     def _gap(self) -> Pair | None:
-        """The first gap on the shortest way from the first minimum to one that is not joined."""
+        """The first gap on the shortest way from the first minimum to one that is not joined.
+
+        Lengths are bounds from below until a shortest way needs them: a way that is shortest by
+        bounds, and all of whose lengths are exact, is shortest.
+        """
         parts = self._parts()
         part = [self._part_of(parts, k) for k in range(len(self.minima))]
         ways = nx.Graph()
@@ -232,14 +286,19 @@ class Growth:
                 if part[a] == part[b]:
                     ways.add_edge(a, b, weight=0.0)
                 elif (b, a, None) not in self.tried:
-                    ways.add_edge(a, b, weight=self._distance(b, a) ** 2)
-        lengths, routes = nx.single_source_dijkstra(ways, 0)
-        apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
-        if not apart:
-            return None
-        route = routes[min(apart, key=lambda k: lengths[k])]
-        gaps = [(min(p), max(p)) for p in pairwise(route)]
-        return next(p for p in gaps if part[p[0]] != part[p[1]])
+                    ways.add_edge(a, b, weight=self._near.bound(b, a) ** 2)
+        while True:
+            lengths, routes = nx.single_source_dijkstra(ways, 0)
+            apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
+            if not apart:
+                return None
+            route = routes[min(apart, key=lambda k: lengths[k])]
+            gaps = [(min(p), max(p)) for p in pairwise(route) if part[p[0]] != part[p[1]]]
+            unsure = [p for p in gaps if not self._near.known(*p)]
+            if not unsure:
+                return gaps[0]
+            for p in unsure:
+                ways.edges[p]["weight"] = self._near.exact(*p) ** 2
 
     def _across(self) -> Pair | None:
         """The nearest pair not tried across the cut that the highest pass of the tree bridges."""
@@ -252,16 +311,8 @@ class Growth:
             pairs = [(min(i, j), max(i, j)) for i in left for j in right]
             pairs = [p for p in pairs if (*p, None) not in self.tried]
             if pairs and all(any(k < self.given for k in side) for side in (left, right)):
-                return min(pairs, key=lambda p: self._distance(*p))
+                return self._near.nearest(pairs)
         return None
-
-    def _distance(self, a: int, b: int) -> float:
-        """‖m_a - g m_b‖ for the best symmetry g that is found."""
-        if (a, b) not in self._near:
-            here, there = self.minima[a].theta, self.minima[b].theta
-            copy, _ = aligned(self.f, here, there, self.seed)
-            self._near[a, b] = float((here - copy).norm())
-        return self._near[a, b]
 
     # -- what the folder is of --------------------------------------------------------------------
 

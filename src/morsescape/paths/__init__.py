@@ -7,6 +7,7 @@ from morsescape.paths.connect import METHODS, connect
 from morsescape.paths.connected import Connected, Edge, connected
 from morsescape.paths.copies import Copies, Exchange, joined_copies
 from morsescape.paths.curve import Curve
+from morsescape.paths.element import Element
 from morsescape.paths.found import Found
 from morsescape.paths.height import Height, height_of
 from morsescape.paths.invariant import fip
@@ -25,6 +26,7 @@ __all__ = [
     "Copies",
     "Curve",
     "Edge",
+    "Element",
     "Exchange",
     "Found",
     "Height",

@@ -14,9 +14,11 @@ from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.alignment import align as align_to
 from morsescape.paths.curve import Curve
+from morsescape.paths.element import Element
 from morsescape.paths.found import Found, check_ends
 from morsescape.paths.height import height_of, unproved
 from morsescape.paths.invariant import fip
+from morsescape.paths.moves import Move
 from morsescape.paths.path import Path
 from morsescape.paths.string import neb, string
 from morsescape.paths.trained import bezier, chain
@@ -133,7 +135,13 @@ def coincide(a: Tensor, b: Tensor, within: float = _SAME) -> bool:
 
 def aligned(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, bool]:
     """The copy of b under a symmetry of f next to a, and whether it moved; a function has none."""
+    copy, _ = moved_next_to(f, a, b, seed)
+    return copy, float((a - copy).norm()) < float((a - b).norm())
+
+
+def moved_next_to(f: Objective, a: Tensor, b: Tensor, seed: int) -> tuple[Tensor, Element]:
+    """The copy g b under a symmetry of f next to a, and g; a function is taken to have none."""
     if not f.source.of_samples:
-        return b, False
+        return b, Element()
     found = align_to(f, a, b, seed=seed)
-    return found.theta, found.distance_after < found.distance_before
+    return found.theta, Element.of(Move(found.permutations, found.signs))

@@ -15,7 +15,7 @@ EXAMPLES = """\
 Examples:
 
     morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree
-    morsescape tree --net cnn --activation tanh --pool avg --l2 1e-3 --samples 300
+    morsescape tree --net cnn --activation tanh --pool avg --l2 1e-3 --samples 400 --held-out 100
     morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 4 --copies --most 0
     morsescape tree --objective model.py:trained --runs 4 --json tree.json
 """
@@ -45,6 +45,15 @@ def tree(
         bool,
         options.switch("Join the lowest minimum to its copies under permutations too.", _PANEL),
     ] = False,
+    held_out: Annotated[
+        int,
+        options.option(
+            "N",
+            "The last N images are not trained on: test loss and accuracy are of them. "
+            "\\[default: the test images of mnist and fashion-mnist; digits has none]",
+            _PANEL,
+        ),
+    ] = 0,
     seed: options.Seed = 0,
     json: options.Json = None,
     out: options.Out = None,
@@ -62,7 +71,7 @@ def tree(
     from morsescape.experiments.tree.words import tree_sentences, tree_table
 
     with usage():
-        settings = TreeSettings(point, runs, seed, retries, most, paths, copies)
+        settings = TreeSettings(point, runs, seed, retries, most, paths, copies, held_out)
     kept = resumes("minima and searches are", out)
     told = Told(
         lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",

@@ -9,12 +9,14 @@ from morsescape.figures import disconnectivity_figure
 
 
 def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
-    """Minima coloured by accuracy where there is one."""
-    shares = [share for share in result.accuracies if share is not None]
-    known = shares if len(shares) == len(result.accuracies) and len(set(shares)) > 1 else None
+    """Minima coloured by test accuracy where there is one, else by that on the training images."""
+    label = "test accuracy" if result.scores else "accuracy"
+    all_of = tuple(score.accuracy for score in result.scores) or result.accuracies
+    shares = [share for share in all_of if share is not None]
+    known = shares if len(shares) == len(all_of) and len(set(shares)) > 1 else None
     tree = result.graph.merge_tree()
     return disconnectivity_figure(
-        tree, ax, colours=known, label="accuracy" if known else "", given=result.graph.given,
+        tree, ax, colours=known, label=label if known else "", given=result.graph.given,
         words=[_words(result, k) for k in range(len(result.graph.minima))],
     )  # fmt: skip
 
@@ -24,4 +26,6 @@ def _words(result: TreeResult, k: int) -> str:
     share, point = result.accuracies[k], result.graph.minima[k]
     sure = "index 0, proved" if point.certificate.proves(0) else "not proved"
     right = "" if share is None else f", accuracy {share:.2%}"
+    if result.scores:
+        right += f", on the test images {result.scores[k].accuracy:.2%}"
     return f"minimum {k}: f = {result.graph.values[k][1]:.10g}, {sure}{right}"

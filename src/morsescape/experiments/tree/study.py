@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
@@ -12,11 +12,13 @@ from torch import Tensor
 from morsescape.accuracy import accuracy
 from morsescape.boundary import a_boolean, a_count, a_seed, checked, instance, option
 from morsescape.critical import CriticalPoint, find_critical_point
+from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, announced, make_point, rules_of_run
 from morsescape.experiments.sweep import Task
-from morsescape.morse import MorseGraph, morse_graph
+from morsescape.experiments.tree.tested import Score, scores, split
+from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import Copies, connected, joined_copies, symmetries
 from morsescape.paths.connected import split_levels
@@ -33,7 +35,7 @@ _FEW = 300  # images in `reproduce`: a minute a network, where 60,000 take hours
 @checked(
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
     runs=a_count(2), retries=a_count(0), most=a_count(0), paths=a_boolean(),
-    copies=a_boolean(),
+    copies=a_boolean(), held_out=a_count(0),
 )  # fmt: skip
 @dataclass(frozen=True)
 class TreeSettings(Settings):
@@ -47,6 +49,11 @@ class TreeSettings(Settings):
         most: searches in all.
         paths: first join the minima by proved paths, which bound all passes from above.
         copies: join one of them to its copies under the symmetries of f as well.
+        held_out: the last so many images are not trained on, and test the networks instead of the
+            data's own test part.
+
+    Raises:
+        ArgumentError: a value out of range; images held out of the data of an objective.
 
     Example:
         >>> TreeSettings(PointSettings(activation="tanh", l2=1e-3), runs=3).retries
@@ -62,6 +69,19 @@ class TreeSettings(Settings):
     most: int = 100
     paths: bool = True
     copies: bool = False
+    held_out: int = 0
+
+    def __post_init__(self) -> None:
+        if self.held_out and self.point.objective is not None:
+            raise ArgumentError(
+                "--held-out", expected="data of a name", got="an objective, with its own data",
+                cure="leave it out, and hold images out in the function",
+            )  # fmt: skip
+
+    def identity(self) -> dict[str, Any]:
+        """As of all settings; folders without images held out stay as they were."""
+        own = super().identity()
+        return own if self.held_out else {k: v for k, v in own.items() if k != "held_out"}
 
 
 @dataclass(frozen=True, eq=False)
@@ -78,6 +98,9 @@ class TreeResult(Saved):
         seconds: the whole took, this time.
         copies: of the lowest given minimum, where they were asked for and f has symmetries.
         pass_accuracies: as `accuracies`, at the saddles.
+        test_samples: images of the test part; 0 without one.
+        scores, pass_scores: of each minimum and saddle on the test part; empty without one.
+        in_space: which copies of the minima the passes join; None where f has no symmetries.
     """
 
     settings: TreeSettings
@@ -91,6 +114,10 @@ class TreeResult(Saved):
     seconds: float = 0.0
     copies: Copies | None = None
     pass_accuracies: tuple[float | None, ...] = ()
+    test_samples: int = 0
+    scores: tuple[Score, ...] = ()
+    pass_scores: tuple[Score, ...] = ()
+    in_space: CopiesJoined | None = None
 
     @property
     def joined_everywhere(self) -> float | None:
@@ -105,36 +132,49 @@ class TreeResult(Saved):
         graph, saddles = self.graph, self.graph.highest(paths=False)
         return {
             **self.settings.point.named(), "n_params": self.dim, "n_samples": self.samples,
-            "l2": self.settings.point.l2,
+            "n_test": self.test_samples, "l2": self.settings.point.l2,
             "given": graph.given, "attempts": graph.attempts, "threshold": graph.threshold,
             "threshold_by_saddles": saddles and saddles.height,
             "split_at": self.split_at, "discarded": list(self.discarded),
             "copies": self.copies and self.copies.to_json(),
+            "in_space": self.in_space and self.in_space.to_json(),
             "paths": [{"ends": [j.a, j.b], "height": list(j.height), "proved": j.proved}
                       for j in graph.paths],
             "minima": [
-                {"value": list(v), "loss": self._loss(m), "accuracy": share,
-                 "grad_norm": m.grad_norm}
-                for v, m, share in zip(graph.values, graph.minima, self.accuracies, strict=True)
+                {"value": list(v), "loss": self.loss(m), "accuracy": share,
+                 "grad_norm": m.grad_norm, **tested}
+                for v, m, share, tested in zip(
+                    graph.values, graph.minima, self.accuracies,
+                    _tested(self.scores, graph.minima), strict=True,
+                )
             ],
             "passes": [
                 {"ends": list(ends), "height": list(over.height), "proved": over.proved,
-                 "loss": self._loss(over.saddle), "accuracy": share,
+                 "loss": self.loss(over.saddle), "accuracy": share,
                  "index": over.saddle.index, "grad_norm": over.saddle.grad_norm,
                  "min_abs_eigenvalue": over.saddle.certificate.min_abs_eigenvalue,
                  "gradients": over.saddle.evaluations.gradient,
                  "hessians": over.saddle.evaluations.hessian, "seconds": over.saddle.seconds,
-                 "pieces": [len(side.chain) - 1 for side in over.sides]}
-                for ends, over, share in zip(
-                    graph.ends, graph.passes, self.pass_accuracies, strict=True
+                 "pieces": [len(side.chain) - 1 for side in over.sides],
+                 "elements": [g.to_json() for g in elements], **tested}
+                for ends, over, elements, share, tested in zip(
+                    graph.ends, graph.passes, graph.elements or [()] * len(graph.passes),
+                    self.pass_accuracies,
+                    _tested(self.pass_scores, graph.passes), strict=True,
                 )
             ],
         }  # fmt: skip
 
-    def _loss(self, point: CriticalPoint) -> float | None:
+    def loss(self, point: CriticalPoint) -> float | None:
         """L there, without the ridge, where that is the command's own."""
         l2 = self.settings.point.l2
         return None if l2 is None else point.value - l2 * float(point.theta @ point.theta)
+
+
+def _tested(scores: Sequence[Score], of: Sequence[object]) -> list[dict[str, float | None]]:
+    if not scores:
+        return [{"test_loss": None, "test_accuracy": None} for _ in of]
+    return [{"test_loss": score.loss, "test_accuracy": score.accuracy} for score in scores]
 
 
 @checked(str, **rules_of_run(TreeSettings))
@@ -159,7 +199,8 @@ def run_tree(
         1
     """
     start = time.perf_counter()
-    f, found, bad = minima_of(settings, folder, progress, notice)
+    train, test = split(settings.point, settings.held_out)  # a missing file is told at once
+    f, found, bad = minima_of(settings, folder, progress, notice, train)
     if not found:
         raise ArgumentError(
             "--runs", expected="seeds that lead to proved minima", got="; ".join(bad),
@@ -173,14 +214,15 @@ def run_tree(
         paths = connected(
             f, found, retries=settings.retries, out=ways, seed=settings.seed, progress=progress
         )
-    graph = morse_graph(
-        f, found, paths=paths, retries=settings.retries, most=settings.most, out=searches,
-        seed=settings.seed, progress=progress,
-    )  # fmt: skip
     copies = None
-    if settings.copies and symmetries(f).groups:
+    symmetric = bool(symmetries(f).groups)
+    if settings.copies and symmetric:
         lowest = min(found, key=lambda minimum: minimum.value)
         copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
+    graph = morse_graph(
+        f, found, paths=paths, copies=copies, retries=settings.retries, most=settings.most,
+        out=searches, seed=settings.seed, progress=progress,
+    )  # fmt: skip
     shares, above = (
         tuple(accuracy(f, point.theta) for point in points)
         for points in (graph.minima, graph.saddles)
@@ -188,22 +230,25 @@ def run_tree(
     return TreeResult(
         settings, str(settings.point), f.dim, f.source.samples, graph, shares,
         max(split_levels(f, graph.minima), default=None), tuple(bad), time.perf_counter() - start,
-        copies, above,
+        copies, above, len(test) if test is not None else 0,
+        scores(f, test, graph.minima), scores(f, test, graph.saddles),
+        graph.copies_joined() if symmetric else None,
     )  # fmt: skip
 
 
 def minima_of(
     settings: TreeSettings, folder: RunFolder | None, progress: Progress | None,
-    notice: Callable[[str], None] | None = None,
+    notice: Callable[[str], None] | None = None, train: Dataset | None = None,
 ) -> tuple[Objective, list[CriticalPoint], list[str]]:  # fmt: skip
     """The landscape, the proved minima of all seeds, and what became of the others."""
     f, found, bad, resumed = None, [], [], 0
+    train = train or split(settings.point, settings.held_out)[0]
     for k in range(settings.runs):
         seed, key = settings.seed + k, f"minimum-{settings.seed + k}"
         piece = None if folder is None else folder.load(key)
         if f is None or piece is None:
             before = announced(notice, certifies=True) if f is None else None
-            made = make_point(settings.point, seed, progress=progress, before=before)
+            made = make_point(settings.point, seed, dataset=train, progress=progress, before=before)
             f = f or _smooth(made.f)
         if piece is not None:
             result, resumed = CriticalPoint.from_json(piece.payload, **piece.tensors), resumed + 1

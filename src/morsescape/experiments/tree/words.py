@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from morsescape.critical import CriticalPoint
 from morsescape.experiments.point import point_options
 from morsescape.experiments.tree.figure import tree_figure
 from morsescape.experiments.tree.study import TreeResult
@@ -15,12 +16,13 @@ from morsescape.page.readable import number
 from morsescape.page.tables import printed_table
 
 COLUMNS = ("pass", "joins", "f at most", "above the lowest minimum", "|grad f|", "proved")
+MEASURES = ("train loss", "accuracy", "test loss", "test accuracy")  # where they are known
 _ROWS = 20
 
 
 def tree_table(result: TreeResult) -> Table:
     """The passes that hold the minima together, from the lowest up."""
-    return printed_table(COLUMNS, _rows(result))
+    return printed_table(*_passes(result))
 
 
 def tree_section(result: TreeResult) -> Section:
@@ -43,7 +45,10 @@ def tree_section(result: TreeResult) -> Section:
         f"{result.samples:,} images",
         f"tree-{point.net}-{point.data}",
         (first,),
-        (PageTable("Passes between the minima", COLUMNS, tuple(_rows(result))),),
+        (
+            PageTable("Passes between the minima", *_passes(result)),
+            PageTable("Minima", *_minima(result)),
+        ),
         (
             Picture(
                 figure,
@@ -64,20 +69,56 @@ def tree_command(result: TreeResult) -> str:
     own = result.settings
     text = f"morsescape tree{point_options(own.point)} --runs {own.runs} --retries {own.retries}"
     text += f" --most {own.most}" + (f" --seed {own.seed}" if own.seed else "")
+    text += f" --held-out {own.held_out}" * bool(own.held_out)
     return text + ("" if own.paths else " --no-paths") + " --copies" * own.copies
 
 
-def _rows(result: TreeResult) -> Iterator[tuple[str, ...]]:
+_Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
+
+
+def _passes(result: TreeResult) -> _Table:
+    """The lowest passes, with what the network does at each."""
     graph = result.graph
     lowest = min(low for low, _ in graph.values)
-    order = sorted(range(len(graph.passes)), key=lambda k: graph.passes[k].height[1])
-    for k in order[:_ROWS]:
+    order = sorted(range(len(graph.passes)), key=lambda k: graph.passes[k].height[1])[:_ROWS]
+    rows = []
+    for k in order:
         over, (a, b) = graph.passes[k], graph.ends[k]
         high = over.height[1]
-        yield (
+        rows.append((
             str(k), f"{a} – {b}", f"{high:.10g}", f"{high - lowest:.3e}",
             f"{over.saddle.grad_norm:.1e}", "yes" if over.proved else "no",
-        )  # fmt: skip
+        ))  # fmt: skip
+    return _measured(result, COLUMNS, rows, graph.saddles, order)
+
+
+def _minima(result: TreeResult) -> _Table:
+    """The lowest minima, the same."""
+    graph = result.graph
+    order = sorted(range(len(graph.minima)), key=lambda k: graph.values[k][1])[:_ROWS]
+    rows = [
+        (str(k), f"{graph.values[k][1]:.10g}", "given" if k < graph.given else "foot of a pass")
+        for k in order
+    ]
+    return _measured(result, ("minimum", "f at most", "found as"), rows, graph.minima, order)
+
+
+def _measured(
+    result: TreeResult, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]],
+    points: Sequence[CriticalPoint], order: Sequence[int],
+) -> _Table:  # fmt: skip
+    """With those of the measures that are known of some point."""
+    above = points is not result.graph.minima
+    shares = result.pass_accuracies if above else result.accuracies
+    tested = result.pass_scores if above else result.scores
+    more = []
+    for k in order:
+        on_test = (tested[k].loss, tested[k].accuracy) if tested else (None, None)
+        values = (result.loss(points[k]), shares[k], *on_test)
+        more.append([number(v, f) for v, f in zip(values, (".5f", ".2%") * 2, strict=True)])
+    known = [m for m in range(len(MEASURES)) if any(own[m] != "–" for own in more)]
+    told = [row + tuple(own[m] for m in known) for row, own in zip(rows, more, strict=True)]
+    return columns + tuple(MEASURES[m] for m in known), tuple(told)
 
 
 def tree_sentences(result: TreeResult) -> list[str]:
@@ -107,9 +148,26 @@ def _details(result: TreeResult) -> list[str]:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
     known = [share for share in result.accuracies if share is not None]
     if known:
-        ends = dict.fromkeys(number(share, ".2%") for share in (min(known), max(known)))
-        lines.append(f"Accuracy at the minima: {' to '.join(ends)}.")
+        lines.append(f"Accuracy at the minima: {_ends(known, '.2%')}.")
+    lines += _tested(result)
     return lines
+
+
+def _tested(result: TreeResult) -> Iterator[str]:
+    """What the same heights are on the images that nothing was trained on."""
+    if not result.scores:
+        return
+    of = "held out" if result.settings.held_out else "of the test part"
+    parts = [
+        f"at the {name} loss {_ends([s.loss for s in scores], '.5f')}, "
+        f"accuracy {_ends([s.accuracy for s in scores], '.2%')}"
+        for name, scores in (("minima", result.scores), ("passes", result.pass_scores)) if scores
+    ]  # fmt: skip
+    yield f"On the {result.test_samples:,} images {of}: {'; '.join(parts)}."
+
+
+def _ends(values: Sequence[float], form: str) -> str:
+    return " to ".join(dict.fromkeys(number(v, form) for v in (min(values), max(values))))
 
 
 def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
@@ -137,6 +195,8 @@ def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
         yield "By certified saddles alone they are not all joined yet: take more searches (--most)."
     elif by_saddles is not None and by_saddles != highest:
         yield f"By certified saddles alone: ε ≥ {by_saddles.height[1]:.10g}."
+    if result.in_space is not None and graph.passes:
+        yield f"In the whole space, by saddles alone: {result.in_space}."
     if result.copies is not None:
         yield f"One minimum, the lowest: {result.copies}."
     if result.joined_everywhere is not None:
