@@ -86,7 +86,7 @@ class Network(Source):
         self.dim = sum(p.numel() for _, p in trainable)
         self.theta = torch.cat([p.detach().reshape(-1) for _, p in trainable]).clone()
         self.programs = Kept()
-        self.thin: dict[int, Network] = {}  # what `thinned` made
+        self._thin: dict[int, Network] = {}  # what `thinned` made
         self.doubts: tuple[str, ...] = ()
         self.needs_graph = False
         self.choice = output
@@ -170,12 +170,12 @@ class Network(Source):
         """The shares of some samples alone, evenly spread; the same where there are few more."""
         if self.samples <= 2 * most or not self.loss.divisible:
             return self
-        if most not in self.thin:
-            places = torch.linspace(0, self.samples - 1, most).round().long()
-            thin = copy.copy(self)
+        thin = self._thin.get(most)
+        if thin is None or thin.model is not self.model:  # a copy may have another model
+            thin, places = copy.copy(self), torch.linspace(0, self.samples - 1, most).round().long()
             (thin.x, thin.y), thin.samples = self.some(places), most
-            self.thin[most] = thin
-        return self.thin[most]
+            self._thin[most] = thin
+        return thin
 
     # -- learning what was given ----------------------------------------------------------------
 

@@ -168,9 +168,11 @@ def descent_in_metrics(
             break
         lines.append(replace(line, times=line.times + (time - left)))
         left = time - float(lines[-1].times[-1])
-    whole = {n: torch.cat([getattr(x, n) for x in lines])
-             for n in ("times", "points", "values", "norms")}  # fmt: skip
-    return replace(lines[-1], **whole)
+    times, points, values, norms = (
+        torch.cat(parts)
+        for parts in zip(*((x.times, x.points, x.values, x.norms) for x in lines), strict=True)
+    )
+    return replace(lines[-1], times=times, points=points, values=values, norms=norms)
 
 
 class _Right:

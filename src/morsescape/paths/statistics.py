@@ -129,11 +129,7 @@ def _normalising(model: nn.Module) -> Iterator[nn.Module]:
 
 def _with_model(net: Source, model: nn.Module) -> Source:
     other = copy.copy(net)
-    other.model, other.programs, other.thin = (
-        model,
-        Kept(),
-        {},
-    )  # what was recorded holds the old statistics
+    other.model, other.programs = model, Kept()  # what was recorded holds the old statistics
     return other
 
 

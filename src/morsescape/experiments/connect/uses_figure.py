@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from morsescape.experiments.connect.uses import Used
-from morsescape.figures.axes import BLUE, GREY, ORANGE, VERMILLION, dress, once_each
+from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, once_each
 from morsescape.paths.uses import Score
 
 _MARKS = {"ends": (GREY, "o"), "mean of weights": (BLUE, "s"), "mean of outputs": (ORANGE, "D")}
