@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from morsescape.experiments.reproduce.cost import roughly
 from typer.testing import CliRunner
 
 from morsescape.app import app
 from morsescape.errors import ArgumentError
 from morsescape.experiments.connect.figure import connect_figure
+from morsescape.experiments.connect.put_to_use import Used
 from morsescape.experiments.connect.study import (
     ConnectResult,
     ConnectSettings,
     connect_parts,
     run_connect,
 )
-from morsescape.experiments.connect.uses import Used
 from morsescape.experiments.connect.words import connect_command, connect_section
 from morsescape.experiments.point import PointSettings
 from morsescape.experiments.reproduce.study import ReproduceSettings
@@ -236,8 +235,9 @@ def test_reproduce_has_a_pair_of_each_network_and_few_images_for_the_cnn():
     }  # fmt: skip
     fewer = {p.identity["samples"] for p in connect_parts(ReproduceSettings(samples=50))}
     assert fewer == {50}
-    assert roughly("connect/cnn-mnist-trained:pair", None) < 100
-    assert roughly("connect/mlp2-mnist-trained:pair", None) > 300
+    mnist = {p.folder: p.seconds for p in connect_parts(ReproduceSettings(data=("mnist",)))}
+    assert mnist["connect/cnn-mnist-trained"] < 100
+    assert mnist["connect/mlp2-mnist-trained"] > 300
 
 
 def test_help_does_not_break_names_of_methods():

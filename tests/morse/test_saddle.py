@@ -18,7 +18,7 @@ from morsescape.critical.quadratic_model import Euclidean
 from morsescape.errors import ArgumentError
 from morsescape.hessian import regime as regimes
 from morsescape.morse import sides
-from morsescape.morse.flow import descent_in
+from morsescape.morse.flow import descent_in, descent_in_metrics
 from morsescape.morse.sides import Pass, pass_over
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
@@ -201,6 +201,23 @@ def test_a_side_does_not_stray_across_the_ridge():
     fine = descent_in(Counted(f), start, metric, time=60.0, rtol=sides._RTOL)
     assert float(fine.values.diff().max()) < 1e-11
     assert float(descent_in(Counted(f), start, metric, time=60.0).values.diff().max()) > 1e-7
+
+
+def test_a_stiff_line_takes_new_metrics_and_ends_where_the_other_does():
+    f = ms.Objective.from_function(
+        lambda t: (t[0] ** 2 - 1) ** 2 + 500 * (t[1] - t[0] ** 2) ** 2, 2
+    )
+    start, metric = vector(0.1, 0.8), Euclidean()
+    slow, fast = Counted(f), Counted(f)
+    line = descent_in(slow, start, metric, time=20.0)
+    other = descent_in_metrics(fast, start, metric, time=20.0)
+    assert not line.reached  # 2,000 steps do not do
+    assert other.reached
+    assert (other.end - vector(1, 1)).norm() < 0.05
+    assert fast.hessians > 0
+    assert fast.gradients < slow.gradients / 3
+    assert bool((other.times.diff() >= 0).all())
+    assert len(other.times) == len(other.points) == len(other.norms)
 
 
 @pytest.mark.parametrize("route", [1, 2], ids=["factor", "products"])

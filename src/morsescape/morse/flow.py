@@ -213,5 +213,5 @@ def _followed(solver: OdeSolver, right: _Right, tol: float, max_steps: int, time
     return Flow(
         torch.tensor(times, dtype=torch.float64), torch.from_numpy(np.stack(points)), values, norms,
         "Euclidean" if euclidean else "Hessian",
-        bool(norms[-1] <= tol) or times[-1] >= time, right.problem.evaluations,
+        bool(norms[-1] <= tol or times[-1] >= time), right.problem.evaluations,
     )  # fmt: skip

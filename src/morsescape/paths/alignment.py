@@ -15,6 +15,7 @@ from torch import Tensor
 from morsescape.boundary import a_count, a_number, a_seed, checked, choice, instance
 from morsescape.critical.result import CriticalPoint, a_point
 from morsescape.errors import ArgumentError
+from morsescape.notebook import Shown
 from morsescape.objective import Objective
 from morsescape.paths.canonical import balanced
 from morsescape.paths.matching import (
@@ -37,7 +38,7 @@ _OBJECTIVE = instance(Objective, "build one with ms.Objective(model, loss, data)
 
 
 @dataclass(frozen=True, eq=False)
-class Alignment:
+class Alignment(Shown):
     """b moved by a symmetry g of f to be near a.
 
     Attributes:
@@ -237,7 +238,7 @@ def _same(f: Objective, known: Symmetries, b: Tensor, theta: Tensor) -> bool:
 
 
 @dataclass(frozen=True, eq=False)
-class Comparison:
+class Comparison(Shown):
     """Whether two points are copies of each other; true in a condition if they are.
 
     Attributes:

@@ -24,7 +24,7 @@ from morsescape.boundary import (
 )
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
-from morsescape.experiments.connect.uses import Used, check_attack, test_images, used
+from morsescape.experiments.connect.put_to_use import Used, check_attack, test_images, used
 from morsescape.experiments.part import Part, Pieces, points_of, roughly
 from morsescape.experiments.point import (
     PointSettings,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.axes import Axes
 
-from morsescape.experiments.connect.uses import Used
+from morsescape.experiments.connect.put_to_use import Used
 from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, once_each
 from morsescape.paths.uses import Score
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from morsescape.experiments.connect.put_to_use import Attacked, Used
 from morsescape.experiments.connect.study import ConnectResult
-from morsescape.experiments.connect.uses import Attacked, Used
 from morsescape.page.readable import number
 from morsescape.paths.uses import Score, Scores
 

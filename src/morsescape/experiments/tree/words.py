@@ -114,7 +114,7 @@ def _measured(
     more = []
     for k in order:
         on_test = (tested[k].loss, tested[k].accuracy) if tested else (None, None)
-        values = (result.loss(points[k]), shares[k], *on_test)
+        values = (result.loss(points[k]), shares[k] if shares else None, *on_test)
         more.append([number(v, f) for v, f in zip(values, (".5f", ".2%") * 2, strict=True)])
     known = [m for m in range(len(MEASURES)) if any(own[m] != "–" for own in more)]
     told = [row + tuple(own[m] for m in known) for row, own in zip(rows, more, strict=True)]
