@@ -209,8 +209,8 @@ def test_a_stiff_line_takes_new_metrics_and_ends_where_the_other_does():
     )
     start, metric = vector(0.1, 0.8), Euclidean()
     slow, fast = Counted(f), Counted(f)
-    line = descent_in(slow, start, metric, time=20.0)
-    other = descent_in_metrics(fast, start, metric, time=20.0)
+    line = descent_in(slow, start, metric, time=60.0)
+    other = descent_in_metrics(fast, start, metric, time=60.0)
     assert not line.reached  # 2,000 steps do not do
     assert other.reached
     assert (other.end - vector(1, 1)).norm() < 0.05
