@@ -170,9 +170,14 @@ def descent_in_metrics(
         left = time - float(lines[-1].times[-1])
     times, points, values, norms = (
         torch.cat(parts)
-        for parts in zip(*((x.times, x.points, x.values, x.norms) for x in lines), strict=True)
+        for parts in zip(*(_from(x, k > 0) for k, x in enumerate(lines)), strict=True)
     )
     return replace(lines[-1], times=times, points=points, values=values, norms=norms)
+
+
+def _from(line: Flow, first: int) -> tuple[Tensor, ...]:
+    """From its point number `first` on."""
+    return line.times[first:], line.points[first:], line.values[first:], line.norms[first:]
 
 
 class _Right:
