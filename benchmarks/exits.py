@@ -18,12 +18,12 @@ from torch import Tensor
 
 import morsescape as ms
 from morsescape.critical.climb import lowest_modes, span
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.experiments.papers import spurious_minima as students
 from morsescape.experiments.papers.spurious_minima import StudentsRow, starts, to_teachers, value_at
 from morsescape.morse.flow import descent_in
 from morsescape.morse.sides import height_below, shortened
-from morsescape.paths.metrics import metric_at
 from morsescape.rounding.floats import up
 from morsescape.store import read_json, write_json_atomic
 
@@ -80,7 +80,7 @@ def side(saddle: ms.CriticalPoint, way: Tensor, minimum: Tensor) -> dict[str, An
     length = OFF * span(top)
     while F.value(top + length * way) >= saddle.value:
         length /= 2
-    metric = metric_at(F, top)
+    metric = metric_at(problem, top)
     assert metric is not None
     line = descent_in(problem, top + length * way, metric, time=TIME, rtol=RTOL)
     points = list(line.points.unbind())

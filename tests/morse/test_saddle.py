@@ -13,6 +13,7 @@ from morsescape import zoo
 from morsescape.critical.certificate import CertificateStatus
 from morsescape.critical.climb import Climb, lowest_modes
 from morsescape.critical.climb_models import Modes
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import Euclidean
 from morsescape.errors import ArgumentError
@@ -22,7 +23,6 @@ from morsescape.morse.flow import descent_in, descent_in_metrics
 from morsescape.morse.sides import Pass, pass_over
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
-from morsescape.paths.metrics import metric_at
 
 Line = namedtuple("Line", "points end")
 
@@ -197,7 +197,7 @@ def test_a_side_does_not_stray_across_the_ridge():
     start = top.clone()
     start[0] = 0.02
     start[1:] += 0.5 * torch.sin(3 * torch.arange(1, 6).double() * 0.02)
-    metric = metric_at(f, top)
+    metric = metric_at(Counted(f), top)
     fine = descent_in(Counted(f), start, metric, time=60.0, rtol=sides._RTOL)
     assert float(fine.values.diff().max()) < 1e-11
     assert float(descent_in(Counted(f), start, metric, time=60.0).values.diff().max()) > 1e-7

@@ -1,10 +1,6 @@
 r"""Eigenvector-following: from near a pass to the critical point of index 1 on it.
 
-Uphill along one mode of the Hessian, downhill along all others, in a trust region. In the modes,
-with w the curvatures, c = -Vᵀ∇f and the sign of c turned for the one that is climbed,
-
-    s = V y,   y_k = c_k / (|w_k| + μ),   μ ≥ 0 the least with ‖y‖ ≤ radius.
-
+Uphill along one mode of the Hessian, downhill along all others (`climb_models`), in a trust region.
 A step is taken if the model told the gradient at its end: e = ∇f(θ + s) - ∇f(θ) - H s is small
 against ∇f(θ). Both are measured as steps, by ‖|H|⁻¹ e‖: an error along stiff modes, which the next
 step corrects at no cost, would else keep the steps along soft ones short. On networks of 760
@@ -29,7 +25,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.critical.climb_models import Modes, RitzModes, UpAndDown
+from morsescape.critical.climb_models import Modes, RitzModes
 from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
@@ -130,13 +126,13 @@ class Climb:
             model = self._model(point, model.mode)
         return Climbed(point, _missing(point, model, tol))
 
-    def _model(self, point: Point, mode: Tensor) -> UpAndDown | None:
+    def _model(self, point: Point, mode: Tensor) -> Modes | None:
         if self.regime.eigenpairs:
             hessian = self.problem.hessian_at(point.theta)
             return Modes(*hessian.eigh(), mode) if hessian.finite else None
-        metric = self.anchor.at(point.theta) if self.regime.dense else None
+        metric = self.anchor.at(point.theta) or Euclidean()
         before = self.problem.hvps
-        model = RitzModes(self.problem, point, mode, metric or Euclidean())
+        model = RitzModes(self.problem, point, mode, metric)
         self.anchor.products += self.problem.hvps - before
         return model if bool(model.vectors.isfinite().all()) else None
 
@@ -159,13 +155,13 @@ def span(theta: Float64[Tensor, "D"]) -> float:
     return 1.0 + 0.1 * float(theta.norm())
 
 
-def _error(model: UpAndDown, start: Point, end: Point, step: Tensor) -> float:
+def _error(model: Modes, start: Point, end: Point, step: Tensor) -> float:
     """Of the gradient that the model told, against the gradient, both as steps."""
     off = end.gradient - start.gradient - model.product(step)
     return model.as_step(off) / max(model.as_step(start.gradient), 1e-300)
 
 
-def _missing(point: Point, model: UpAndDown | None, tol: float) -> str:
+def _missing(point: Point, model: Modes | None, tol: float) -> str:
     """Why this is no critical point of index 1, as computed; empty if it is one."""
     if model is None:
         return "the Hessian is not finite"

@@ -12,26 +12,22 @@ span (Sylvester): a critical point of index 1 in these coordinates is one.
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
 import torch
 from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
-from morsescape.critical.quadratic_model import Euclidean, Factored, Metric
+from morsescape.critical.quadratic_model import FLATTEST, Euclidean, Factored, Metric
 from morsescape.spectrum.lanczos import Krylov, lanczos
 
-_FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
 _SPACE = 160  # products of a model at most
 _LEFT = 1e-2  # share of the gradient that a model in a metric may leave
 _SETTLED = 0.1  # residual of the lowest Ritz pair there, against its value
 _TRACE = 1e-2  # of the mode before, in the start of a Krylov space
 
 
-@runtime_checkable
-class UpAndDown(Protocol):
-    """The quadratic model with a mode to go up.
+class Modes:
+    """From all eigenpairs.
 
     Attributes:
         mode: unit vector.
@@ -41,28 +37,7 @@ class UpAndDown(Protocol):
         exact: whether H was computed at the point itself.
     """
 
-    mode: Tensor
-    curvature: float
-    size: float
-    one_negative: bool
-    exact: bool = True
-
-    def step(self, g: Tensor, radius: float) -> Tensor:
-        """Uphill along the mode, downhill across it, no longer than the radius."""
-
-    def product(self, v: Tensor) -> Tensor:
-        """H v."""
-
-    def as_step(self, g: Tensor) -> float:
-        """The length of |H|⁻¹ g."""
-
-    def corrected(self, step: Tensor, change: Tensor) -> UpAndDown | None:
-        """The model at the end of the step, from the gradient's change; None to compute it."""
-        return None
-
-
-class Modes(UpAndDown):
-    """From all eigenpairs."""
+    exact = True
 
     def __init__(self, values: Tensor, vectors: Tensor, mode: Tensor) -> None:
         self._of(values, vectors, vectors.t() @ mode)
@@ -74,10 +49,10 @@ class Modes(UpAndDown):
         self.k = 0 if values[0] < 0 else int(overlaps.abs().argmax())
         mode = vectors[:, self.k]
         self.mode, self.curvature = mode / mode.norm(), float(values[self.k])
-        self.stiffness = values.abs().clamp_min(max(_FLATTEST * self.size, 1e-300))
+        self.stiffness = values.abs().clamp_min(max(FLATTEST * self.size, 1e-300))
 
     def step(self, g: Tensor, radius: float) -> Tensor:
-        """V y of the formula above."""
+        """Uphill along the mode, downhill across it, no longer than the radius."""
         c = -(self.vectors.t() @ g)
         c[self.k] = -c[self.k]
         low, high = 0.0, float(c.norm()) * self._stretch() / radius
@@ -104,8 +79,8 @@ class Modes(UpAndDown):
         """The length of |H|⁻¹ g."""
         return float(((self.vectors.t() @ g) / self.stiffness).norm())
 
-    def corrected(self, step: Tensor, change: Tensor) -> UpAndDown | None:
-        """By Bofill's formula (see `climb`)."""
+    def corrected(self, step: Tensor, change: Tensor) -> Modes | None:
+        """The model at the end of the step, from the gradient's change; None to compute it."""
         square = float(step @ step)
         if square == 0:
             return None
@@ -176,7 +151,7 @@ class RitzModes(Modes):
         y = self.inner @ (inside / self.stiffness) + rest
         return float(self.metric.solve_transposed(y).norm())
 
-    def corrected(self, step: Tensor, change: Tensor) -> UpAndDown | None:
+    def corrected(self, step: Tensor, change: Tensor) -> Modes | None:
         """None."""
         return None  # the next Krylov space starts at another gradient
 

@@ -4,10 +4,19 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
+import torch
+from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.evaluations import Counted
-from morsescape.critical.quadratic_model import Factored, Metric, Model, dense_model, krylov_model
+from morsescape.critical.quadratic_model import (
+    Absolute,
+    Factored,
+    Metric,
+    Model,
+    dense_model,
+    krylov_model,
+)
 from morsescape.hessian.regime import regime
 
 _REFRESH = 120  # products since the last factorisation that cost about as much as a new one
@@ -40,6 +49,23 @@ class Dense:
         return dense_model(*hessian.eigh(), gradient) if hessian.finite else None
 
 
+def metric_at(problem: Counted, theta: Float64[Tensor, "D"]) -> Metric | None:
+    """That of the dense Hessian at θ, of some samples where there are many.
+
+    |H| from all eigenpairs up to 1,500 variables, above H + shift·I; None where H is not finite, or
+    too large to be worth it.
+    """
+    if not regime(problem.dim).dense:
+        return None
+    matrix, floor = problem.rough_hessian(theta), 2 * problem.f.l2
+    if not bool(matrix.isfinite().all()):
+        return None
+    if regime(problem.dim).eigenpairs:
+        values, vectors = torch.linalg.eigh(matrix)
+        return Absolute(values, vectors, floor)
+    return Factored(matrix, floor)
+
+
 class Anchor:
     """The metric of the dense Hessian at an earlier point, renewed when stale.
 
@@ -61,10 +87,7 @@ class Anchor:
         if self.metric is not None and self.products < _REFRESH * self.problem.rough_share:
             return self.metric
         self.metric = None  # frees the old factor before the new matrix is made
-        matrix = self.problem.rough_hessian(theta)
-        if bool(matrix.isfinite().all()):
-            self.metric = Factored(matrix, 2 * self.problem.f.l2)
-        self.products = 0
+        self.metric, self.products = metric_at(self.problem, theta), 0
         return self.metric
 
 

@@ -22,7 +22,7 @@ from torch import Tensor
 from morsescape.spectrum.lanczos import Krylov, lanczos, random_start
 
 _LOOK = 40  # Lanczos steps that tell how negative a matrix is
-_FLATTEST = 1e-6  # curvature against the largest, below which a metric does not stretch further
+FLATTEST = 1e-6  # curvature against the largest, below which steps do not grow further
 
 
 @dataclass(frozen=True)
@@ -89,7 +89,7 @@ class Absolute:
     def __init__(self, values: Tensor, vectors: Tensor, floor: float) -> None:
         """`floor` bounds the curvature from below, and so does a millionth of the largest."""
         size = values.abs()
-        size = size.clamp_min(max(floor, _FLATTEST * float(size.max()), 1e-130))
+        size = size.clamp_min(max(floor, FLATTEST * float(size.max()), 1e-130))
         self.root = vectors / size.sqrt()
 
     def solve(self, v: Tensor) -> Tensor:

@@ -8,10 +8,11 @@ from collections import deque
 import torch
 from torch import Tensor
 
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.line_search import Sample, line_search
 from morsescape.critical.loop import NOISE, Point, Stop, shortest_step
-from morsescape.critical.quadratic_model import Absolute, Euclidean, Factored, Metric
+from morsescape.critical.quadratic_model import Absolute, Euclidean, Metric
 from morsescape.hessian.regime import regime
 
 _MEMORY = 50  # pairs kept: 10 need nearly twice as many gradients (digits)
@@ -71,12 +72,10 @@ class QuasiNewton:
         return found.point
 
     def _metric(self, theta: Tensor) -> Metric | None:
-        floor = 2 * self.problem.f.l2
-        if self.route.eigenpairs:
-            hessian = self.problem.hessian_at(theta)
-            return Absolute(*hessian.eigh(), floor) if hessian.finite else None
-        matrix = self.problem.rough_hessian(theta)
-        return Factored(matrix, floor) if bool(matrix.isfinite().all()) else None
+        if not self.route.eigenpairs:
+            return metric_at(self.problem, theta)
+        hessian = self.problem.hessian_at(theta)  # whose eigenpairs the proof wants too
+        return Absolute(*hessian.eigh(), 2 * self.problem.f.l2) if hessian.finite else None
 
     def _search(self, point: Point, metric: Metric, direction: Tensor) -> Sample | None:
         def evaluate(t: float) -> Point:

@@ -16,13 +16,12 @@ from collections.abc import Iterator
 
 from torch import Tensor
 
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point, run
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.steppers import descent, stepper
-from morsescape.hessian.regime import regime
 from morsescape.morse.flow import Flow, descent_in_metrics
-from morsescape.paths.metrics import metric_at
 from morsescape.progress import StageProgress
 
 _FIRST, _MORE, _MOST = 4, 3, 10  # bisections before the first start, between starts, in all
@@ -45,10 +44,7 @@ class Bisection:
         self, problem: Counted, a: Tensor, b: Tensor, progress: StageProgress | None = None
     ) -> None:
         self.problem, self.a, self.b, self.progress = problem, a, b, progress
-        self.metric: Metric = Euclidean()
-        if regime(problem.dim).dense:
-            problem.hessians += 1
-            self.metric = metric_at(problem.f, (a + b) / 2) or self.metric
+        self.metric: Metric = metric_at(problem, (a + b) / 2) or Euclidean()
 
     def starts(self) -> Iterator[Tensor]:
         """Points near a pass, both sides of the boundary, nearer and nearer to it."""

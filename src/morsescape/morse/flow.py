@@ -21,11 +21,11 @@ from scipy.integrate import BDF, RK23, OdeSolver
 from torch import Tensor
 
 from morsescape.boundary import a_count, a_number, a_vector, checked, instance
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted, Evaluations
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
-from morsescape.paths.metrics import metric_at
 from morsescape.store.codec import Saved
 
 _RTOL, _LOOSE = 1e-4, 1e-2  # of the integrator: of a line that is drawn, of one that labels
@@ -161,8 +161,7 @@ def descent_in_metrics(
     lines = [descent_in(problem, theta, metric, time=time, rtol=rtol, max_steps=_STIFF)]
     left = time - float(lines[0].times[-1])
     while left > _FIRST and len(lines) < _METRICS and regime(problem.dim).dense:
-        problem.hessians += 1
-        metric = metric_at(problem.f, lines[-1].end) or metric
+        metric = metric_at(problem, lines[-1].end) or metric
         line = descent_in(problem, lines[-1].end, metric, time=left, rtol=rtol, max_steps=_STIFF)
         if len(line.times) < 2:
             break

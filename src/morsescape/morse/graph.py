@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
@@ -173,23 +173,12 @@ class MorseGraph(Saved):
                 cure="merge graphs of the same network, data and ridge",
             )  # fmt: skip
         growth = Growth(f, [m for g in (self, other) for m in g.minima[: g.given]], 0, None)
-        joins = [j for g, first in ((self, 0), (other, self.given)) for j in g.moved(growth, first)]
+        joins = (*_led_on(self.paths, growth), *_led_on(other.paths, growth, self.given))
         for graph in (self, other):
             for over in graph.passes:
                 growth.add(over)
         growth.attempts = self.attempts + other.attempts
-        return _graph_of(growth, tuple(joins))
-
-    def moved(self, growth: Growth, first: int) -> Iterator[Join]:
-        """Its paths between places of a growth to which its minima were given from `first` on."""
-        for join in self.paths:
-            a, b = (growth.places[first + k] for k in (join.a, join.b))
-            ends = [growth.on_the_way[first + k] for k in (join.a, join.b)]
-            parts = [end for end in ends if end is not None]
-            high = max([join.height[1], *(part.high for part in parts)])
-            sure = join.proved and all(part.estimate is None for part in parts)
-            if a != b:
-                yield Join(a, b, (join.height[0], high), join.by, sure)
+        return _graph_of(growth, joins)
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
@@ -286,7 +275,11 @@ def morse_graph(
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
     growth.run(retries, most, progress, tops, copies.paths if copies else ())
-    return _graph_of(growth, _joins(paths, growth))
+    joins = (
+        Join(e.a, e.b, (e.height.low, e.height.high), "path", e.height.estimate is None)
+        for e in (paths.edges if paths else ())
+    )
+    return _graph_of(growth, tuple(_led_on(joins, growth)))
 
 
 def _graph_of(growth: Growth, joins: tuple[Join, ...]) -> MorseGraph:
@@ -302,14 +295,13 @@ def landscape_name(f: Objective) -> str:
     return json.dumps(landscape_identity(f), sort_keys=True)
 
 
-def _joins(paths: Connected | None, growth: Growth) -> tuple[Join, ...]:
-    """The paths between places of minima, led on to the minimum that is there."""
-    found = []
-    for edge in () if paths is None else paths.edges:
-        a, b = growth.places[edge.a], growth.places[edge.b]
-        ends = [growth.on_the_way[k] for k in (edge.a, edge.b)]
-        parts = [edge.height, *(end for end in ends if end is not None)]
-        height = edge.height.low, max(part.high for part in parts)
+def _led_on(joins: Iterable[Join], growth: Growth, first: int = 0) -> Iterator[Join]:
+    """Paths between minima given to a growth from `first` on, led on to those in their places."""
+    for join in joins:
+        given = first + join.a, first + join.b
+        a, b = (growth.places[k] for k in given)
+        ends = [end for k in given if (end := growth.on_the_way[k]) is not None]
+        high = max([join.height[1], *(end.high for end in ends)])
+        sure = join.proved and all(end.estimate is None for end in ends)
         if a != b:
-            found.append(Join(a, b, height, "path", all(part.estimate is None for part in parts)))
-    return tuple(found)
+            yield Join(a, b, (join.height[0], high), join.by, sure)

@@ -18,16 +18,15 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.climb import lowest_modes, span
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.result import CriticalPoint
-from morsescape.hessian.regime import regime
 from morsescape.morse.flow import descent_in_metrics
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
 from morsescape.paths.height import Height, height_of
-from morsescape.paths.metrics import metric_at
 from morsescape.store.codec import Saved
 
 _OFF = 0.02  # of 1 + a tenth of the size of θ: the first step off a saddle
@@ -116,7 +115,7 @@ def pass_over(f: Objective, saddle: CriticalPoint, *, seed: int = 0) -> Pass:
     problem = Counted(f)
     mode = lowest_modes(problem, saddle.theta, 1)[1][:, 0]
     mode = mode * (1.0 if float(mode[mode.abs().argmax()]) > 0 else -1.0)
-    metric = (metric_at(f, saddle.theta) if regime(f.dim).dense else None) or Euclidean()
+    metric = metric_at(problem, saddle.theta) or Euclidean()
     first, second = (_side(problem, saddle, way, metric, seed) for way in (mode, -mode))
     return Pass(saddle, (first, second))
 

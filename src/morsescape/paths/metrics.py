@@ -8,8 +8,9 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
+from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
-from morsescape.critical.quadratic_model import Absolute, Euclidean, Factored, Metric
+from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.hessian.regime import regime
 from morsescape.objective import Objective
 from morsescape.paths.found import hessian_cost
@@ -43,7 +44,7 @@ class Metrics:
             return
         self._metrics = []  # frees the old ones before new matrices are made
         places = spread(len(points), min(self._most, len(points)), top)
-        found = [(k, metric_at(self.f, points[k])) for k in places]
+        found = [(k, metric_at(Counted(self.f), points[k])) for k in places]
         self.gradients += self._price * len(places)
         kept = [(k, metric) for k, metric in found if metric is not None]
         self._metrics = [metric for _, metric in kept] or [Euclidean()]
@@ -64,17 +65,6 @@ class Metrics:
             for out, part in zip(found, solved.split(len(rows)), strict=True):
                 out[rows] = part
         return found
-
-
-def metric_at(f: Objective, theta: Float64[Tensor, "D"]) -> Metric | None:
-    """That of the dense Hessian at θ, of some samples where there are many; None if not finite."""
-    matrix, floor = Counted(f).rough_hessian(theta), 2 * f.l2
-    if not bool(matrix.isfinite().all()):
-        return None
-    if regime(f.dim).eigenpairs:
-        values, vectors = torch.linalg.eigh(matrix)
-        return Absolute(values, vectors, floor)
-    return Factored(matrix, floor)
 
 
 def spread(count: int, most: int, among: int) -> list[int]:

@@ -11,6 +11,8 @@ from scipy.optimize import minimize
 from torch import Tensor
 
 from morsescape.boundary import Rule, a_count, a_number, checked, choice
+from morsescape.critical.curvature import metric_at
+from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
@@ -20,7 +22,6 @@ from morsescape.paths.curve import Curve
 from morsescape.paths.descent import adam, momentum
 from morsescape.paths.found import COMMON, Found, check_ends, hessian_cost, line
 from morsescape.paths.images import Images
-from morsescape.paths.metrics import metric_at
 from morsescape.paths.nodes import Nodes, drawn, fixed
 from morsescape.progress import StageProgress
 
@@ -241,7 +242,7 @@ class _Task:
         if not regime(self.f.dim).dense:
             return Euclidean()
         self.more += hessian_cost(self.f)
-        return metric_at(self.f, (self.a + self.b) / 2) or Euclidean()
+        return metric_at(Counted(self.f), (self.a + self.b) / 2) or Euclidean()
 
     def _minimised(self, nodes: Nodes, metric: Metric, most: int) -> str:
         start = self.points[1:-1].clone()
