@@ -28,6 +28,7 @@ from morsescape.boundary import (
 from morsescape.critical.planning import plan
 from morsescape.data import NAMES as DATA
 from morsescape.data import Dataset, load
+from morsescape.data.load import TESTED
 from morsescape.errors import ArgumentError, DataError
 from morsescape.experiments.user_code import call_objective, split_address
 from morsescape.nets import (
@@ -251,6 +252,14 @@ def load_data(settings: PointSettings) -> Dataset:
     """The data set that `settings` names."""
     with spelt(option):
         return load(settings.data, settings.root, samples=settings.samples)
+
+
+def load_test(settings: PointSettings) -> Dataset | None:
+    """Its test part; None where it has none, and for a model of one's own."""
+    if settings.objective is not None or settings.data not in TESTED:
+        return None
+    with spelt(option):
+        return load(settings.data, settings.root, train=False)
 
 
 def recipe_of(settings: PointSettings, model: nn.Module, samples: int) -> Recipe:

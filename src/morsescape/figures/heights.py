@@ -9,12 +9,12 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullLocator
 
 from morsescape.errors import ArgumentError
-from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, own_axes
+from morsescape.figures.style import BLUE, GREEN, GREY, ORANGE, PINK, VERMILLION, dress, own_axes
 from morsescape.page.readable import rounded_up
 from morsescape.page.svg import words_at
 from morsescape.paths import Height
 
-_COLOURS = (BLUE, VERMILLION, ORANGE, GREY, "#009E73", "#CC79A7", "#F0E442", "black")
+_COLOURS = (BLUE, VERMILLION, ORANGE, GREY, GREEN, PINK, "#F0E442", "black")
 
 
 def heights_figure(

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from torch import Tensor
 
 from morsescape.errors import ArgumentError
 from morsescape.figures.style import BLUE, GREY, VERMILLION, dress, own_axes
@@ -47,15 +48,8 @@ def profile_loss(
     """
     ax = own_axes(ax, 4.8, 3.0)
     _band(ax, upper or (), lower or ())
-    t = profile.t.numpy()
-    ax.plot(t, profile.loss.numpy(), color=BLUE, lw=1.3, label="f")
-    if profile.test is not None:
-        ax.plot(t, profile.test.data_loss.numpy(), color=VERMILLION, lw=1.1, ls="--",
-                label="L, test data")  # fmt: skip
-    ax.set_xlim(0, 1)
-    dress(ax, "t", "loss")
-    _legend(ax)
-    return ax
+    tested = None if profile.test is None else profile.test.data_loss
+    return _over_t(ax, profile.t, ("f", profile.loss), ("L, test data", tested), "loss")
 
 
 def profile_accuracy(profile: Profile, ax: Axes | None = None) -> Axes:
@@ -69,15 +63,10 @@ def profile_accuracy(profile: Profile, ax: Axes | None = None) -> Axes:
             "profile", expected="one with an accuracy", got="None", cure="draw its loss alone"
         )
     ax = own_axes(ax, 4.8, 1.8)
-    t = profile.t.numpy()
-    ax.plot(t, 100 * profile.accuracy.numpy(), color=BLUE, lw=1.3, label="training data")
-    if profile.test is not None and profile.test.accuracy is not None:
-        ax.plot(t, 100 * profile.test.accuracy.numpy(), color=VERMILLION, lw=1.1, ls="--",
-                label="test data")  # fmt: skip
-    ax.set_xlim(0, 1)
-    dress(ax, "t", "accuracy (%)")
-    _legend(ax)
-    return ax
+    tested = None if profile.test is None else profile.test.accuracy
+    percent = None if tested is None else 100 * tested
+    own = "training data", 100 * profile.accuracy
+    return _over_t(ax, profile.t, own, ("test data", percent), "accuracy (%)")
 
 
 def profile_figure(
@@ -145,3 +134,16 @@ def _band(ax: Axes, upper: Upper, lower: Lower) -> None:
     if len(samples):
         ax.plot(samples[:, 0], samples[:, 1], ls="none", marker=".", ms=2.5, color="black",
                 label="lower bound of f")  # fmt: skip
+
+
+def _over_t(
+    ax: Axes, t: Tensor, own: tuple[str, Tensor], tested: tuple[str, Tensor | None], what: str
+) -> Axes:
+    """A line of the training data and, where there is one, a dashed one of the test data."""
+    ax.plot(t.numpy(), own[1].numpy(), color=BLUE, lw=1.3, label=own[0])
+    if tested[1] is not None:
+        ax.plot(t.numpy(), tested[1].numpy(), color=VERMILLION, lw=1.1, ls="--", label=tested[0])
+    ax.set_xlim(0, 1)
+    dress(ax, "t", what)
+    _legend(ax)
+    return ax

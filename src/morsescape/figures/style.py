@@ -11,6 +11,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter
 
 # Okabe & Ito: colours that colour-blind readers can tell apart.
 VERMILLION, BLUE, GREY, PINK, ORANGE = "#D55E00", "#0072B2", "#999999", "#CC79A7", "#E69F00"
+GREEN = "#009E73"
 
 
 def own_axes(ax: Axes | None, width: float, height: float) -> Axes:

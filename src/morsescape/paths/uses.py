@@ -120,12 +120,14 @@ def _scores(own: Sequence[Objective], thetas: Sequence[Tensor], mean: Tensor) ->
     """From one objective for each θ, with the statistics that belong to it."""
     *members, averaged = own
     return Scores(
-        _score(members[0], thetas[0]), _score(members[-1], thetas[-1]), _score(averaged, mean),
+        score_of(members[0], thetas[0]), score_of(members[-1], thetas[-1]),
+        score_of(averaged, mean),
         _ensemble([(g.source, theta) for g, theta in zip(members, thetas, strict=True)]),
     )  # fmt: skip
 
 
-def _score(f: Objective, theta: Tensor) -> Score:
+def score_of(f: Objective, theta: Tensor) -> Score:
+    """Of one network."""
     return Score(f.at_l2(0.0).value(theta), accuracy(f, theta))
 
 

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from morsescape.data import load
+from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings
 from morsescape.objective import Objective
 from morsescape.paths import Path, Uses, robustness, uses
 from morsescape.paths.attacks import check_attackable
@@ -16,7 +14,6 @@ from morsescape.paths.statistics import recomputable
 from morsescape.progress import Progress
 from morsescape.store import Saved
 
-Images = tuple[Any, Any]
 _POINTS = 11
 
 
@@ -40,14 +37,6 @@ class Used(Saved):
     attacked: Attacked | None
 
 
-def test_images(point: PointSettings) -> Images | None:
-    """The test images of the data set; None where it has none, or the model is the user's own."""
-    if point.objective is not None or point.data == "digits":
-        return None
-    data = load(point.data, point.root, train=False)
-    return data.x, data.y
-
-
 def check_attack(f: Objective, attack: str | None) -> None:
     """Refuse to attack what is no classifier of images, before any path is searched.
 
@@ -67,16 +56,17 @@ def check_attack(f: Objective, attack: str | None) -> None:
 
 def used(
     f: Objective, paths: Sequence[Path], *, means: bool, attack: str | None, eps: float | None,
-    test: Images | None, seed: int, progress: Progress | None,
+    test: Dataset | None, seed: int, progress: Progress | None,
 ) -> tuple[Used, ...]:  # fmt: skip
     """What is asked for, of each path; statistics of batch normalisation are computed anew."""
     found, anew = [], recomputable(f)
+    on = None if test is None else (test.x, test.y)
     for done, path in enumerate(paths):
-        made = uses(f, path.curve, points=_POINTS, test=test, recompute=anew) if means else None
+        made = uses(f, path.curve, points=_POINTS, test=on, recompute=anew) if means else None
         left = None
         if attack is not None and eps is not None:
             r = robustness(
-                f, path.curve, eps=eps, points=_POINTS, attack=attack, test=test, seed=seed,
+                f, path.curve, eps=eps, points=_POINTS, attack=attack, test=on, seed=seed,
                 recompute=anew,
             )  # fmt: skip
             t, clean, attacked = (tuple(column.tolist()) for column in (r.t, r.clean, r.attacked))

@@ -24,12 +24,13 @@ from morsescape.boundary import (
 )
 from morsescape.critical import find_critical_point
 from morsescape.errors import ArgumentError
-from morsescape.experiments.connect.put_to_use import Used, check_attack, test_images, used
+from morsescape.experiments.connect.put_to_use import Used, check_attack, used
 from morsescape.experiments.part import Part, Pieces, points_of, roughly
 from morsescape.experiments.point import (
     PointSettings,
     announced,
     load_data,
+    load_test,
     make_point,
     rules_of_run,
 )
@@ -203,7 +204,7 @@ def run_connect(
         (True, True)
     """
     asked = settings.uses or settings.attack is not None
-    test = test_images(settings.point) if asked else None  # files that are missing, at once
+    test = load_test(settings.point) if asked else None  # files that are missing, at once
     f, ends, points = _solutions(settings, folder, progress, notice)
     check_attack(f, settings.attack)
     found: list[tuple[Way, Path]] = []

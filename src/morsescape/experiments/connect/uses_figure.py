@@ -7,11 +7,11 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 
 from morsescape.experiments.connect.put_to_use import Used
-from morsescape.figures.style import BLUE, GREY, ORANGE, VERMILLION, dress, once_each
+from morsescape.figures.style import BLUE, GREEN, GREY, ORANGE, PINK, VERMILLION, dress, once_each
 from morsescape.paths.uses import Score
 
 _MARKS = {"ends": (GREY, "o"), "mean of weights": (BLUE, "s"), "mean of outputs": (ORANGE, "D")}
-_COLOURS = (BLUE, VERMILLION, ORANGE, "#009E73", "#CC79A7", "black")
+_COLOURS = (BLUE, VERMILLION, ORANGE, GREEN, PINK, "black")
 
 
 def means_axes(used: Sequence[Used], ax: Axes) -> Axes:

@@ -6,6 +6,7 @@ from matplotlib.axes import Axes
 
 from morsescape.experiments.tree.study import TreeResult
 from morsescape.figures import disconnectivity_figure
+from morsescape.page.readable import number
 
 
 def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
@@ -27,5 +28,5 @@ def _words(result: TreeResult, k: int) -> str:
     sure = "index 0, proved" if point.certificate.proves(0) else "not proved"
     right = "" if share is None else f", accuracy {share:.2%}"
     if result.scores:
-        right += f", on the test images {result.scores[k].accuracy:.2%}"
+        right += f", on the test images {number(result.scores[k].accuracy, '.2%')}"
     return f"minimum {k}: f = {result.graph.values[k][1]:.10g}, {sure}{right}"

@@ -17,11 +17,12 @@ from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, announced, make_point, rules_of_run
 from morsescape.experiments.sweep import Task
-from morsescape.experiments.tree.tested import Score, scores, split
+from morsescape.experiments.tree.tested import scores, split
 from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import Copies, connected, joined_copies, symmetries
 from morsescape.paths.connected import split_levels
+from morsescape.paths.uses import Score
 from morsescape.progress import Progress
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.store import RunFolder, Saved, Settings

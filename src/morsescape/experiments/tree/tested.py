@@ -3,24 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-from morsescape.accuracy import accuracy
 from morsescape.critical import CriticalPoint
-from morsescape.data import Dataset, load
-from morsescape.data.load import TESTED
+from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
-from morsescape.experiments.point import PointSettings, load_data
+from morsescape.experiments.point import PointSettings, load_data, load_test
 from morsescape.objective import Objective
-from morsescape.store import Saved
-
-
-@dataclass(frozen=True)
-class Score(Saved):
-    """The mean cross-entropy of a network on the test part, and its accuracy there."""
-
-    loss: float
-    accuracy: float
+from morsescape.paths.statistics import on_data
+from morsescape.paths.uses import Score, score_of
 
 
 def split(point: PointSettings, held_out: int) -> tuple[Dataset | None, Dataset | None]:
@@ -43,8 +34,7 @@ def split(point: PointSettings, held_out: int) -> tuple[Dataset | None, Dataset 
         return None, None
     data = load_data(point)
     if held_out == 0:
-        has_test = point.data in TESTED
-        return data, load(point.data, point.root, train=False) if has_test else None
+        return data, load_test(point)
     if held_out >= len(data):
         raise ArgumentError(
             "--held-out", expected=f"fewer than the {len(data):,} images", got=f"{held_out:,}",
@@ -58,13 +48,5 @@ def scores(
     f: Objective, test: Dataset | None, points: Sequence[CriticalPoint]
 ) -> tuple[Score, ...]:
     """Of each network on the test part; none without one."""
-    if test is None or f.network is None:
-        return ()
-    other = Objective(f.network.model, "cross_entropy", (test.x, test.y))
-    return tuple(_score(other, point) for point in points)
-
-
-def _score(f: Objective, point: CriticalPoint) -> Score:
-    share = accuracy(f, point.theta)
-    assert share is not None
-    return Score(f.value(point.theta), share)
+    other = None if test is None else on_data(f, (test.x, test.y))
+    return () if other is None else tuple(score_of(other, point.theta) for point in points)

@@ -146,9 +146,8 @@ def _details(result: TreeResult) -> list[str]:
         lines.append(f"The table has the lowest {_ROWS} of them.")
     if result.split_at is not None and graph.highest() is None:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
-    known = [share for share in result.accuracies if share is not None]
-    if known:
-        lines.append(f"Accuracy at the minima: {_ends(known, '.2%')}.")
+    if any(share is not None for share in result.accuracies):
+        lines.append(f"Accuracy at the minima: {_ends(result.accuracies, '.2%')}.")
     lines += _tested(result)
     return lines
 
@@ -166,8 +165,9 @@ def _tested(result: TreeResult) -> Iterator[str]:
     yield f"On the {result.test_samples:,} images {of}: {'; '.join(parts)}."
 
 
-def _ends(values: Sequence[float], form: str) -> str:
-    return " to ".join(dict.fromkeys(number(v, form) for v in (min(values), max(values))))
+def _ends(values: Sequence[float | None], form: str) -> str:
+    known = [value for value in values if value is not None]
+    return " to ".join(dict.fromkeys(number(v, form) for v in (min(known), max(known))))
 
 
 def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
