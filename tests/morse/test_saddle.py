@@ -220,6 +220,18 @@ def test_a_stiff_line_takes_new_metrics_and_ends_where_the_other_does():
     assert len(other.times) == len(other.points) == len(other.norms)
 
 
+def test_where_no_metric_is_worth_its_price_a_stiff_line_goes_on_in_the_old(monkeypatch):
+    monkeypatch.setattr(regimes, "REGIMES", (regimes.REGIMES[2],))
+    f = ms.Objective.from_function(
+        lambda t: (t[0] ** 2 - 1) ** 2 + 500 * (t[1] - t[0] ** 2) ** 2, 2
+    )
+    start, problem = vector(0.1, 0.8), Counted(f)
+    line = descent_in_metrics(problem, start, Euclidean(), time=0.5)
+    assert line.reached
+    assert len(line.times) > 200
+    assert problem.hessians == 0
+
+
 @pytest.mark.parametrize("route", [1, 2], ids=["factor", "products"])
 def test_the_lowest_modes_without_eigenpairs(route, monkeypatch):
     monkeypatch.setattr(regimes, "REGIMES", (replace(regimes.REGIMES[route], most=sys.maxsize),))

@@ -158,9 +158,11 @@ def descent_in_metrics(
     Far from where its metric was made the flow takes thousands of steps (cnn, digits: 18,000
     gradients a search, against 78 that a Hessian costs). Where it goes is a matter of cost only.
     """
+    if not regime(problem.dim).dense:  # no other metric is worth its price
+        return descent_in(problem, theta, metric, time=time, rtol=rtol)
     lines = [descent_in(problem, theta, metric, time=time, rtol=rtol, max_steps=_STIFF)]
     left = time - float(lines[0].times[-1])
-    while left > _FIRST and len(lines) < _METRICS and regime(problem.dim).dense:
+    while left > _FIRST and len(lines) < _METRICS:
         metric = metric_at(problem, lines[-1].end) or metric
         line = descent_in(problem, lines[-1].end, metric, time=left, rtol=rtol, max_steps=_STIFF)
         if len(line.times) < 2:
