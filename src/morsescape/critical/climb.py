@@ -130,9 +130,9 @@ class Climb:
         if self.regime.eigenpairs:
             hessian = self.problem.hessian_at(point.theta)
             return Modes(*hessian.eigh(), mode) if hessian.finite else None
-        metric = self.anchor.at(point.theta) or Euclidean()
+        metric = self.anchor.at(point.theta) if self.regime.dense else None
         before = self.problem.hvps
-        model = RitzModes(self.problem, point, mode, metric)
+        model = RitzModes(self.problem, point, mode, metric or Euclidean())
         self.anchor.products += self.problem.hvps - before
         return model if bool(model.vectors.isfinite().all()) else None
 

@@ -50,20 +50,23 @@ class Dense:
 
 
 def metric_at(problem: Counted, theta: Float64[Tensor, "D"]) -> Metric | None:
-    """That of the dense Hessian at θ, of some samples where there are many.
+    """That of the dense Hessian at θ, of some samples where there are many; None if not finite.
 
-    |H| from all eigenpairs up to 1,500 variables, above H + shift·I; None where H is not finite, or
-    too large to be worth it.
+    |H| from all eigenpairs up to 1,500 variables, above H + shift·I.
     """
-    if not regime(problem.dim).dense:
-        return None
-    matrix, floor = problem.rough_hessian(theta), 2 * problem.f.l2
+    if not regime(problem.dim).eigenpairs:
+        return factored_at(problem, theta)
+    matrix = problem.rough_hessian(theta)
     if not bool(matrix.isfinite().all()):
         return None
-    if regime(problem.dim).eigenpairs:
-        values, vectors = torch.linalg.eigh(matrix)
-        return Absolute(values, vectors, floor)
-    return Factored(matrix, floor)
+    values, vectors = torch.linalg.eigh(matrix)
+    return Absolute(values, vectors, 2 * problem.f.l2)
+
+
+def factored_at(problem: Counted, theta: Float64[Tensor, "D"]) -> Factored | None:
+    """That of H + shift·I, however many variables there are; None if H is not finite."""
+    matrix = problem.rough_hessian(theta)
+    return Factored(matrix, 2 * problem.f.l2) if bool(matrix.isfinite().all()) else None
 
 
 class Anchor:
@@ -87,7 +90,7 @@ class Anchor:
         if self.metric is not None and self.products < _REFRESH * self.problem.rough_share:
             return self.metric
         self.metric = None  # frees the old factor before the new matrix is made
-        self.metric, self.products = metric_at(self.problem, theta), 0
+        self.metric, self.products = factored_at(self.problem, theta), 0
         return self.metric
 
 

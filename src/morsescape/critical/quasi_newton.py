@@ -8,7 +8,7 @@ from collections import deque
 import torch
 from torch import Tensor
 
-from morsescape.critical.curvature import metric_at
+from morsescape.critical.curvature import factored_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.line_search import Sample, line_search
 from morsescape.critical.loop import NOISE, Point, Stop, shortest_step
@@ -73,7 +73,7 @@ class QuasiNewton:
 
     def _metric(self, theta: Tensor) -> Metric | None:
         if not self.route.eigenpairs:
-            return metric_at(self.problem, theta)
+            return factored_at(self.problem, theta)
         hessian = self.problem.hessian_at(theta)  # whose eigenpairs the proof wants too
         return Absolute(*hessian.eigh(), 2 * self.problem.f.l2) if hessian.finite else None
 

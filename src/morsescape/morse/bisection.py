@@ -21,6 +21,7 @@ from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point, run
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.steppers import descent, stepper
+from morsescape.hessian.regime import regime
 from morsescape.morse.flow import Flow, descent_in_metrics
 from morsescape.progress import StageProgress
 
@@ -44,7 +45,9 @@ class Bisection:
         self, problem: Counted, a: Tensor, b: Tensor, progress: StageProgress | None = None
     ) -> None:
         self.problem, self.a, self.b, self.progress = problem, a, b, progress
-        self.metric: Metric = metric_at(problem, (a + b) / 2) or Euclidean()
+        self.metric: Metric = Euclidean()
+        if regime(problem.dim).dense:
+            self.metric = metric_at(problem, (a + b) / 2) or self.metric
 
     def starts(self) -> Iterator[Tensor]:
         """Points near a pass, both sides of the boundary, nearer and nearer to it."""

@@ -23,6 +23,7 @@ from morsescape.critical.evaluations import Counted
 from morsescape.critical.find import find_critical_point
 from morsescape.critical.quadratic_model import Euclidean, Metric
 from morsescape.critical.result import CriticalPoint
+from morsescape.hessian.regime import regime
 from morsescape.morse.flow import descent_in_metrics
 from morsescape.objective import Objective
 from morsescape.paths.curve import Curve
@@ -115,7 +116,7 @@ def pass_over(f: Objective, saddle: CriticalPoint, *, seed: int = 0) -> Pass:
     problem = Counted(f)
     mode = lowest_modes(problem, saddle.theta, 1)[1][:, 0]
     mode = mode * (1.0 if float(mode[mode.abs().argmax()]) > 0 else -1.0)
-    metric = metric_at(problem, saddle.theta) or Euclidean()
+    metric = (metric_at(problem, saddle.theta) if regime(f.dim).dense else None) or Euclidean()
     first, second = (_side(problem, saddle, way, metric, seed) for way in (mode, -mode))
     return Pass(saddle, (first, second))
 
