@@ -220,6 +220,43 @@ def test_a_stiff_line_takes_new_metrics_and_ends_where_the_other_does():
     assert len(other.times) == len(other.points) == len(other.norms)
 
 
+@pytest.mark.parametrize(("route", "most"), [(0, 500), (1, 2500)], ids=["implicit", "metrics"])
+def test_a_stiff_line_is_short_on_either_route(route, most, monkeypatch):
+    monkeypatch.setattr(regimes, "REGIMES", (replace(regimes.REGIMES[route], most=sys.maxsize),))
+    f = ms.Objective.from_function(
+        lambda t: (t[0] ** 2 - 1) ** 2 + 500 * (t[1] - t[0] ** 2) ** 2, 2
+    )
+    problem = Counted(f)
+    line = descent_in_metrics(problem, vector(0.1, 0.8), Euclidean(), time=60.0)
+    assert line.reached
+    assert (line.end - vector(1, 1)).norm() < 0.05
+    assert problem.hessians > 0
+    assert bool((line.times.diff() > 0).all())
+    assert problem.gradients < most  # explicitly, 6,000 do not do
+
+
+def test_a_side_takes_the_flow_only_where_the_search_went_over_a_ridge(monkeypatch):
+    f = wells()
+    saddle = ms.find_saddle(f, vector(0.1, 1.2))
+    flows, search = [], sides.find_critical_point
+    flow = sides.descent_in_metrics
+    monkeypatch.setattr(
+        sides, "descent_in_metrics", lambda *a, **k: flows.append(1) or flow(*a, **k)
+    )
+    assert pass_over(f, saddle).proved
+    assert not flows
+
+    def leaping(f, theta, **kwargs):
+        return search(f, theta * vector(1, 1 if flows else -1), seed=kwargs["seed"])
+
+    monkeypatch.setattr(sides, "find_critical_point", leaping)
+    over = pass_over(f, saddle)
+    assert flows
+    assert over.proved
+    assert over.height[1] < saddle.value + 1e-8
+    assert all(round(float(s.minimum.theta[1])) == 1 for s in over.sides)
+
+
 def test_where_no_metric_is_worth_its_price_a_stiff_line_goes_on_in_the_old(monkeypatch):
     monkeypatch.setattr(regimes, "REGIMES", (regimes.REGIMES[2],))
     f = ms.Objective.from_function(
@@ -262,7 +299,7 @@ def test_a_side_goes_round_what_lies_between_the_places_looked_at(monkeypatch):
     way = torch.tensor([1.0, 0.0]).double()
 
     def rise():
-        side = sides._side(Counted(f), saddle, way, Euclidean(), 0)
+        side = sides._side(Counted(f), saddle, way, 0)
         return side.height.high - saddle.value
 
     assert rise() < 1e-8

@@ -104,18 +104,13 @@ class Image:
         return self.pixels * outputs * torch.Size(self.kernel).numel()
 
     def patches(self, x: Tensor) -> Tensor:
-        """(n, positions, channels * kh * kw): one shifted copy per kernel entry."""
+        """(n, positions, channels * kh * kw): a view of each window, copied once."""
         (ph, pw), (sh, sw), (dh, dw) = self.padding, self.stride, self.dilation
-        height, width = self.size
+        kh, kw = self.kernel[2:]
         padded = F.pad(x, (pw, pw, ph, ph))
-        shifts = [
-            padded[:, :, i * dh : i * dh + sh * (height - 1) + 1 : sh,
-                   j * dw : j * dw + sw * (width - 1) + 1 : sw]
-            for i in range(self.kernel[2])
-            for j in range(self.kernel[3])
-        ]  # fmt: skip
-        patches = torch.stack(shifts, 2).reshape(len(x), -1, height * width)
-        return patches.transpose(1, 2).contiguous()
+        windows = padded.unfold(2, dh * (kh - 1) + 1, sh).unfold(3, dw * (kw - 1) + 1, sw)
+        windows = windows[..., ::dh, ::dw].permute(0, 2, 3, 1, 4, 5)
+        return windows.reshape(len(x), self.size[0] * self.size[1], -1)
 
     def selection(self) -> Tensor:
         """0/1 array S with (S w)[pixel, output] the weight that joins them, flattened."""

@@ -161,13 +161,18 @@ class Responses:
         inputs: Inputs = {}
 
         def offset(weight: str, bias: str | None, call: _Call) -> Tensor | None:
+            selection = self.selections.get(weight)
+            patches = call.inputs() if selection is None or weight in self.layers else None
+            if selection is not None:  # the way back through a matrix is a product, not many sums
+                out = call.apply_as_matrix(selection)
+            else:
+                assert patches is not None
+                out = call.apply(patches)
             if weight not in self.layers:
-                selection = self.selections.get(weight)
-                if selection is not None:
-                    return call.apply_as_matrix(selection)
-                return call.apply(call.inputs())
-            inputs[weight] = call.inputs()
-            return call.apply(inputs[weight]) + offsets[weight]
+                return out
+            assert patches is not None
+            inputs[weight] = patches
+            return out + offsets[weight]
 
         with LinearCalls(parameters, offset):
             output = self.net.output(parameters, x)

@@ -1,11 +1,12 @@
 r"""What a pass joins: from a saddle of index 1 down on both sides, proved.
 
-From the saddle θ̂, with v the direction of negative curvature, one step along ±v, then down the
-flow of a fixed metric, then the accepted points of a search for the minimum. All of these are
-vertices of a polygon from θ̂ to the minimum; vertices that a straight piece may pass by, f lower on
-it than at the first step, are left out. The highest f on what is left is proved by intervals
-(`paths.height`): so both minima lie in one component of M_ε for every ε from there on. It is no
-line of steepest descent, which that does not need.
+From the saddle θ̂, with v the direction of negative curvature, one step along ±v, then the accepted
+points of a search for the minimum. All of these are vertices of a polygon from θ̂ to the minimum;
+vertices that a straight piece may pass by, f lower on it than at the first step, are left out. The
+highest f on what is left is proved by intervals (`paths.height`): so both minima lie in one
+component of M_ε for every ε from there on. Where it is above f(θ̂), a step of the search went over
+a ridge: then down the flow of a fixed metric first, which goes over none. Neither is a line of
+steepest descent, which that does not need.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from morsescape.critical.climb import lowest_modes, span
 from morsescape.critical.curvature import metric_at
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.find import find_critical_point
-from morsescape.critical.quadratic_model import Euclidean, Metric
+from morsescape.critical.quadratic_model import Euclidean
 from morsescape.critical.result import CriticalPoint
 from morsescape.hessian.regime import regime
 from morsescape.morse.flow import descent_in_metrics
@@ -116,12 +117,11 @@ def pass_over(f: Objective, saddle: CriticalPoint, *, seed: int = 0) -> Pass:
     problem = Counted(f)
     mode = lowest_modes(problem, saddle.theta, 1)[1][:, 0]
     mode = mode * (1.0 if float(mode[mode.abs().argmax()]) > 0 else -1.0)
-    metric = (metric_at(problem, saddle.theta) if regime(f.dim).dense else None) or Euclidean()
-    first, second = (_side(problem, saddle, way, metric, seed) for way in (mode, -mode))
+    first, second = (_side(problem, saddle, way, seed) for way in (mode, -mode))
     return Pass(saddle, (first, second))
 
 
-def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, metric: Metric, seed: int) -> Side:
+def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, seed: int) -> Side:
     f, top = problem.f, saddle.theta
     length = _OFF * span(top)
     for _ in range(_SHORTER):
@@ -129,21 +129,31 @@ def _side(problem: Counted, saddle: CriticalPoint, mode: Tensor, metric: Metric,
         if problem.value(first) < saddle.value:
             break
         length /= 2
-    line = descent_in_metrics(problem, first, metric, time=_TIME, rtol=_RTOL)
-    passed: list[Tensor] = []
-    found = find_critical_point(
-        f, line.end.clone(), seed=seed, callback=lambda theta, *_: passed.append(theta.clone())
-    )
-    vertices = [*line.points.unbind(), *passed, found.theta]
     sides = []
-    for looks in _LOOKS:  # the proved height tells of a rise between the samples
-        chain = torch.stack([top, *shortened(problem, vertices, looks)])
-        side = Side(chain, height_below(f, chain, saddle.value), found)
-        sides.append(side)
-        low_enough = side.height.high <= saddle.value + 2 * _TOL * (1 + abs(saddle.value))
-        if low_enough or side.height.estimate is not None:
-            break
+    for flowing in (False, True):
+        line = [first]
+        if flowing:
+            metric = (metric_at(problem, top) if regime(f.dim).dense else None) or Euclidean()
+            flow = descent_in_metrics(problem, first, metric, time=_TIME, rtol=_RTOL)
+            line = list(flow.points.unbind())
+        end = _searched(f, line, seed)
+        for looks in _LOOKS:  # the proved height tells of a rise between the samples
+            chain = torch.stack([top, *shortened(problem, line, looks)])
+            side = Side(chain, height_below(f, chain, saddle.value), end)
+            sides.append(side)
+            low_enough = side.height.high <= saddle.value + 2 * _TOL * (1 + abs(saddle.value))
+            if low_enough or side.height.estimate is not None:
+                return side
     return min(sides, key=lambda side: side.height.high)
+
+
+def _searched(f: Objective, line: list[Tensor], seed: int) -> CriticalPoint:
+    """The minimum that a search finds from the end of a line, which it leads on."""
+    end = find_critical_point(
+        f, line[-1].clone(), seed=seed, callback=lambda theta, *_: line.append(theta.clone())
+    )
+    line.append(end.theta)
+    return end
 
 
 def height_below(f: Objective, chain: Float64[Tensor, "n D"], top: float) -> Height:
