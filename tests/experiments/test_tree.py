@@ -1,6 +1,7 @@
 """`morsescape tree`: from seeds to the threshold, resumed, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import pytest
 from typer.testing import CliRunner
@@ -34,6 +35,21 @@ def test_from_seeds_to_a_tree_and_again(tmp_path):
     assert any("proved" in line for line in tree_sentences(result))
     assert tree_table(result).row_count == len(result.graph.passes)
     assert tree_figure(result).get_ylabel().startswith("f - ")
+
+
+def test_the_method_of_the_paths_is_the_one_that_was_asked_for(monkeypatch):
+    asked = []
+
+    def connected(f, found, **options):
+        asked.append(options["method"])
+
+    monkeypatch.setattr("morsescape.experiments.tree.study.connected", connected)
+    point = replace(POINT, samples=60, l2=3e-3)
+    result = run_tree(TreeSettings(point, runs=2, retries=0, most=0, path_method="chain"))
+    assert result.graph.given == 2
+    assert asked == ["chain"]
+    with pytest.raises(ArgumentError, match="path_method"):
+        TreeSettings(POINT, path_method="straight")
 
 
 def test_a_piece_of_the_whole_is_the_tree():

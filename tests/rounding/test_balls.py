@@ -162,6 +162,20 @@ def test_zero_stays_exact_and_underflow_does_not_pass_for_zero() -> None:
     assert out.upper[0, 1] == 0
 
 
+def test_windows_know_the_smallest_entry_of_the_image() -> None:
+    x = numbers(1.0, 60, 3).reshape(2, 30)
+    x[0, 3] = 0.0
+    for rad in (None, x.abs() * 1e-3):
+        image = Ball(x, rad)
+        windows = run(lambda x: x.unfold(1, 5, 2).permute(0, 2, 1).reshape(10, -1), image)
+        upper = windows.mid.abs() if rad is None else windows.mid.abs() + windows.radius()
+        true = float(upper[upper > 0].min())
+        assert windows.__dict__["smallest"] == image.smallest  # not looked for among the copies
+        assert windows.smallest <= true
+        part = run(lambda x: x[:1, :9], image)
+        assert part.smallest <= float(part.upper[part.upper > 0].min())
+
+
 def test_operations_without_a_rule_are_named() -> None:
     with pytest.raises(NoErrorRule, match="special_bessel_j0"):
         run(torch.special.bessel_j0, Ball(torch.ones(2, dtype=torch.float64)))

@@ -78,8 +78,19 @@ def _move(run: Any, operation: Any, x: Any, *args: Any, **kwargs: Any) -> Any:
     mid = operation(x.mid, *args, **kwargs)
     rad = None if x.rad is None else operation(x.rad, *args, **kwargs)
     if isinstance(mid, Tensor):
-        return Ball(mid, rad)
-    return [Ball(*part) for part in zip(mid, rad or [None] * len(mid), strict=True)]
+        return _entries(x, mid, rad)
+    return [_entries(x, *part) for part in zip(mid, rad or [None] * len(mid), strict=True)]
+
+
+def _entries(x: Ball, mid: Tensor, rad: Tensor | None) -> Ball:
+    """A ball of entries of x: none of them is smaller than the smallest of x, once that is known.
+
+    It is found in x where its entries are there many times over, as in the windows of an image.
+    """
+    ball = Ball(mid, rad)
+    if "smallest" in x.__dict__ or mid.numel() > x.mid.numel():
+        ball.__dict__["smallest"] = x.smallest
+    return ball
 
 
 def on_any_layout(operation: Any) -> Any:
@@ -105,7 +116,7 @@ def _clone(run: Any, operation: Any, x: Any, **kwargs: Any) -> Any:
     if not is_float(x) or 0 in as_ball(x).mid.stride():
         return x  # nothing is written in place, so an expanded tensor can stay small
     x = as_ball(x)
-    return Ball(x.mid.contiguous(), None if x.rad is None else x.rad.contiguous())
+    return _entries(x, x.mid.contiguous(), None if x.rad is None else x.rad.contiguous())
 
 
 @rule("cat", "stack")

@@ -74,7 +74,7 @@ class Ball:
 
     @cached_property
     def smallest(self) -> float:
-        """The smallest nonzero magnitude in the ball's upper bound; infinity if there is none."""
+        """At most the smallest nonzero magnitude in the ball's upper bound; infinity if none is."""
         upper = once(self.upper)
         nonzero = upper.masked_fill(upper == 0, torch.inf)
         return float(nonzero.min()) if nonzero.numel() else torch.inf

@@ -1,18 +1,17 @@
-"""Convolutions of any dimension, and their gradients, as slices and products of matrices.
+"""Convolutions of any dimension, and their gradients, as windows and products of matrices.
 
-A convolution is a product of its weights with patches, one shifted and strided copy of the padded
-input per entry of the kernel. A transposed one, which is also the gradient on the input, is the
-same with the input spread by the stride and the kernel turned round; the gradient on the weights
-is a product of patches with what comes back.
+A convolution is a product of its weights with patches, the windows of the padded input. A
+transposed one, which is also the gradient on the input, is the same with the input spread by the
+stride and the kernel turned round; the gradient on the weights is a product of patches with what
+comes back.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from itertools import product
 from typing import Any, NamedTuple
 
-import torch
 import torch.nn.functional as F
 from torch import Tensor
 
@@ -85,21 +84,14 @@ def _patches(x: Tensor, shape: Sizes, kernel: Kernel) -> tuple[Tensor, list[int]
         (n - d * (k - 1) - 1) // s + 1
         for n, k, s, d in zip(x.shape[2:], shape, kernel.stride, kernel.dilation, strict=True)
     ]
-    parts = []
-    for offset in product(*map(range, shape)):
-        part = x
-        for dim, (o, d, s, n) in enumerate(
-            zip(offset, kernel.dilation, kernel.stride, sizes, strict=True), start=2
-        ):
-            first = o * d
-            end = first + s * (n - 1) + 1
-            if (first, end, s) != (0, part.shape[dim], 1):
-                part = part[(slice(None),) * dim + (slice(first, end, s),)]
-        parts.append(part.flatten(2))
-    stacked = torch.cat([part.unsqueeze(2) for part in parts], 2)
-    n, c = x.shape[:2]
-    grouped = stacked.reshape(n, kernel.groups, (c // kernel.groups) * len(parts), -1)
-    return grouped.permute(1, 2, 0, 3).reshape(kernel.groups, grouped.shape[2], -1), sizes
+    windows, dims = x, len(sizes)
+    for dim, (k, s, d) in enumerate(zip(shape, kernel.stride, kernel.dilation, strict=True), 2):
+        windows = windows.unfold(dim, d * (k - 1) + 1, s)
+        if d > 1:
+            windows = windows[..., ::d]
+    places, entries = range(2, 2 + dims), range(2 + dims, 2 + 2 * dims)
+    windows = windows.permute(1, *entries, 0, *places)
+    return windows.reshape(kernel.groups, -1, x.shape[0] * math.prod(sizes)), sizes
 
 
 def _correlate(x: Tensor, weight: Tensor, kernel: Kernel) -> Tensor:

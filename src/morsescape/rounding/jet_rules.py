@@ -47,11 +47,11 @@ def is_constant(x: Any) -> bool:
     return isinstance(x, Ball) or (isinstance(x, Tensor) and x.is_floating_point())
 
 
-def _of_parts(make: Make, numbers: list[Any], r: float) -> Any:
+def _of_parts(make: Make, numbers: list[Any], r: float, *, moves: bool = False) -> Any:
     """Carry a linear operation out on each part of its moving numbers.
 
     `make(take, first)` carries it out on what `take` picks of each; `first` is for the value, to
-    which constants are added.
+    which constants are added. What only `moves` entries leaves nothing to narrow.
     """
     if all(isinstance(x, Poly) for x in numbers):
         found: Parts = []
@@ -65,7 +65,8 @@ def _of_parts(make: Make, numbers: list[Any], r: float) -> Any:
     slope = _if_any(make, numbers, lambda x: x.slope)
     bends = _if_any(make, numbers, lambda x: x.bends)
     slopes = slope if bends is None else _if_any(make, numbers, lambda x: x.slopes)
-    return _gathered([value, slope, slopes, bends], lambda p: Jet(p[0], p[1], p[2], p[3], r))
+    parts = [value, slope, slopes, bends]
+    return _gathered(parts, lambda p: Jet(p[0], p[1], p[2], p[3], r, narrowed=moves))
 
 
 def _kth(k: int) -> Callable[[Poly], Ball | None]:
@@ -128,7 +129,7 @@ def linear(run: Run, target: Any, *args: Any, **kwargs: Any) -> Any:
                 named["value"] = 0.0
         return carried(target, *parts, **named)
 
-    return _of_parts(make, numbers, run.r)
+    return _of_parts(make, numbers, run.r, moves=operation(name).kind is Kind.MOVES)
 
 
 def _is_python(x: Any) -> bool:

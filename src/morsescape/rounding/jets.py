@@ -142,6 +142,7 @@ class Jet:
         slopes, bends: x′(t) and x″(t) for all t of the interval.
         r: half its length.
         known: another enclosure of x(t), if there is one.
+        narrowed: whether `slopes` are known to be within x′(c) + x″(t) s, so entries that moved.
     """
 
     value: Ball
@@ -150,13 +151,16 @@ class Jet:
     bends: Ball | None
     r: float
     known: Ball | None = None
+    narrowed: bool = False
 
     def __post_init__(self) -> None:
-        if self.slope is not None and self.slopes is not None and self.bends is not None:
+        self._range: Ball | None = None
+        if self.narrowed or self.slope is None or self.slopes is None:
+            return
+        if self.bends is not None:
             centred = plus(self.slope, symmetric(self.bends, self.r))
             assert centred is not None
             self.slopes = narrower(self.slopes, centred)
-        self._range: Ball | None = None
 
     @property
     def range(self) -> Ball:

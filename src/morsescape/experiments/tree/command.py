@@ -41,6 +41,14 @@ def tree(
         bool,
         options.switch("First join all by proved paths.", _PANEL),
     ] = True,
+    path_method: Annotated[
+        str,
+        options.option(
+            "line|bezier|chain|string|neb|fip",
+            "How those are found; bezier is trained on batches, and fastest with many images.",
+            _PANEL,
+        ),
+    ] = "string",
     copies: Annotated[
         bool,
         options.switch("Join the lowest minimum to its copies under permutations too.", _PANEL),
@@ -71,7 +79,9 @@ def tree(
     from morsescape.experiments.tree.words import tree_sentences, tree_table
 
     with usage():
-        settings = TreeSettings(point, runs, seed, retries, most, paths, copies, held_out)
+        settings = TreeSettings(
+            point, runs, seed, retries, most, paths, path_method, copies, held_out
+        )
     kept = resumes("minima and searches are", out)
     told = Told(
         lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",

@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from torch import Tensor
 
 from morsescape.accuracy import accuracy
-from morsescape.boundary import a_boolean, a_count, a_seed, checked, instance, option
+from morsescape.boundary import a_boolean, a_count, a_seed, checked, choice, instance, option
 from morsescape.critical import CriticalPoint, find_critical_point
 from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
@@ -20,7 +20,8 @@ from morsescape.experiments.sweep import Task
 from morsescape.experiments.tree.tested import scores, split
 from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
-from morsescape.paths import Copies, connected, joined_copies, symmetries
+from morsescape.paths import METHODS, Copies, connected, joined_copies, symmetries
+from morsescape.paths.connect import Method
 from morsescape.paths.connected import split_levels
 from morsescape.paths.uses import Score
 from morsescape.progress import Progress
@@ -36,7 +37,7 @@ _FEW = 300  # images in `reproduce`: a minute a network, where 60,000 take hours
 @checked(
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
     runs=a_count(2), retries=a_count(0), most=a_count(0), paths=a_boolean(),
-    copies=a_boolean(), held_out=a_count(0),
+    path_method=choice(METHODS), copies=a_boolean(), held_out=a_count(0),
 )  # fmt: skip
 @dataclass(frozen=True)
 class TreeSettings(Settings):
@@ -49,6 +50,7 @@ class TreeSettings(Settings):
         retries: searches for lower passes once all minima are joined.
         most: searches in all.
         paths: first join the minima by proved paths, which bound all passes from above.
+        path_method: of `morsescape.paths.METHODS`.
         copies: join one of them to its copies under the symmetries of f as well.
         held_out: the last so many images are not trained on, and test the networks instead of the
             data's own test part.
@@ -62,13 +64,14 @@ class TreeSettings(Settings):
     """
 
     EXPERIMENT = "tree"
-    APART = ("retries", "most", "paths", "copies")
+    APART = ("retries", "most", "paths", "path_method", "copies")
     point: PointSettings = field(default_factory=PointSettings)
     runs: int = 6
     seed: int = 0
     retries: int = 5
     most: int = 100
     paths: bool = True
+    path_method: str = "string"
     copies: bool = False
     held_out: int = 0
 
@@ -213,8 +216,9 @@ def run_tree(
     paths = None
     if settings.paths and len(found) > 1:
         paths = connected(
-            f, found, retries=settings.retries, out=ways, seed=settings.seed, progress=progress
-        )
+            f, found, method=cast(Method, settings.path_method), retries=settings.retries, out=ways,
+            seed=settings.seed, progress=progress,
+        )  # fmt: skip
     copies = None
     symmetric = bool(symmetries(f).groups)
     if settings.copies and symmetric:
