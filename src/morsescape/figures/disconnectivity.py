@@ -47,7 +47,7 @@ def disconnectivity_figure(
         >>> from morsescape.morse.merge_tree import Join, MergeTree
         >>> tree = MergeTree.of([(0.0, 0.0), (1.0, 1.0)], [Join(0, 1, (2.0, 2.0), "saddle", True)])
         >>> disconnectivity_figure(tree).get_ylabel()
-        'f - 0'
+        'f'
     """
     n = len(tree.minima)
     if colours is not None and len(colours) != n:
@@ -56,7 +56,7 @@ def disconnectivity_figure(
             cure="leave them out",
         )  # fmt: skip
     ax = own_axes(ax, max(4.2, min(9.0, 2.4 + 0.16 * n)), 4.0)
-    x, floor = leaf_places(tree), min((low for low, _ in tree.minima), default=0.0)
+    x, floor = leaf_places(tree), _floor(tree)
     at = _node_places(tree, x)
     y = np.array([node.height[1] for node in tree.nodes]) - floor
     _branches(ax, tree, at, y)
@@ -73,7 +73,8 @@ def disconnectivity_figure(
     if given is not None and given < n:
         ax.scatter(x[given:], y[given:n], s=7, zorder=4, color="white", linewidths=0)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(fontsize=8, frameon=False)
+        ax.legend(fontsize=8, frameon=False, ncols=2, loc="lower right", bbox_to_anchor=(1, 1),
+                  borderaxespad=0.2)  # fmt: skip
     if colours is not None:
         bar = ax.figure.colorbar(dots, ax=ax, pad=0.02, aspect=30)
         bar.set_label(label, fontsize=9)
@@ -131,6 +132,13 @@ def leaf_places(tree: MergeTree) -> list[float]:
     return places
 
 
+def _floor(tree: MergeTree) -> float:
+    """What heights are told above: the lowest minimum, or 0 if only rounding tells it from that."""
+    heights = [high for node in tree.nodes for high in node.height]
+    lowest = min((low for low, _ in tree.minima), default=0.0)
+    return lowest if heights and abs(lowest) > 1e-12 * (max(heights) - lowest) else 0.0
+
+
 def _node_places(tree: MergeTree, x: Sequence[float]) -> list[float]:
     """Leaves where they stand, merges in the middle of what merges."""
     at = list(x)
@@ -186,7 +194,7 @@ def _points(ax: Axes) -> tuple[float, float]:
 
 
 def _axes(ax: Axes, n: int, floor: float) -> None:
-    dress(ax, "", f"f - {floor:.8g}")
+    dress(ax, "", f"f {'-' if floor > 0 else '+'} {abs(floor):.8g}" if floor else "f")
     ax.set_xticks([])
     ax.spines["bottom"].set_visible(False)
     ax.set_xlim(-0.8, max(n, 1) - 0.2)

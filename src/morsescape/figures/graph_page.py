@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
 from matplotlib.figure import Figure
 
+from morsescape.errors import ArgumentError
 from morsescape.figures.disconnectivity import disconnectivity_figure, minima_data
-from morsescape.page import Page, PageTable, Picture, Section
-
-if TYPE_CHECKING:
-    from morsescape.morse.graph import MorseGraph
+from morsescape.figures.slice import plane
+from morsescape.figures.style import VERMILLION
+from morsescape.morse.graph import MorseGraph
+from morsescape.page import Page, PageTable, Picture, Section, save_page, words_at
 
 PASSES = ("pass", "joins", "f at most", "above the lowest minimum", "|grad f|", "proved")
 MINIMA = ("minimum", "f at most", "found as")
 ROWS = 20
+_COST = 1e8  # samples times variables up to which the thousand values of f on a plane are drawn
 PLAIN = (
     "A minimum is the bottom of a valley, a pass a lowest point on the way to the next. As the "
     "level rises, valleys merge; the tree says which, and where."
@@ -77,8 +79,49 @@ def tree_picture(figure: Figure, name: str) -> Picture:
     )
 
 
+def plane_pictures(graph: MorseGraph, name: str) -> tuple[Picture, ...]:
+    """The plane of the highest certified pass that is needed; none where it cannot be drawn.
+
+    That is without f, without such a pass, where f takes long, or where the pass lies on the line
+    between its minima.
+    """
+    f, top = graph.f, graph.highest(paths=False)
+    if f is None or top is None or f.dim * f.source.samples > _COST:
+        return ()
+    k = next(
+        k for k, (over, ends) in enumerate(zip(graph.passes, graph.ends, strict=True))
+        if ends == (top.a, top.b) and over.height == top.height
+    )  # fmt: skip
+    feet = [side.chain[-1] for side in graph.passes[k].sides]
+    try:
+        seen = plane(f, *feet, graph.passes[k].saddle)
+    except ArgumentError:
+        return ()
+    figure = Figure(figsize=(4.0, 3.2), layout="constrained")
+    ax = seen.plot(figure.subplots(), names=(f"{top.a}", f"{top.b}", f"pass {k}"))
+    for text in ax.texts:
+        text.set_bbox({"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none", "alpha": 0.8})
+    ax.plot(*seen.points[2].tolist(), "D", ms=6, color=VERMILLION, markeredgecolor="white")
+    data = [minima_data((end,), graph.values[end]) for end in (top.a, top.b)]
+    over = minima_data((top.a, top.b), top.height)
+    told = [f"{what}: f = {value:.10g}" for what, value in zip(
+        (f"minimum {top.a}", f"minimum {top.b}", f"pass {k}"), seen.at_points.tolist(), strict=True
+    )]  # fmt: skip
+    words_at(ax.lines[0], told, [*data, over])
+    caption = (
+        f"The plane through pass {k} (diamond), the highest that is needed, and the minima {top.a} "
+        f"and {top.b} on its two sides. Off the plane f is not what the contours say."
+    )
+    return (Picture(figure, "Contours of f, dark where it is low, three points.", caption, name),)
+
+
+def save_graph_page(graph: MorseGraph, path: str | os.PathLike[str], title: str = "") -> None:
+    """What `MorseGraph.html` does."""
+    save_page(graph_page(graph, title), path)
+
+
 def graph_page(graph: MorseGraph, title: str = "") -> Page:
-    """What `MorseGraph.html` writes."""
+    """Its page."""
     figure = Figure(figsize=(4.0, 3.2), layout="constrained")
     disconnectivity_figure(
         graph.merge_tree(), figure.subplots(), given=graph.given, symmetric=graph.symmetric
@@ -86,8 +129,10 @@ def graph_page(graph: MorseGraph, title: str = "") -> Page:
     passes = [pass_row(graph, k) for k in lowest_passes(graph)]
     minima = [minimum_row(graph, k) for k in lowest_minima(graph)]
     section = Section(
-        "The tree of sublevel sets", "tree", (str(graph),),
-        (pass_table(graph, PASSES, passes, "tree"), minimum_table(graph, MINIMA, minima, "tree")),
-        (tree_picture(figure, "tree"),), plain=PLAIN,
+        "The tree of sublevel sets", "tree", (f"{graph}.",),
+        pictures=(tree_picture(figure, "tree"), *plane_pictures(graph, "tree")), plain=PLAIN,
+        beside=(
+            pass_table(graph, PASSES, passes, "tree"), minimum_table(graph, MINIMA, minima, "tree"),
+        ),
     )  # fmt: skip
     return Page(title or "Minima and the passes between them", "", (), (section,))

@@ -121,7 +121,8 @@ class Section:
         title: its heading.
         anchor: its name in links: small letters, digits and hyphens.
         lead: paragraphs; the first says what was found.
-        tables, pictures: in their order.
+        tables, pictures: in their order; tables are folded away.
+        beside: tables that stand open beside the pictures.
         command: how to reproduce each number of the section; empty for none.
         details: further paragraphs, folded away.
         plain: what this is about, for those who have not read the paper; empty for nothing.
@@ -138,6 +139,7 @@ class Section:
     command: str = ""
     details: tuple[str, ...] = ()
     plain: str = ""
+    beside: tuple[PageTable, ...] = ()
 
     def __post_init__(self) -> None:
         if not _ANCHOR.fullmatch(self.anchor) or self.anchor in _OWN_ANCHORS:
@@ -213,9 +215,9 @@ def render(page: Page) -> str:
     """The page as one HTML document that needs no other file and asks for none.
 
     All text is escaped. Pictures are SVG inside the document, in its colours, which follow light
-    and dark. The one script reads out their marks, marks what is pointed at in all pictures and rows
-    of one graph, and moves levels; its digest is in the policy of the page, which lets no other
-    run. The same page gives the same document.
+    and dark. The one script reads out their marks, shows what is pointed at in all pictures and
+    rows of one graph, and moves levels; its digest is in the policy of the page, which lets no
+    other run. The same page gives the same document.
 
     Example:
         >>> page = Page("Counts", "A page", ("No index is above 52.",), ())

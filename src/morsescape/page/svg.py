@@ -97,6 +97,8 @@ def svg_of(figure: Figure, prefix: str) -> Drawn:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     _without(root, {"metadata", "style"})
+    for path in root.iterfind(".//defs/path"):  # each use has all of it, and may be marked alone
+        path.attrib.pop("style", None)
     words = sum(
         _tell(root.find(f".//*[@id='words-{k}']"), getattr(artist, _WORDS), getattr(artist, _DATA))
         for k, artist in enumerate(told)

@@ -71,18 +71,25 @@ for (const picture of document.querySelectorAll("svg[data-levels]")) {
     add("line", "", { x1: x[0], x2: x[1], y1: height, y2: height, class: "at" })
     add("text", "ε", { x: x[1] - 1, y: height - 3, class: "at-name" })
     const where = parts.length === 1 ? "one component" : `at most ${parts.length} components`
-    said.textContent = `at ε = ${text}: ` + (count
+    said.textContent = `At ε = ${text}: ` + (count
       ? `${count} of ${leaves.length} ${of}, proved to lie in ${where} of M_ε; ${rest}`
       : `none of ${leaves.length} ${of}`)
-    listed.textContent = parts.map((part, k) =>
-      `${k + 1}: ${part.map(leaf => leaf.minima[0]).sort((a, b) => a - b).join(", ")}`).join("; ")
+    listed.replaceChildren(...parts.map((part, k) => {
+      const item = document.createElement("li"), name = document.createElement("b")
+      name.textContent = k + 1
+      name.style.color = part[0].mark.style.getPropertyValue("--part")
+      const minima = part.map(leaf => leaf.minima[0]).sort((a, b) => a - b).join(", ")
+      item.append(name, `: ${part.length > 1 ? "minima" : "minimum"} ${minima}`)
+      return item
+    }))
     slider.setAttribute("aria-valuetext", said.textContent)
   }
 
   const slider = box.querySelector("input"), said = box.querySelector(".at-level"), listed = box.querySelector(".parts")
   slider.min = above(f[0])
   slider.max = above(f[1])
-  slider.value = events.at(-2) ?? events[0]
+  // Halfway below the last join, where there is something to see.
+  slider.value = Math.round((events.at(-1) + (events.at(-2) ?? events[0])) / 2)
   slider.addEventListener("input", show)
   slider.addEventListener("keydown", event => {
     const k = Number(slider.value)
