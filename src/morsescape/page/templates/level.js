@@ -24,7 +24,7 @@ for (const picture of document.querySelectorAll("svg[data-levels]")) {
   }
   const events = [...new Set(marks.map(one => above(one.height)))].sort((a, b) => a - b)
 
-  const drawn = document.createElementNS("http://www.w3.org/2000/svg", "g")
+  const drawn = document.createElementNS(picture.namespaceURI, "g")
   const add = (tag, text, attributes) => {
     const element = document.createElementNS(drawn.namespaceURI, tag)
     for (const [name, value] of Object.entries(attributes)) element.setAttribute(name, value)
