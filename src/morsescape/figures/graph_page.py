@@ -92,9 +92,9 @@ def plane_pictures(graph: MorseGraph, name: str) -> tuple[Picture, ...]:
         k for k, (over, ends) in enumerate(zip(graph.passes, graph.ends, strict=True))
         if ends == (top.a, top.b) and over.height == top.height
     )  # fmt: skip
-    feet = [side.chain[-1] for side in graph.passes[k].sides]
+    first, second = (side.chain[-1] for side in graph.passes[k].sides)
     try:
-        seen = plane(f, *feet, graph.passes[k].saddle)
+        seen = plane(f, first, second, graph.passes[k].saddle)
     except ArgumentError:
         return ()
     figure = Figure(figsize=(4.0, 3.2), layout="constrained")
