@@ -84,6 +84,7 @@ def browser():
 def path(tmp_path_factory):
     data = [{"minima": f"{a} {b}", "height": h} for a, b, h in HEIGHTS]
     data += [{"minima": "0 2", "height": 0.06}, {"minima": "4", "height": 0.05}]
+    data += [{"minima": "0 1", "height": 0.07}]  # another pass between two that are joined lower
     rows = tuple((d["minima"], str(d["height"])) for d in data)
     tables = [PageTable(name, ("joins", "f"), rows, graph=name, data=tuple(data)) for name in "gh"]
     sections = (
