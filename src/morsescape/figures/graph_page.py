@@ -16,6 +16,7 @@ from morsescape.page import Page, PageTable, Picture, Section, save_page, words_
 
 PASSES = ("pass", "joins", "f at most", "above the lowest minimum", "|grad f|", "proved")
 MINIMA = ("minimum", "f at most", "found as")
+TITLE = "The tree of sublevel sets"
 ROWS = 20
 _COST = 1e8  # samples times variables up to which the thousand values of f on a plane are drawn
 PLAIN = (
@@ -82,10 +83,11 @@ def tree_picture(figure: Figure, name: str) -> Picture:
 def plane_pictures(graph: MorseGraph, name: str) -> tuple[Picture, ...]:
     """The plane of the highest certified pass that is needed; none where it cannot be drawn.
 
-    That is without f, without such a pass, where f takes long, or where the pass lies on the line
-    between its minima.
+    Needed to join the given minima, or where passes do not yet, those that they do. None without f
+    or a pass, where f takes long, and where the saddle lies on the line between its minima.
     """
-    f, top = graph.f, graph.highest(paths=False)
+    f, joins = graph.f, graph.merge_tree(paths=False).joins
+    top = graph.highest(paths=False) or next(reversed(joins), None)
     if f is None or top is None or f.dim * f.source.samples > _COST:
         return ()
     k = next(
@@ -129,7 +131,7 @@ def graph_page(graph: MorseGraph, title: str = "") -> Page:
     passes = [pass_row(graph, k) for k in lowest_passes(graph)]
     minima = [minimum_row(graph, k) for k in lowest_minima(graph)]
     section = Section(
-        "The tree of sublevel sets", "tree", (f"{graph}.",),
+        TITLE, "tree", (f"{graph}.",),
         pictures=(tree_picture(figure, "tree"), *plane_pictures(graph, "tree")), plain=PLAIN,
         beside=(
             pass_table(graph, PASSES, passes, "tree"), minimum_table(graph, MINIMA, minima, "tree"),

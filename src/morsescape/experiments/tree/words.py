@@ -17,6 +17,7 @@ from morsescape.figures.graph_page import (
     PASSES,
     PLAIN,
     ROWS,
+    TITLE,
     lowest_minima,
     lowest_passes,
     minimum_row,
@@ -38,8 +39,10 @@ def tree_table(result: TreeResult) -> Table:
     return printed_table(*_passes(result))
 
 
-def tree_section(result: TreeResult) -> Section:
+def tree_section(result: TreeResult, height: float = 2.4) -> Section:
     """Minima, the passes between them, the tree of sublevel sets: the question of the paper.
+
+    Its picture is so many inches high.
 
     Example:
         >>> from morsescape.experiments import PointSettings
@@ -51,7 +54,7 @@ def tree_section(result: TreeResult) -> Section:
     """
     point = result.settings.point
     name = f"tree-{point.net}-{point.data}"
-    figure = Figure(figsize=(4.0, 2.4), layout="constrained")
+    figure = Figure(figsize=(4.0, height), layout="constrained")
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
@@ -72,10 +75,13 @@ def tree_section(result: TreeResult) -> Section:
 
 def tree_page(result: TreeResult) -> Page:
     """What `morsescape tree --out DIR` writes: the section, with its tables beside the pictures."""
-    section = tree_section(result)
+    section = tree_section(result, 3.2)
     pictures = section.pictures + plane_pictures(result.graph, section.anchor)
-    own = replace(section, tables=(), pictures=pictures, beside=section.tables)
-    return Page("Minima and the passes between them", result.description, (), (own,))
+    own = replace(
+        section, title=TITLE, tables=(), pictures=pictures, beside=section.tables
+    )  # fmt: skip
+    subtitle = f"{result.description}: {result.dim:,} parameters, {result.samples:,} samples"
+    return Page("Minima and the passes between them", subtitle, (), (own,))
 
 
 def tree_command(result: TreeResult) -> str:
