@@ -211,6 +211,22 @@ def test_keys_alone_mark_too(browser, path):
 
 
 @needs_browser
+@pytest.mark.parametrize("width", [320, 390, 1280])
+def test_the_level_fits_the_screen_and_can_be_read(browser, path, width):
+    browser.open(path, width=width)
+    over, sizes = browser.evaluate(
+        """(() => {
+            const root = document.documentElement, svg = document.querySelector("svg")
+            const size = t => parseFloat(getComputedStyle(t).fontSize) * svg.getScreenCTM().a
+            return [root.scrollWidth - root.clientWidth,
+                    [...svg.querySelectorAll("text")].map(size)]
+        })()"""
+    )
+    assert over == 0
+    assert min(sizes) >= (9 if width >= 390 else 8)  # on the narrowest, pictures move in frames
+
+
+@needs_browser
 def test_without_scripts_the_page_shows_no_level(browser, path):
     file = path.with_name("still.html")
     file.write_text(re.sub(r"<script>.*?</script>", "", path.read_text(), flags=re.DOTALL))

@@ -82,7 +82,7 @@ def disconnectivity_figure(
         bar.outline.set_visible(False)
     if n * _NUMBER <= _points(ax)[0]:
         for k in range(n):
-            ax.annotate(str(k), (x[k], y[k]), (0, -5), textcoords="offset points", fontsize=7,
+            ax.annotate(str(k), (x[k], y[k]), (0, -5), textcoords="offset points", fontsize=7.5,
                         ha="center", va="top", color="#555555")  # fmt: skip
     _axes(ax, n, floor)
     of = "minima, each up to a symmetry of f" if symmetric else "minima"
