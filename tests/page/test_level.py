@@ -26,9 +26,9 @@ JOINS = [
 TREE = MergeTree.of([(m - 1e-6, m) for m in MINIMA], JOINS)
 
 
-def drawn(**options):
+def drawn(tree=TREE, **options):
     figure = Figure(figsize=(4.0, 3.0), layout="constrained")
-    disconnectivity_figure(TREE, figure.subplots(), **options)
+    disconnectivity_figure(tree, figure.subplots(), **options)
     return figure
 
 
@@ -130,6 +130,29 @@ def test_at_every_level_the_sentence_is_that_of_the_tree(browser, path):
         assert sorted(listed, key=min) == parts
         seen.add((found[2], found[3]))
     assert {("4", "at most 3 components"), ("5", "at most 2 components"), ("none", None)} <= seen
+
+
+@needs_browser
+@pytest.mark.parametrize(
+    ("lowest", "apart"), [(1.0, 4e-15), (1.0, 1e-11), (0.0, 1e-9), (-7.0, 1e6), (3e15, 4.0)]
+)
+def test_differences_of_every_size_are_told(browser, tmp_path, lowest, apart):
+    minima = [(lowest, lowest), (lowest + apart / 2,) * 2]
+    tree = MergeTree.of(minima, [Join(0, 1, (lowest + apart,) * 2, "saddle", True)])
+    section = Section("One", "one", (), pictures=(tree_picture(drawn(tree), "g"),))
+    save_page(Page("Small", "", (), (section,)), tmp_path / "index.html")
+    assert browser.open(tmp_path / "index.html", width=1280).console == []
+    said = moved(browser, browser.evaluate(f"{SLIDER}.max"))
+    assert "2 of 2 minima, proved to lie in one component" in said
+    moved(browser, browser.evaluate(f"{SLIDER}.min"))
+    counts = []
+    for _ in range(3):
+        key(browser, SLIDER, "PageUp")
+        said = browser.evaluate(SAID)
+        counts.append(len(tree.components(float(re.search(r"ε = (-?[\d.]+):", said)[1]))))
+        parts = "one component" if counts[-1] == 1 else "at most 2 components"
+        assert parts in said
+    assert counts == [1, 2, 1]
 
 
 @needs_browser

@@ -14,8 +14,10 @@ for (const picture of document.querySelectorAll("svg[data-levels]")) {
   if (leaves.length < 2 || !box) continue
   const step = (x[1] - x[0]) / (at[1] - at[0])
 
-  // ε is what is written, to the last digit: k / 10^digits, with 300 to 3,000 of them in the picture.
-  const digits = Math.max(0, Math.ceil(Math.log10(300 / (f[1] - f[0]))))
+  // ε is what is written, to the last digit: k / 10^digits, with 300 to 3,000 of them in the picture,
+  // fewer where k would be no exact integer.
+  const exact = Math.log10(2 ** 52 / Math.max(Math.abs(f[0]), Math.abs(f[1])))
+  const digits = Math.max(0, Math.min(Math.ceil(Math.log10(300 / (f[1] - f[0]))), Math.floor(exact)))
   const written = k => (k / 10 ** digits).toFixed(digits)
   const above = height => {
     let k = Math.floor(height * 10 ** digits)
@@ -86,8 +88,8 @@ for (const picture of document.querySelectorAll("svg[data-levels]")) {
   }
 
   const slider = box.querySelector("input"), said = box.querySelector(".at-level"), listed = box.querySelector(".parts")
-  slider.min = above(f[0])
-  slider.max = above(f[1])
+  slider.min = Math.min(above(f[0]), events[0] - 1)
+  slider.max = Math.max(above(f[1]), events.at(-1))
   // Halfway below the last join, where there is something to see.
   slider.value = Math.round((events.at(-1) + (events.at(-2) ?? events[0])) / 2)
   slider.addEventListener("input", show)
