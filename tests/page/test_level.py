@@ -2,6 +2,7 @@
 
 import json
 import re
+from html import unescape
 from itertools import pairwise
 from xml.etree import ElementTree as Tree
 
@@ -9,11 +10,12 @@ import pytest
 from matplotlib.figure import Figure
 
 import chromium
+import sample_page as sample
 from morsescape.figures import disconnectivity_figure
 from morsescape.figures.graph_page import tree_picture
 from morsescape.morse.merge_tree import Join, MergeTree
-from morsescape.page import Page, PageTable, Section, save_page
-from morsescape.page.svg import svg_of
+from morsescape.page import Page, PageTable, Picture, Section, render, save_page
+from morsescape.page.svg import svg_of, words_at
 
 MINIMA = [0.02, 0.031, 0.04, 0.0451, 0.05]
 HEIGHTS = [(0, 1, 0.0432), (2, 3, 0.0487), (1, 2, 0.0531)]  # 4 is joined by nothing that is proved
@@ -63,6 +65,32 @@ def test_what_is_said_is_what_the_tree_says():
     assert str(TREE).endswith(TREE.missing)
     both = json.loads(svg_of(drawn(symmetric=True), "p").levels)
     assert both["of"] == "minima, each up to a symmetry of f"
+
+
+def test_marks_and_rows_have_their_data_escaped():
+    ax = sample.figure().axes[0]
+    (dots,) = ax.plot([0.1, 0.2], [0.1, 0.2], "o")
+    bad = '"><b>'
+    words_at(dots, ["a", "b"], [{"minima": "0 1", "height": 0.1}, {"minima": bad}])
+    rows = PageTable("t", ("a", "empty"), (("x", "–"), ("y", "–")), "", "g",
+                     ({"minima": 3}, {"minima": bad}))  # fmt: skip
+    section = Section("s", "s", (), (rows,), (Picture(ax.figure, "", "", bad),), beside=(rows,))
+    page = render(Page("t", "", (), (section,)))
+    assert bad not in page
+    told = re.findall(r'<(\w+) [^>]*?data-(minima|height|graph)="([^"]*)"', page)
+    own = [("table", "graph", "g"), ("tr", "minima", "3"), ("tr", "minima", bad)]
+    marks = [("svg", "graph", bad), ("use", "minima", "0 1"), ("use", "minima", bad)]
+    # beside the picture, and folded away
+    assert [(*tag, unescape(value)) for *tag, value in told] == [*marks, *own, *own]
+    assert page.count('data-minima="0 1" data-height="0.1"') == 1
+
+
+def test_what_is_drawn_once_and_used_often_takes_its_outline_where_it_is_used():
+    body = svg_of(drawn(), "p").body
+    definitions = re.findall(r"<defs> (<path[^>]*>)", body)
+    assert definitions
+    assert all("style=" not in path for path in definitions)
+    assert all("style=" in use for use in re.findall(r"<use [^>]*>", body))
 
 
 # --- in a browser

@@ -295,32 +295,9 @@ def test_numbers_are_told_from_words(cells, numeric):
 # --- what the script finds at marks and in rows
 
 
-def test_marks_and_rows_have_their_data_escaped():
-    drawn = figure()
-    (dots,) = drawn.axes[0].plot([0.1, 0.2], [0.1, 0.2], "o")
-    words_at(dots, ["a", "b"], [{"minima": "0 1", "height": 0.1}, {"minima": '"><b>'}])
-    rows = PageTable("t", ("a", "empty"), (("x", "–"), ("y", "–")), "", "g",
-                     ({"minima": 3}, {"minima": '"><b>'}))  # fmt: skip
-    section = Section("s", "s", (), (rows,), (Picture(drawn, "", "", 'g"'),), beside=(rows,))
-    page = Document(render(Page("t", "", (), (section,))))
-    found = [(tag, a["data-minima"]) for tag, a in page.tags if "data-minima" in a]
-    own = [("tr", "3"), ("tr", '"><b>')]  # beside the picture, and folded away
-    assert found == [("use", "0 1"), ("use", '"><b>'), *own, *own]
-    assert [a["data-height"] for _, a in page.tags if "data-height" in a] == ["0.1"]
-    assert {a["data-graph"] for a in page.of("table")} == {"g"}
-    assert [a["data-graph"] for a in page.of("svg")] == ['g"']
-
-
 def test_without_levels_there_is_nothing_to_move(document):
     assert document.of("input") == []
     assert not any(name.startswith("data-") for _, a in document.tags for name in a)
-
-
-def test_what_is_drawn_once_and_used_often_takes_its_outline_where_it_is_used():
-    body = svg_of(figure(), "p").body
-    assert "<use " in body
-    assert all("style=" not in path for path in re.findall(r"<defs> (<path[^>]*>)", body))
-    assert all("style=" in use for use in re.findall(r"<use [^>]*>", body))
 
 
 def test_contents_of_one_section_are_left_out():
