@@ -37,6 +37,10 @@ print(graph.merge_tree().components(50.0))
 
 On the command line: `morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree`.
 
+`graph.html("graph.html")` and `--out` write the tree as a page, one file that asks for no other: a
+level ε moves over it, and a sentence says how many minima lie below and in how many components at
+most; what is pointed at is marked in all pictures and rows.
+
 ## How a pass is found
 
 Two minima are aligned by a symmetry of f. Points of the segment between them are labelled by the

@@ -41,6 +41,16 @@ def test_the_points_keep_their_distances_and_are_marked():
     assert seen._repr_html_().startswith("<svg")
 
 
+@pytest.mark.parametrize("offset", [0.0, 1e5])
+def test_levels_are_told_apart_in_the_bar(offset):
+    f = ms.Objective.from_function(lambda t: offset + t @ t, 4)
+    ax = ms.plane(f, *POINTS, grid=5).plot()
+    ax.figure.canvas.draw()
+    (bar,) = [other for other in ax.figure.axes if other is not ax]
+    labels = [text for label in bar.get_yticklabels() if (text := label.get_text())]
+    assert len({*labels}) == len(labels) > 3
+
+
 @pytest.mark.parametrize("third", [0, 1, 0.5])
 def test_three_points_on_a_line_span_no_plane(third):
     a, b = POINTS[0], POINTS[1]

@@ -18,7 +18,8 @@ from morsescape.experiments.tree.study import (
     tree_parts,
     tree_run,
 )  # fmt: skip
-from morsescape.experiments.tree.words import tree_section, tree_sentences, tree_table
+from morsescape.experiments.tree.words import tree_page, tree_section, tree_sentences, tree_table
+from morsescape.page.svg import svg_of
 from morsescape.store import RunFolder
 
 POINT = PointSettings("mlp2", samples=40, activation="tanh", l2=3e-2, epochs=5)
@@ -35,6 +36,13 @@ def test_from_seeds_to_a_tree_and_again(tmp_path):
     assert any("proved" in line for line in tree_sentences(result))
     assert tree_table(result).row_count == len(result.graph.passes)
     assert tree_figure(result).get_ylabel().startswith("f - ")
+    (section,) = tree_page(result).sections
+    passes, minima = section.beside
+    assert [d["minima"] for d in minima.data] == [row[0] for row in minima.rows]
+    joined = [" ".join(sorted(row[1].split(" – "), key=int)) for row in passes.rows]
+    assert [d["minima"] for d in passes.data] == joined
+    assert {t.graph for t in (*section.pictures, passes, minima)} == {section.anchor}
+    assert all("up to a symmetry" in svg_of(p.figure, "p").levels for p in section.pictures[:1])
 
 
 def test_the_method_of_the_paths_is_the_one_that_was_asked_for(monkeypatch):
@@ -77,10 +85,14 @@ def test_kinks_are_refused():
 def test_the_command(tmp_path):
     line = (
         "tree --net cnn --activation tanh --pool avg --samples 20 --l2 0.1 --epochs 1 --runs 2 "
-        f"--json {tmp_path / 'tree.json'}"
+        f"--json {tmp_path / 'tree.json'} --out {tmp_path / 'tree'}"
     )
     answer = CliRunner().invoke(app, line.split())
     assert answer.exit_code == 0, answer.output
+    assert f"page in {tmp_path / 'tree' / 'tree.html'}" in answer.output
+    page = (tmp_path / "tree" / "tree.html").read_text()
+    assert "All searches ended at one minimum" in page
+    assert page.count("data-levels=") == 1
     values = json.loads((tmp_path / "tree.json").read_text())
     assert len(values["minima"]) == values["given"] == 1
     assert values["threshold"] == values["minima"][0]["value"]

@@ -1,13 +1,18 @@
 """Morse graphs: minima joined by passes, resumed, copies counted once."""
 
+import re
+from dataclasses import replace
+
 import pytest
 import torch
 
 import morsescape as ms
 from morsescape import zoo
 from morsescape.errors import ArgumentError
+from morsescape.figures.graph_page import plane_pictures
 from morsescape.morse import growth
 from morsescape.morse.graph import MorseGraph
+from morsescape.page.svg import svg_of
 from morsescape.paths.symmetry import symmetries
 from morsescape.store import RunFolder
 
@@ -30,8 +35,41 @@ def test_himmelblau_is_joined_at_its_third_lowest_pass(tmp_path):
     assert high - low < 1e-6
     graph.save(tmp_path / "graph")
     again = MorseGraph.load(tmp_path / "graph")
+    graph.html(tmp_path / "graph.html", "Four valleys")
+    page = (tmp_path / "graph.html").read_text()
+    assert "<h1>Four valleys</h1>" in page
+    assert page.count("<svg") == 2
+    tops = {*re.findall(r'<tr data-minima="([^"]*)" data-height="([^"]*)"', page)}
+    assert {(f"{min(e)} {max(e)}", str(p.height[1]))
+            for e, p in zip(graph.ends, graph.passes, strict=True)} <= tops  # fmt: skip
+    again.html(tmp_path / "again.html")  # without f there is no plane
+    assert (tmp_path / "again.html").read_text().count("<svg") == 1
     assert again.threshold == graph.threshold
     assert torch.equal(again.passes[0].saddle.theta, graph.passes[0].saddle.theta)
+
+
+def test_the_plane_of_a_pass_has_its_minima_and_the_saddle():
+    f = zoo.himmelblau.objective()
+    graph = ms.morse_graph(f, minima(f))
+    top = graph.highest()
+    (picture,) = plane_pictures(graph, "g")
+    (ax, _) = picture.figure.axes
+    k = next(k for k, over in enumerate(graph.passes) if over.height == top.height)
+    points = [graph.minima[top.a].theta, graph.minima[top.b].theta, graph.passes[k].saddle.theta]
+    seen, known = torch.from_numpy(ax.lines[0].get_xydata()), torch.stack(points)
+    assert torch.allclose(torch.cdist(seen, seen), torch.cdist(known, known), atol=1e-6)
+    assert [text.get_text() for text in ax.texts] == [f"{top.a}", f"{top.b}", f"pass {k}"]
+    marks = re.findall(r"data-minima=\"([^\"]*)\"", svg_of(picture.figure, "p").body)
+    assert marks == [f"{top.a}", f"{top.b}", " ".join(map(str, sorted((top.a, top.b))))]
+    assert plane_pictures(replace(graph, passes=(), ends=()), "g") == ()
+
+
+def test_no_plane_goes_through_a_pass_between_its_minima():
+    f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+    ends = [ms.find_critical_point(f, torch.tensor([x, 0.0]).double()) for x in (-1.0, 1.0)]
+    graph = ms.morse_graph(f, ends)
+    assert graph.threshold is not None
+    assert plane_pictures(graph, "g") == ()
 
 
 def test_it_resumes_without_a_search(tmp_path, monkeypatch):

@@ -103,6 +103,14 @@ def test_the_picture():
         disconnectivity_figure(MergeTree.of(minima, joins), colours=[1.0])
 
 
+@pytest.mark.parametrize(
+    ("low", "label"), [(-1e-30, "f"), (0.0, "f"), (-0.25, "f + 0.25"), (0.5, "f - 0.5")]
+)
+def test_heights_are_told_above_the_lowest(low, label):
+    tree = MergeTree.of([(low, low), (0.75, 0.75)], [Join(0, 1, (1.0, 1.0), "saddle", True)])
+    assert disconnectivity_figure(tree).get_ylabel() == label
+
+
 def test_a_notebook_shows_the_sentence_and_no_insides():
     tree = MergeTree.of(*drawn(2))
     shown = tree._repr_html_()

@@ -292,6 +292,18 @@ def test_numbers_are_told_from_words(cells, numeric):
     assert PageTable("", ("",), tuple((cell,) for cell in cells)).numeric == (numeric,)
 
 
+# --- what the script finds at marks and in rows
+
+
+def test_without_levels_there_is_nothing_to_move(document):
+    assert document.of("input") == []
+    assert not any(name.startswith("data-") for _, a in document.tags for name in a)
+
+
+def test_contents_of_one_section_are_left_out():
+    assert "<nav" not in render(Page("t", "", (), (Section("a", "one", ()),)))
+
+
 # --- nothing else is needed
 
 

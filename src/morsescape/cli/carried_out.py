@@ -16,7 +16,7 @@ from rich.table import Table
 from morsescape.bars import bars
 from morsescape.cli.output import JsonOutput
 from morsescape.cli.session import say, session, stderr
-from morsescape.page import save_figure
+from morsescape.page import Page, save_figure, save_page
 from morsescape.store import RunFolder
 
 
@@ -27,6 +27,7 @@ class Told:
     Attributes:
         head, table, sentences, figure: functions of the result; None for no figure.
         more: a second table, below the first.
+        page: a function of the result; None for no page.
     """
 
     head: Callable[[Any], str]
@@ -34,6 +35,7 @@ class Told:
     sentences: Callable[[Any], Sequence[str]]
     figure: Callable[[Any], Figure | Axes] | None = None
     more: Callable[[Any], Table] | None = None
+    page: Callable[[Any], Page] | None = None
 
     def to(self, console: Console, result: Any) -> None:
         """The line, the tables and the sentences."""
@@ -68,7 +70,7 @@ def carry_out(
         run: called as run(settings, folder, progress, notice=).
         told: how the result is told.
         json: what --json names.
-        out: the folder that keeps what is finished, and the figure; None keeps nothing.
+        out: the folder that keeps what is finished, the figure and the page; None keeps nothing.
         kept: what an interrupt leaves behind, in words.
         formats: of the figure.
         tells_each: whether `run` has a parameter `finished` for results so far.
@@ -85,6 +87,10 @@ def carry_out(
         if out is not None and told.figure is not None:
             files = save_figure(told.figure(result), out / settings.EXPERIMENT, formats)
             say(f"figure in {', '.join(map(str, files))}")
+        if out is not None and told.page is not None:
+            path = out / f"{settings.EXPERIMENT}.html"
+            save_page(told.page(result), path)
+            say(f"page in {path}")
 
 
 def resumes(what: str, out: Path | None) -> str:

@@ -181,6 +181,7 @@ def contours(
     cuts = low - floor + np.geomspace(floor, high - low + floor, levels)
     cuts[0], cuts[-1] = low, high
     drawn = ax.contourf(*sides, np.ma.masked_invalid(height), levels=cuts, cmap="Blues_r")
-    bar = ax.figure.colorbar(drawn, ax=ax, format="%.3g")
+    apart = (d for d in range(3, 17) if len({f"{cut:.{d}g}" for cut in cuts}) == levels)
+    bar = ax.figure.colorbar(drawn, ax=ax, format=f"%.{next(apart, 17)}g")
     bar.set_label("f", fontsize=9)
     bar.ax.tick_params(labelsize=7)

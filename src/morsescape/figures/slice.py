@@ -41,15 +41,17 @@ class Slice(Shown):
     points: Float64[Tensor, "3 2"]
     at_points: Float64[Tensor, "3"]
 
-    def plot(self, ax: Axes | None = None) -> Axes:
-        """Draw contours of f, with the three points marked."""
+    def plot(
+        self, ax: Axes | None = None, *, names: tuple[str, str, str] = ("a", "b", "c")
+    ) -> Axes:
+        """Draw contours of f, with the three points marked by their names."""
         ax = own_axes(ax, 4.2, 3.6)
         sides = [self.x.numpy(), self.y.numpy()]
         contours(ax, sides, self.values.numpy(), self.at_points.numpy(), _LEVELS)
         ax.plot(*self.points.T.numpy(), ls="none", marker="o", ms=4, color=VERMILLION)
-        for name, place in zip("abc", self.points.tolist(), strict=True):
+        for name, place in zip(names, self.points.tolist(), strict=True):
             ax.annotate(name, place, xytext=(4, 4), textcoords="offset points", fontsize=9)
-        dress(ax, "from a towards b", "across, towards c")
+        dress(ax, f"from {names[0]} towards {names[1]}", f"across, towards {names[2]}")
         return ax
 
     def _repr_html_(self) -> str:

@@ -182,7 +182,34 @@ class MorseGraph(Saved):
 
     def plot(self, ax: Any = None, **options: Any) -> Any:
         """The disconnectivity graph."""
-        return self.merge_tree().plot(ax, **{"given": self.given, **options})
+        own = {"given": self.given, "symmetric": self.symmetric}
+        return self.merge_tree().plot(ax, **{**own, **options})
+
+    def html(self, path: str | os.PathLike[str], title: str = "") -> None:
+        """Write a page that needs no other file and no network: the tree, its passes, its minima.
+
+        A level ε moves over the tree, which tells the components of M_ε by the joins that are
+        proved; what is pointed at is marked in all pictures and rows. With the landscape of the
+        graph, which is not saved with it, f is drawn on the plane through the highest certified
+        pass that is needed and its two minima, unless that takes long.
+
+        Args:
+            path: of the file.
+            title: its heading.
+
+        Raises:
+            DataError: the disk is full, or the folder cannot be written.
+
+        Example:
+            >>> import tempfile, torch, morsescape as ms
+            >>> f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+            >>> starts = (torch.tensor([x, 0.1]).double() for x in (-1.0, 1.0))
+            >>> graph = ms.morse_graph(f, [ms.find_critical_point(f, start) for start in starts])
+            >>> graph.html(f"{tempfile.mkdtemp()}/wells.html", "Two wells")
+        """
+        from morsescape.figures.graph_page import save_graph_page
+
+        save_graph_page(self, path, title)
 
     def __str__(self) -> str:
         proved = sum(over.proved for over in self.passes)

@@ -198,6 +198,11 @@ class MergeTree(Saved):
                 f"{n} minima, all in one component of M_ε for every ε ≥ {threshold[1]:.10g}, proved"
             )
         order = f"; the order of {self.ambiguous} merges is not decided" if self.ambiguous else ""
+        return f"{head}{order}; {self.missing}"
+
+    @property
+    def missing(self) -> str:
+        """What passes that are not in the tree may change, in words."""
         if self.complete:
-            return f"{head}{order}; no pass is missing, proved"
-        return f"{head}{order}; saddles that were not found can only lower the passes"
+            return "no pass is missing, proved"
+        return "saddles that were not found can only lower the passes"

@@ -3,7 +3,7 @@
 from morsescape.page.engine import Page, PageTable, Picture, Section, Story, render, save_page
 from morsescape.page.pictures import save_figure
 from morsescape.page.readable import rounded_down, rounded_up
-from morsescape.page.svg import words_at
+from morsescape.page.svg import levels_at, words_at
 
 __all__ = [
     "Page",
@@ -11,6 +11,7 @@ __all__ = [
     "Picture",
     "Section",
     "Story",
+    "levels_at",
     "render",
     "rounded_down",
     "rounded_up",

@@ -7,7 +7,8 @@ import hashlib
 import os
 import re
 from collections import Counter
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 
 from jinja2 import Environment, PackageLoader, StrictUndefined, Template
@@ -18,6 +19,7 @@ from morsescape.page.svg import Drawn, svg_of
 from morsescape.store import write_bytes_atomic
 
 _TEMPLATES = "morsescape.page"
+_SCRIPTS = ("page.js", "graph.js", "level.js")
 _OPEN = 2  # pictures of a section that are not folded away
 _OWN_ANCHORS = ("main", "contents", "findings")
 _ANCHOR = re.compile(r"[a-z][a-z0-9-]*")
@@ -35,6 +37,8 @@ class PageTable:
         columns: their heads; the first column names the rows.
         rows: the cells, as many in each row as there are columns.
         note: a sentence below; empty for none.
+        graph: what is pointed at in a row is marked in all tables and pictures of this name.
+        data: of each row, as of a mark in a picture (`words_at`); empty for none.
 
     Raises:
         ArgumentError: no columns, or a row of another length.
@@ -49,6 +53,8 @@ class PageTable:
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     note: str = ""
+    graph: str = ""
+    data: tuple[Mapping[str, object], ...] = ()
 
     def __post_init__(self) -> None:
         lengths = {len(row) for row in self.rows} | {max(1, len(self.columns))}
@@ -81,7 +87,7 @@ class PageTable:
             if k == 0 or not self.rows or any(row[k] not in ("–", "") for row in self.rows)
         ]  # fmt: skip
         rows = tuple(tuple(row[k] for k in keep) for row in self.rows)
-        return PageTable(self.caption, tuple(self.columns[k] for k in keep), rows, self.note)
+        return replace(self, columns=tuple(self.columns[k] for k in keep), rows=rows)
 
 
 @dataclass(frozen=True, eq=False)
@@ -93,11 +99,13 @@ class Picture:
             several, which stand side by side where there is room.
         alt: what can be seen, in a sentence.
         caption: what it means.
+        graph: what is pointed at here is marked in all tables and pictures of this name.
     """
 
     figure: Figure | tuple[Figure, ...]
     alt: str
     caption: str
+    graph: str = ""
 
     @property
     def figures(self) -> tuple[Figure, ...]:
@@ -113,7 +121,8 @@ class Section:
         title: its heading.
         anchor: its name in links: small letters, digits and hyphens.
         lead: paragraphs; the first says what was found.
-        tables, pictures: in their order.
+        tables, pictures: in their order; tables are folded away.
+        beside: tables that stand open beside the pictures.
         command: how to reproduce each number of the section; empty for none.
         details: further paragraphs, folded away.
         plain: what this is about, for those who have not read the paper; empty for nothing.
@@ -130,6 +139,7 @@ class Section:
     command: str = ""
     details: tuple[str, ...] = ()
     plain: str = ""
+    beside: tuple[PageTable, ...] = ()
 
     def __post_init__(self) -> None:
         if not _ANCHOR.fullmatch(self.anchor) or self.anchor in _OWN_ANCHORS:
@@ -205,8 +215,9 @@ def render(page: Page) -> str:
     """The page as one HTML document that needs no other file and asks for none.
 
     All text is escaped. Pictures are SVG inside the document, in its colours, which follow light
-    and dark. The one script reads out their marks; its digest is in the policy of the page, which
-    lets no other run. The same page gives the same document.
+    and dark. The one script reads out their marks, shows what is pointed at in all pictures and
+    rows of one graph, and moves levels; its digest is in the policy of the page, which lets no
+    other run. The same page gives the same document.
 
     Example:
         >>> page = Page("Counts", "A page", ("No index is above 52.",), ())
@@ -259,4 +270,4 @@ def _script() -> str:
     """As it stands between its tags, to the letter: its digest is of that."""
     environment = _environment()
     assert environment.loader is not None
-    return environment.loader.get_source(environment, "page.js")[0]
+    return "".join(environment.loader.get_source(environment, name)[0] for name in _SCRIPTS)

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import io
+import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as Tree
 
 import matplotlib
 from matplotlib.artist import Artist
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-_WORDS = "morsescape_words"
+_WORDS, _DATA, _LEVELS = "morsescape_words", "morsescape_data", "morsescape_levels"
 _CSS_PIXELS = 96  # an inch, as browsers count
 # What figures are drawn in, and the names that the style sheet gives it in light and in dark.
 _COLOURS = {
@@ -27,8 +29,12 @@ _PLACES = ("d", "x", "y", "transform", "width", "height")
 _LONG = re.compile(r"-?\d+\.\d{3,}")
 
 
-def words_at(artist: Artist, words: Sequence[str]) -> None:
+def words_at(
+    artist: Artist, words: Sequence[str], data: Sequence[Mapping[str, object]] = ()
+) -> None:
     """What a reader who points at the marks of an artist is told: a text for each, or one for all.
+
+    The script of the page finds `data` at each mark as its data-* attributes, as many as texts.
 
     Example:
         >>> from morsescape.figures.style import own_axes
@@ -38,6 +44,18 @@ def words_at(artist: Artist, words: Sequence[str]) -> None:
         2
     """
     setattr(artist, _WORDS, tuple(words))
+    setattr(artist, _DATA, tuple(data))
+
+
+def levels_at(ax: Axes, floor: float, said: Mapping[str, str]) -> None:
+    """A page shows a level that the reader moves up and down in these axes.
+
+    Args:
+        ax: linear axes.
+        floor: what is told on the vertical axis is this much less than the level.
+        said: words that the sentence at a level is made of, by names that the script knows.
+    """
+    setattr(ax, _LEVELS, (floor, dict(said)))
 
 
 @dataclass(frozen=True)
@@ -49,12 +67,15 @@ class Drawn:
         box: its viewBox.
         width: in pixels of CSS, at the size at which it was drawn.
         words: how many marks say something.
+        levels: JSON of what a moving level needs: x and y, the corners in the units of the box, at
+            and f, the axes' limits there, and what is said; empty where none moves.
     """
 
     body: str
     box: str
     width: int
     words: int
+    levels: str = ""
 
 
 def svg_of(figure: Figure, prefix: str) -> Drawn:
@@ -76,14 +97,17 @@ def svg_of(figure: Figure, prefix: str) -> Drawn:
     for element in root.iter():
         element.tag = element.tag.rpartition("}")[2]
     _without(root, {"metadata", "style"})
+    for path in root.iterfind(".//defs/path"):  # each use has all of it, and may be marked alone
+        path.attrib.pop("style", None)
     words = sum(
-        _tell(root.find(f".//*[@id='words-{k}']"), getattr(artist, _WORDS))
+        _tell(root.find(f".//*[@id='words-{k}']"), getattr(artist, _WORDS), getattr(artist, _DATA))
         for k, artist in enumerate(told)
     )
     _rename(root, prefix)
     body = "".join(Tree.tostring(child, encoding="unicode") for child in root)
     width = round(figure.get_size_inches()[0] * _CSS_PIXELS)
-    return Drawn(re.sub(r"\s*\n\s*", " ", body), root.attrib["viewBox"], width, words)
+    body = re.sub(r"\s*\n\s*", " ", body)
+    return Drawn(body, root.attrib["viewBox"], width, words, _levels(figure))
 
 
 # -- inside ---------------------------------------------------------------------------------------
@@ -104,18 +128,39 @@ def _marks(element: Tree.Element) -> Iterator[Tree.Element]:
             yield from _marks(child)
 
 
-def _tell(group: Tree.Element | None, words: Sequence[str]) -> int:
+def _levels(figure: Figure) -> str:
+    """Of the first axes that have any; they are where the drawing has put them."""
+    for ax in figure.axes:
+        if not hasattr(ax, _LEVELS):
+            continue
+        floor, said = getattr(ax, _LEVELS)
+        place, (width, height) = ax.get_position(), 72 * figure.get_size_inches()
+        ends = {
+            "x": [round(width * x, 2) for x in (place.x0, place.x1)],
+            "y": [round(height * (1 - y), 2) for y in (place.y0, place.y1)],
+            "at": [float(end) for end in ax.get_xlim()],
+            "f": [floor + float(end) for end in ax.get_ylim()],
+        }
+        return json.dumps(ends | said, ensure_ascii=False)
+    return ""
+
+
+def _tell(
+    group: Tree.Element | None, words: Sequence[str], data: Sequence[Mapping[str, object]]
+) -> int:
     """Put the words at the marks; where some marks were not drawn, nobody knows whose they are."""
     if group is None:
         return 0
     marks = [group] if len(words) == 1 else list(_marks(group))
     if len(marks) != len(words):
         return 0
-    for mark, text in zip(marks, words, strict=True):
+    for mark, text, known in zip(marks, words, data or [{}] * len(words), strict=True):
         title = Tree.Element("title")
         title.text = text
         mark.insert(0, title)
         mark.set("class", "mark")
+        for name, value in known.items():
+            mark.set(f"data-{name}", str(value))
     return len(marks)
 
 

@@ -76,7 +76,7 @@ def tree(
     from morsescape.cli.carried_out import Told, carry_out, resumes
     from morsescape.experiments.tree.figure import tree_figure
     from morsescape.experiments.tree.study import TreeSettings, run_tree
-    from morsescape.experiments.tree.words import tree_sentences, tree_table
+    from morsescape.experiments.tree.words import tree_page, tree_sentences, tree_table
 
     with usage():
         settings = TreeSettings(
@@ -85,6 +85,6 @@ def tree(
     kept = resumes("minima and searches are", out)
     told = Told(
         lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",
-        tree_table, tree_sentences, tree_figure,
+        tree_table, tree_sentences, tree_figure, page=tree_page,
     )  # fmt: skip
     carry_out(settings, run_tree, told, json=json, out=out, kept=lambda _: kept)

@@ -18,6 +18,7 @@ def tree_figure(result: TreeResult, ax: Axes | None = None) -> Axes:
     tree = result.graph.merge_tree()
     return disconnectivity_figure(
         tree, ax, colours=known, label=label if known else "", given=result.graph.given,
+        symmetric=result.graph.symmetric,
         words=[_words(result, k) for k in range(len(result.graph.minima))],
     )  # fmt: skip
 

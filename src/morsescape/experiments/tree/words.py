@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from matplotlib.figure import Figure
 from rich.table import Table
@@ -11,13 +12,26 @@ from morsescape.critical import CriticalPoint
 from morsescape.experiments.point import point_options
 from morsescape.experiments.tree.figure import tree_figure
 from morsescape.experiments.tree.study import TreeResult
-from morsescape.page import PageTable, Picture, Section
+from morsescape.figures.graph_page import (
+    MINIMA,
+    PASSES,
+    PLAIN,
+    ROWS,
+    TITLE,
+    lowest_minima,
+    lowest_passes,
+    minimum_row,
+    minimum_table,
+    pass_row,
+    pass_table,
+    plane_pictures,
+    tree_picture,
+)
+from morsescape.page import Page, Section
 from morsescape.page.readable import number
 from morsescape.page.tables import printed_table
 
-COLUMNS = ("pass", "joins", "f at most", "above the lowest minimum", "|grad f|", "proved")
 MEASURES = ("train loss", "accuracy", "test loss", "test accuracy")  # where they are known
-_ROWS = 20
 
 
 def tree_table(result: TreeResult) -> Table:
@@ -25,8 +39,10 @@ def tree_table(result: TreeResult) -> Table:
     return printed_table(*_passes(result))
 
 
-def tree_section(result: TreeResult) -> Section:
+def tree_section(result: TreeResult, height: float = 2.4) -> Section:
     """Minima, the passes between them, the tree of sublevel sets: the question of the paper.
+
+    Its picture is so many inches high.
 
     Example:
         >>> from morsescape.experiments import PointSettings
@@ -37,31 +53,35 @@ def tree_section(result: TreeResult) -> Section:
         'tree-cnn-digits'
     """
     point = result.settings.point
-    figure = Figure(figsize=(4.0, 2.0), layout="constrained")
+    name = f"tree-{point.net}-{point.data}"
+    figure = Figure(figsize=(4.0, height), layout="constrained")
     tree_figure(result, figure.subplots())
     first, *others = _threshold(result, min(low for low, _ in result.graph.values))
     return Section(
         f"Minima and the passes between them: {point.net} ({point.activation}) on {point.data}, "
         f"{result.samples:,} images",
-        f"tree-{point.net}-{point.data}",
+        name,
         (first,),
         (
-            PageTable("Passes between the minima", *_passes(result)),
-            PageTable("Minima", *_minima(result)),
+            pass_table(result.graph, *_passes(result), name),
+            minimum_table(result.graph, *_minima(result), name),
         ),
-        (
-            Picture(
-                figure,
-                "A tree: each leaf is a minimum at its loss, branches meet at the passes.",
-                "Disconnectivity graph: a leaf is a proved minimum; two branches meet at the "
-                "lowest f found at which both lie in one component of M_ε, proved.",
-            ),
-        ),
+        (tree_picture(figure, name),),
         tree_command(result),
         (*others, *_details(result)),
-        plain="A minimum is the bottom of a valley, a pass a lowest point on the way to the next. "
-        "As the level rises, valleys merge; the tree says which, and where.",
+        plain=PLAIN,
     )
+
+
+def tree_page(result: TreeResult) -> Page:
+    """What `morsescape tree --out DIR` writes: the section, with its tables beside the pictures."""
+    section = tree_section(result, 3.2)
+    pictures = section.pictures + plane_pictures(result.graph, section.anchor)
+    own = replace(
+        section, title=TITLE, tables=(), pictures=pictures, beside=section.tables
+    )  # fmt: skip
+    subtitle = f"{result.description}: {result.dim:,} parameters, {result.samples:,} samples"
+    return Page("Minima and the passes between them", subtitle, (), (own,))
 
 
 def tree_command(result: TreeResult) -> str:
@@ -78,29 +98,16 @@ _Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
 
 def _passes(result: TreeResult) -> _Table:
     """The lowest passes, with what the network does at each."""
-    graph = result.graph
-    lowest = min(low for low, _ in graph.values)
-    order = sorted(range(len(graph.passes)), key=lambda k: graph.passes[k].height[1])[:_ROWS]
-    rows = []
-    for k in order:
-        over, (a, b) = graph.passes[k], graph.ends[k]
-        high = over.height[1]
-        rows.append((
-            str(k), f"{a} – {b}", f"{high:.10g}", f"{high - lowest:.3e}",
-            f"{over.saddle.grad_norm:.1e}", "yes" if over.proved else "no",
-        ))  # fmt: skip
-    return _measured(result, COLUMNS, rows, graph.saddles, order)
+    graph, order = result.graph, lowest_passes(result.graph)
+    rows = [pass_row(graph, k) for k in order]
+    return _measured(result, PASSES, rows, graph.saddles, order)
 
 
 def _minima(result: TreeResult) -> _Table:
     """The lowest minima, the same."""
-    graph = result.graph
-    order = sorted(range(len(graph.minima)), key=lambda k: graph.values[k][1])[:_ROWS]
-    rows = [
-        (str(k), f"{graph.values[k][1]:.10g}", "given" if k < graph.given else "foot of a pass")
-        for k in order
-    ]
-    return _measured(result, ("minimum", "f at most", "found as"), rows, graph.minima, order)
+    graph, order = result.graph, lowest_minima(result.graph)
+    rows = [minimum_row(graph, k) for k in order]
+    return _measured(result, MINIMA, rows, graph.minima, order)
 
 
 def _measured(
@@ -142,8 +149,8 @@ def _details(result: TreeResult) -> list[str]:
         f"Passes: {len(graph.passes)} in {graph.attempts} searches, {certified} proved: index "
         "exactly 1, and on both sides a way down to a proved minimum that never rises above it."
     )
-    if len(graph.passes) > _ROWS:
-        lines.append(f"The table has the lowest {_ROWS} of them.")
+    if len(graph.passes) > ROWS:
+        lines.append(f"The table has the lowest {ROWS} of them.")
     if result.split_at is not None and graph.highest() is None:
         lines.append(f"M_ε is disconnected at an ε ≥ {result.split_at:.8g}, proved.")
     if any(share is not None for share in result.accuracies):

@@ -10,6 +10,7 @@ for (const picture of document.querySelectorAll("svg[role=img]")) {
     at = (k + marks.length) % marks.length
     marks[at].classList.add("read")
     line.textContent = marks[at].querySelector("title").textContent
+    marks[at].dispatchEvent(new Event("read", { bubbles: true }))
   }
   line.hidden = false
   picture.setAttribute("tabindex", "0")
@@ -30,6 +31,7 @@ for (const picture of document.querySelectorAll("svg[role=img]")) {
     if (step) show(at < 0 && step < 0 ? -1 : at + step)
     else if (event.key === "Home") show(0)
     else if (event.key === "End") show(-1)
+    else if (event.key === "Escape") left()
     else return
     event.preventDefault()
   })
