@@ -1,11 +1,12 @@
 """`morsescape tree`: from seeds to the threshold, resumed, and what it refuses."""
 
 import json
-from dataclasses import replace
 
 import pytest
+import torch
 from typer.testing import CliRunner
 
+import morsescape as ms
 from morsescape.app import app
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import PointSettings
@@ -46,16 +47,20 @@ def test_from_seeds_to_a_tree_and_again(tmp_path):
 
 
 def test_the_method_of_the_paths_is_the_one_that_was_asked_for(monkeypatch):
-    asked = []
+    f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[0] / 10, 1)
+    found = [ms.find_critical_point(f, torch.tensor([x]).double()) for x in (-1.0, 1.0)]
+    study = "morsescape.experiments.tree.study."
+    monkeypatch.setattr(study + "minima_of", lambda *_: (f, found, []))
+    made = []
 
-    def connected(f, found, **options):
-        asked.append(options["method"])
+    def connected(*args, **options):
+        made.append(ms.connected(*args, **options))
+        return made[-1]
 
-    monkeypatch.setattr("morsescape.experiments.tree.study.connected", connected)
-    point = replace(POINT, samples=60, l2=3e-3)
-    result = run_tree(TreeSettings(point, runs=2, retries=0, most=0, path_method="chain"))
-    assert result.graph.given == 2
-    assert asked == ["chain"]
+    monkeypatch.setattr(study + "connected", connected)
+    result = run_tree(TreeSettings(POINT, retries=0, most=0, path_method="chain"))
+    assert [path.method for path in made[0].paths] == ["chain"]
+    assert len(result.graph.paths) == 1
     with pytest.raises(ArgumentError, match="path_method"):
         TreeSettings(POINT, path_method="straight")
 
