@@ -61,7 +61,7 @@ def test_the_method_of_the_paths_is_the_one_that_was_asked_for(monkeypatch):
     result = run_tree(TreeSettings(POINT, retries=0, most=0, path_method="chain"))
     assert [path.method for path in made[0].paths] == ["chain"]
     assert len(result.graph.paths) == 1
-    with pytest.raises(ArgumentError, match="path_method"):
+    with pytest.raises(ArgumentError, match="--path-method"):
         TreeSettings(POINT, path_method="straight")
 
 
