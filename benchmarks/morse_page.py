@@ -35,7 +35,8 @@ print(graph)  # 4 minima, the passes between them, the ε from which on one comp
 print(graph.merge_tree().components(50.0))
 ```
 
-On the command line: `morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree`.
+On the command line: `morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 12 --out tree`,
+with `--workers 8` by eight processes: eight pairs are searched before the next are chosen.
 
 `graph.html("graph.html")` and `--out` write the tree as a page, one file that asks for no other: a
 level ε moves over it, and a sentence says how many minima lie below and in how many components at

@@ -11,6 +11,7 @@ from morsescape.app import app
 from morsescape.errors import ArgumentError
 from morsescape.experiments.point import PointSettings
 from morsescape.experiments.reproduce.study import ReproduceSettings
+from morsescape.experiments.sweep import Processes
 from morsescape.experiments.tree.figure import tree_figure
 from morsescape.experiments.tree.study import (
     TreeResult,
@@ -80,6 +81,30 @@ def test_a_piece_of_the_whole_is_the_tree():
     assert "ended at one minimum" in section.lead[0]
     assert section.command.startswith("morsescape tree --net cnn --samples 20 --activation")
     assert section.command.endswith("--retries 0 --most 1 --copies")
+
+
+def test_several_at_once_by_processes_are_the_same_as_here(tmp_path):
+    model = tmp_path / "student.py"
+    model.write_text(STUDENT.replace("2 * x", "3 * x").replace("1e-2", "1e-3"))  # more minima
+    point = PointSettings(objective=f"{model}:landscape")
+    settings = TreeSettings(point, runs=3, retries=1, most=4, paths=False, at_once=2)
+    here = run_tree(settings)
+    folder = RunFolder(tmp_path / "out", settings.identity())
+    there = run_tree(settings, folder, scheduler=Processes(2))
+    assert there.graph.attempts == here.graph.attempts == 3
+    assert there.to_json()["minima"] == here.to_json()["minima"]
+    assert there.graph.ends == here.graph.ends
+    assert there.graph.threshold == here.graph.threshold
+
+    searches = tmp_path / "out" / "searches"
+    before = {p.name: p.read_bytes() for p in searches.glob("attempt-*.json")}
+    assert len(before) == 3
+    (searches / "attempt-00001.json").unlink()  # as if killed: of the first two only one came back
+    told = []
+    again = run_tree(settings, folder, scheduler=Processes(2), notice=told.append)
+    assert again.graph.threshold == there.graph.threshold
+    assert {p.name for p in searches.glob("attempt-*.json")} == set(before)
+    assert any("resumed: 3 of 3" in line for line in told)
 
 
 def test_kinks_are_refused():

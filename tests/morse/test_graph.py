@@ -10,7 +10,7 @@ import morsescape as ms
 from morsescape import zoo
 from morsescape.errors import ArgumentError
 from morsescape.figures.graph_page import plane_pictures
-from morsescape.morse import growth
+from morsescape.morse import search
 from morsescape.morse.graph import MorseGraph
 from morsescape.page.svg import svg_of
 from morsescape.paths.symmetry import symmetries
@@ -82,7 +82,7 @@ def test_it_resumes_without_a_search(tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(growth, "find_saddle", never)
+    monkeypatch.setattr(search, "find_saddle", never)
     again = ms.morse_graph(f, found, out=tmp_path)
     assert again.threshold == whole.threshold
     other = ms.Objective.from_function(lambda t: f.source.loss and (t @ t) ** 2, 2)

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
-MODEL, TRAINING, OUTPUT = "Model and data", "Training", "Output"
+MODEL, TRAINING, OUTPUT, SWEEP = "Model and data", "Training", "Output", "Sweep"
 
 
 def option(metavar: str | None, text: str, panel: str | None = None, name: str = "") -> Any:

@@ -10,12 +10,13 @@ from typing import Any, ClassVar
 
 import networkx as nx
 
-from morsescape.boundary import a_count, a_progress, a_seed, checked, instance
+from morsescape.boundary import a_count, a_function, a_progress, a_seed, checked, instance
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.growth import Growth, merge_tree
 from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.orbits import CopiesJoined, copies_joined
+from morsescape.morse.search import Together
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.paths.connected import Connected
@@ -234,7 +235,8 @@ class MorseGraph(Saved):
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
     paths=instance(Connected, "ms.connected(f, minima) makes one"),
     copies=instance(Copies, "ms.joined_copies(f, minimum) makes one"), retries=a_count(0),
-    most=a_count(0), seed=a_seed(), progress=a_progress(),
+    most=a_count(0), at_once=a_count(1), together=a_function(2), seed=a_seed(),
+    progress=a_progress(),
 )  # fmt: skip
 def morse_graph(
     f: Objective,
@@ -245,6 +247,8 @@ def morse_graph(
     retries: int = 0,
     most: int | None = None,
     out: str | os.PathLike[str] | None = None,
+    at_once: int = 1,
+    together: Together | None = None,
     seed: int = 0,
     progress: Asked = None,
 ) -> MorseGraph:
@@ -268,6 +272,11 @@ def morse_graph(
         retries: searches for lower passes, once all are joined.
         most: searches in all; None is no limit.
         out: a folder that keeps every search; an interrupted graph goes on from there.
+        at_once: so many pairs are chosen before the next are, by what came of them; which ones
+            depends on it, and not on who searches.
+        together: who does these, called as together(searches by their names, the folder), gives
+            the attempts in the same order and keeps them in the folder; None does one after the
+            other. `morsescape tree --workers` has processes for it.
         seed: of the searches.
         progress: True for bars, or called as progress(stage, done, total).
 
@@ -298,7 +307,7 @@ def morse_graph(
             "paths", expected=f"what ms.connected proved of these {len(minima)} minima",
             got=f"{paths.solutions} solutions", cure="pass both the same list",
         )  # fmt: skip
-    growth = Growth(f, minima, seed, out)
+    growth = Growth(f, minima, seed, out, at_once, together)
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
     growth.run(retries, most, progress, tops, copies.paths if copies else ())

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from itertools import pairwise
-from typing import Any
 
 import networkx as nx
 import torch
@@ -18,8 +17,8 @@ from morsescape.errors import ArgumentError
 from morsescape.morse.distances import Distances
 from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.orbits import ways_of
-from morsescape.morse.saddle import find_saddle
-from morsescape.morse.sides import Pass, Side, height_below, pass_over
+from morsescape.morse.search import Attempt, Name, Pair, Search, Together
+from morsescape.morse.sides import Pass, Side, height_below
 from morsescape.objective import Objective
 from morsescape.paths.connect import coincide, moved_next_to
 from morsescape.paths.connected import level_of
@@ -28,31 +27,10 @@ from morsescape.paths.height import Height
 from morsescape.paths.path import Path
 from morsescape.paths.spanning import landscape_identity
 from morsescape.progress import Progress
-from morsescape.store.codec import Saved
 from morsescape.store.run_folder import RunFolder
 
 _SAME = 1e-6  # distance, after alignment and against the size of θ, of two results of one minimum
 _SAME_VALUE = 1e-8  # |difference| of f, against 1 + |f|, above which they are not compared
-Pair = tuple[int, int]
-
-
-@dataclass(frozen=True, eq=False)
-class Attempt(Saved):
-    """One search for a pass.
-
-    Attributes:
-        pair: the minima between which it was looked for.
-        over: the pass; None if there is none.
-        why: how it ended.
-        top: where on a path between the two it began; None for the boundary of a basin.
-        copy: which of the paths to copies of one minimum that is; None for one between two minima.
-    """
-
-    pair: Pair
-    over: Pass | None
-    why: str
-    top: float | None = None
-    copy: int | None = None
 
 
 def merge_tree(
@@ -71,10 +49,6 @@ def _key(attempt: int) -> str:
     return f"attempt-{attempt:05}"
 
 
-def _tried(pair: Pair, top: float | None, copy: int | None) -> tuple[float | int | None, ...]:
-    return (*pair, top) if copy is None else (*pair, top, copy)
-
-
 class Growth:
     """A graph while it grows.
 
@@ -87,15 +61,15 @@ class Growth:
 
     def __init__(
         self, f: Objective, minima: Sequence[CriticalPoint], seed: int,
-        out: str | os.PathLike[str] | None,
+        out: str | os.PathLike[str] | None, at_once: int = 1, together: Together | None = None,
     ) -> None:  # fmt: skip
-        self.f, self.seed = f, seed
+        self.f, self.seed, self.at_once, self.together = f, seed, at_once, together
         self.minima: list[CriticalPoint] = []
         self.values: list[tuple[float, float]] = []
         self.passes: list[Pass] = []
         self.ends: list[Pair] = []
         self.elements: list[tuple[Element, Element]] = []
-        self.attempts, self.tried = 0, set[tuple[float | int | None, ...]]()
+        self.attempts, self.tried = 0, set[Name]()
         self._near = Distances(f, self.minima, seed)
         self.places: list[int] = []
         self.on_the_way: list[Height | None] = []
@@ -116,19 +90,24 @@ class Growth:
         """What is kept; tops of paths; gaps; lower passes `retries` times; ways to copies."""
         most = most if most is not None else 10**9
         self._take_kept(most)
-        for pair, path in (paths or {}).items():
-            for top in path.tops():
-                if self.attempts < most and self._misses(pair, path):
-                    self._search(pair, progress, path, top)
+        tops = [(pair, path, t) for pair, path in (paths or {}).items() for t in path.tops()]
+        while tops and self.attempts < most:
+            room, chosen = min(self.at_once, most - self.attempts), list[Search]()
+            while tops and len(chosen) < room:
+                pair, path, top = tops.pop(0)
+                if self._misses(pair, path):
+                    chosen.append(self._from_path(pair, path, top))
+            self._search(chosen, progress)
         joined_after: int | None = None
         while self.attempts < most:
-            gap = self._gap()
-            if gap is None and self._joined():
+            room = min(self.at_once, most - self.attempts)
+            gaps = self._gaps(room)
+            if not gaps and self._joined():
                 joined_after = self.attempts if joined_after is None else joined_after
-                gap = self._across() if self.attempts - joined_after < retries else None
-            if gap is None:
+                gaps = self._across(min(room, retries - self.attempts + joined_after))
+            if not gaps:
                 break
-            self._search(gap, progress)
+            self._search([self._between(gap) for gap in gaps], progress)
         self._close(copies, most, progress)
 
     def _close(self, copies: Sequence[Path], most: int, progress: Progress | None) -> None:
@@ -144,7 +123,7 @@ class Growth:
                 joined = len(self.passes)
                 (a, g), (b, h) = ends
                 if self.attempts < most and not ways.leads(a, g, b, h):
-                    self._search((a, b), progress, path, top, number)
+                    self._search([self._from_path((a, b), path, top, number)], progress)
 
     def _known(self, theta: Tensor) -> tuple[int, Element]:
         """The given minimum of which θ is a copy, and by which symmetry.
@@ -174,36 +153,35 @@ class Growth:
         known = self.tree.pass_between(*pair)
         return pair[0] != pair[1] and (known is None or known.height[0] > path.height.high)
 
-    def _search(
-        self, pair: Pair, progress: Progress | None, path: Path | None = None,
-        top: float | None = None, copy: int | None = None,
-    ) -> None:  # fmt: skip
-        if _tried(pair, top, copy) in self.tried:
-            return
-        made = self._attempt(pair, path, top, copy)
+    def _between(self, pair: Pair) -> Search:
+        return Search(pair, (self.minima[pair[0]], self.minima[pair[1]]))
+
+    def _from_path(self, pair: Pair, path: Path, top: float, copy: int | None = None) -> Search:
+        return Search(pair, replace(path, f=None), top, copy)  # f does not travel
+
+    def _search(self, searches: Sequence[Search], progress: Progress | None) -> None:
+        new = {search.name: search for search in searches if search.name not in self.tried}
+        named = {_key(self.attempts + k): search for k, search in enumerate(new.values())}
+        if self.together is not None and named:
+            made = self.together(named, self.folder)
+        else:
+            made = (self._here(key, search) for key, search in named.items())
+        for attempt in made:
+            self._take(attempt)
+            if progress is not None:
+                parts = self._parts()
+                done = self.given - len({self._part_of(parts, k) for k in range(self.given)})
+                progress("minima joined", done, self.given - 1)
+
+    def _here(self, key: str, search: Search) -> Attempt:
+        made = search.carried_out(self.f, self.seed)
         if self.folder:
-            self.folder.save(_key(self.attempts), *made.to_piece())
-        self._take(made)
-        if progress is not None:
-            parts = self._parts()
-            done = self.given - len({self._part_of(parts, k) for k in range(self.given)})
-            progress("minima joined", done, self.given - 1)
-
-    # -- one search -------------------------------------------------------------------------------
-
-    def _attempt(
-        self, pair: Pair, path: Path | None, top: float | None, copy: int | None
-    ) -> Attempt:
-        start: Any = tuple(self.minima[k] for k in pair)
-        if path is not None and top is not None:
-            start = replace(path, height=replace(path.height, at=top))
-        saddle = find_saddle(self.f, start, seed=self.seed)
-        over = pass_over(self.f, saddle, seed=self.seed) if saddle.index == 1 else None
-        return Attempt(pair, over, str(over or saddle.verdict), top, copy)
+            self.folder.save(key, *made.to_piece())
+        return made
 
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
-        self.tried.add(_tried(attempt.pair, attempt.top, attempt.copy))
+        self.tried.add(attempt.name)
         if attempt.over is not None:
             self.add(attempt.over)
 
@@ -271,8 +249,8 @@ class Growth:
         parts = self._parts()
         return len({self._part_of(parts, k) for k in range(self.given)}) == 1
 
-    def _gap(self) -> Pair | None:
-        """The first gap on the shortest way from the first minimum to one that is not joined.
+    def _gaps(self, most: int) -> list[Pair]:
+        """Gaps on the shortest ways from the first minimum to those not joined, nearest first.
 
         Lengths are bounds from below until a shortest way needs them: a way that is shortest by
         bounds, and all of whose lengths are exact, is shortest.
@@ -290,20 +268,22 @@ class Growth:
         while True:
             lengths, routes = nx.single_source_dijkstra(ways, 0)
             apart = [k for k in range(self.given) if part[k] != part[0] and k in lengths]
-            if not apart:
-                return None
-            route = routes[min(apart, key=lambda k: lengths[k])]
-            gaps = [(min(p), max(p)) for p in pairwise(route) if part[p[0]] != part[p[1]]]
+            gaps: dict[Pair, None] = {}  # in this order, each once
+            for k in sorted(apart, key=lambda k: lengths[k]):
+                steps = [(min(p), max(p)) for p in pairwise(routes[k]) if part[p[0]] != part[p[1]]]
+                gaps.update(dict.fromkeys(steps))
+                if len(gaps) >= most:
+                    break
             unsure = [p for p in gaps if not self._near.known(*p)]
             if not unsure:
-                return gaps[0]
+                return list(gaps)[:most]
             for p in unsure:
                 ways.edges[p]["weight"] = self._near.exact(*p) ** 2
 
-    def _across(self) -> Pair | None:
-        """The nearest pair not tried across the cut that the highest pass of the tree bridges."""
+    def _across(self, most: int) -> list[Pair]:
+        """The nearest pairs not tried across the cut that the highest pass of the tree bridges."""
         joins = self.tree.joins
-        for highest in reversed(joins):
+        for highest in reversed(joins if most > 0 else ()):
             a, b = highest.a, highest.b
             cut = nx.Graph((join.a, join.b) for join in joins if join is not highest)
             cut.add_nodes_from((a, b))
@@ -311,8 +291,12 @@ class Growth:
             pairs = [(min(i, j), max(i, j)) for i in left for j in right]
             pairs = [p for p in pairs if (*p, None) not in self.tried]
             if pairs and all(any(k < self.given for k in side) for side in (left, right)):
-                return self._near.nearest(pairs)
-        return None
+                nearest = list[Pair]()
+                while pairs and len(nearest) < most:
+                    nearest.append(self._near.nearest(pairs))
+                    pairs.remove(nearest[-1])
+                return nearest
+        return []
 
     # -- what the folder is of --------------------------------------------------------------------
 

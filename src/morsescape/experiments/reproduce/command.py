@@ -104,12 +104,16 @@ def reproduce(
     workers: Annotated[
         int | None,
         options.option(
-            "N", "Processes, one thread each. \\[default: one a core, as memory allows]", "Sweep"
+            "N",
+            "Processes, one thread each. \\[default: one a core, as memory allows]",
+            options.SWEEP,
         ),
     ] = None,
     scheduler: Annotated[
         str | None,
-        options.option("ADDRESS", "Address of a Dask scheduler: its workers do the runs.", "Sweep"),
+        options.option(
+            "ADDRESS", "Address of a Dask scheduler: its workers do the runs.", options.SWEEP
+        ),
     ] = None,
     page_only: Annotated[
         bool,

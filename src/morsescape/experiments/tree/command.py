@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Annotated
 
 from morsescape.cli import options
@@ -18,8 +19,10 @@ Examples:
     morsescape tree --net cnn --activation tanh --pool avg --l2 1e-3 --samples 400 --held-out 100
     morsescape tree --net mlp2 --activation tanh --l2 1e-4 --runs 4 --copies --most 0
     morsescape tree --objective model.py:trained --runs 4 --json tree.json
+    morsescape tree --net cnn --activation tanh --pool avg --l2 1e-4 --runs 50 --workers 8 --out t
 """
 _PANEL = "Graph"
+_FOR_DASK = 8  # searches at once: how many workers a cluster has is not known
 
 
 @takes_point()
@@ -62,6 +65,28 @@ def tree(
             _PANEL,
         ),
     ] = 0,
+    workers: Annotated[
+        int | None,
+        options.option(
+            "N",
+            "Processes, one thread each, that train and search. \\[default: this one alone]",
+            options.SWEEP,
+        ),
+    ] = None,
+    scheduler: Annotated[
+        str | None,
+        options.option(
+            "ADDRESS", "Address of a Dask scheduler: its workers do that.", options.SWEEP
+        ),
+    ] = None,
+    at_once: Annotated[
+        int | None,
+        options.option(
+            "N",
+            "Passes searched before the next are chosen. \\[default: the workers, 8 for Dask]",
+            options.SWEEP,
+        ),
+    ] = None,
     seed: options.Seed = 0,
     json: options.Json = None,
     out: options.Out = None,
@@ -74,17 +99,23 @@ def tree(
     lie in one component of the sublevel set M_ε. f must be smooth, with --l2 above zero.
     """
     from morsescape.cli.carried_out import Told, carry_out, resumes
+    from morsescape.experiments.sweep import scheduler_from
     from morsescape.experiments.tree.figure import tree_figure
     from morsescape.experiments.tree.study import TreeSettings, run_tree
     from morsescape.experiments.tree.words import tree_page, tree_sentences, tree_table
 
     with usage():
+        several = workers is not None or scheduler is not None
+        who = scheduler_from(scheduler, workers) if several else None
+        if at_once is None:
+            at_once = workers or (1 if scheduler is None else _FOR_DASK)
         settings = TreeSettings(
-            point, runs, seed, retries, most, paths, path_method, copies, held_out
+            point, runs, seed, retries, most, paths, path_method, copies, held_out, at_once
         )
     kept = resumes("minima and searches are", out)
     told = Told(
         lambda r: f"{r.description}: {r.dim:,} parameters, {r.samples:,} samples",
         tree_table, tree_sentences, tree_figure, page=tree_page,
     )  # fmt: skip
-    carry_out(settings, run_tree, told, json=json, out=out, kept=lambda _: kept)
+    run = partial(run_tree, scheduler=who)
+    carry_out(settings, run, told, json=json, out=out, kept=lambda _: kept)

@@ -16,7 +16,9 @@ from morsescape.data import Dataset
 from morsescape.errors import ArgumentError
 from morsescape.experiments.part import Part, Pieces, points_of
 from morsescape.experiments.point import PointSettings, announced, make_point, rules_of_run
-from morsescape.experiments.sweep import Task
+from morsescape.experiments.sweep import Scheduler, Task, run_tasks
+from morsescape.experiments.sweep.schedulers import SCHEDULERS
+from morsescape.experiments.tree.several import landscape, minimum_run, together
 from morsescape.experiments.tree.tested import scores, split
 from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
@@ -26,7 +28,7 @@ from morsescape.paths.connected import split_levels
 from morsescape.paths.uses import Score
 from morsescape.progress import Progress
 from morsescape.spectrum.index_bound import structure_of
-from morsescape.store import RunFolder, Saved, Settings
+from morsescape.store import Piece, RunFolder, Saved, Settings
 
 if TYPE_CHECKING:
     from morsescape.experiments.reproduce.study import ReproduceSettings
@@ -37,7 +39,7 @@ _FEW = 300  # images in `reproduce`: a minute a network, where 60,000 take hours
 @checked(
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
     runs=a_count(2), retries=a_count(0), most=a_count(0), paths=a_boolean(),
-    path_method=choice(METHODS), copies=a_boolean(), held_out=a_count(0),
+    path_method=choice(METHODS), copies=a_boolean(), held_out=a_count(0), at_once=a_count(1),
 )  # fmt: skip
 @dataclass(frozen=True)
 class TreeSettings(Settings):
@@ -54,6 +56,7 @@ class TreeSettings(Settings):
         copies: join one of them to its copies under the symmetries of f as well.
         held_out: the last so many images are not trained on, and test the networks instead of the
             data's own test part.
+        at_once: pairs that are searched before the next are chosen by what came of them.
 
     Raises:
         ArgumentError: a value out of range; images held out of the data of an objective.
@@ -64,7 +67,7 @@ class TreeSettings(Settings):
     """
 
     EXPERIMENT = "tree"
-    APART = ("retries", "most", "paths", "path_method", "copies")
+    APART = ("retries", "most", "paths", "path_method", "copies", "at_once")
     point: PointSettings = field(default_factory=PointSettings)
     runs: int = 6
     seed: int = 0
@@ -74,6 +77,7 @@ class TreeSettings(Settings):
     path_method: str = "string"
     copies: bool = False
     held_out: int = 0
+    at_once: int = 1
 
     def __post_init__(self) -> None:
         if self.held_out and self.point.objective is not None:
@@ -181,17 +185,19 @@ def _tested(scores: Sequence[Score], of: Sequence[object]) -> list[dict[str, flo
     return [{"test_loss": score.loss, "test_accuracy": score.accuracy} for score in scores]
 
 
-@checked(str, **rules_of_run(TreeSettings))
+@checked(str, **rules_of_run(TreeSettings), scheduler=instance(Scheduler, SCHEDULERS))
 def run_tree(
     settings: TreeSettings,
     folder: RunFolder | None = None,
     progress: Progress | None = None,
     *,
     notice: Callable[[str], None] | None = None,
+    scheduler: Scheduler | None = None,
 ) -> TreeResult:
     """Train, go on to proved minima, join them by certified passes.
 
-    Arguments as for `run_index`.
+    Arguments as for `run_index`. With a `scheduler` its workers train and search, on one thread
+    each, `at_once` passes at a time; without one this process does, one after the other.
 
     Raises:
         ArgumentError, DataError: as `run_index`; fewer than two proved minima, or an f with kinks.
@@ -204,7 +210,7 @@ def run_tree(
     """
     start = time.perf_counter()
     train, test = split(settings.point, settings.held_out)  # a missing file is told at once
-    f, found, bad = minima_of(settings, folder, progress, notice, train)
+    f, found, bad = minima_of(settings, folder, progress, notice, train, scheduler)
     if not found:
         raise ArgumentError(
             "--runs", expected="seeds that lead to proved minima", got="; ".join(bad),
@@ -226,6 +232,8 @@ def run_tree(
         copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
     graph = morse_graph(
         f, found, paths=paths, copies=copies, retries=settings.retries, most=settings.most,
+        at_once=settings.at_once,
+        together=None if scheduler is None else together(settings, scheduler, notice),
         out=searches, seed=settings.seed, progress=progress,
     )  # fmt: skip
     shares, above = (
@@ -244,33 +252,44 @@ def run_tree(
 def minima_of(
     settings: TreeSettings, folder: RunFolder | None, progress: Progress | None,
     notice: Callable[[str], None] | None = None, train: Dataset | None = None,
+    scheduler: Scheduler | None = None,
 ) -> tuple[Objective, list[CriticalPoint], list[str]]:  # fmt: skip
     """The landscape, the proved minima of all seeds, and what became of the others."""
-    f, found, bad, resumed = None, [], [], 0
+    found, bad, resumed = [], [], 0
+    f = _smooth(landscape(settings.point, settings.held_out, settings.seed))
     train = train or split(settings.point, settings.held_out)[0]
-    for k in range(settings.runs):
-        seed, key = settings.seed + k, f"minimum-{settings.seed + k}"
-        piece = None if folder is None else folder.load(key)
-        if f is None or piece is None:
-            before = announced(notice, certifies=True) if f is None else None
-            made = make_point(settings.point, seed, dataset=train, progress=progress, before=before)
-            f = f or _smooth(made.f)
-        if piece is not None:
+    if tell := announced(notice, certifies=True):
+        tell(f)
+    seeds = range(settings.seed, settings.seed + settings.runs)
+    pieces: dict[str, Piece] = {}
+    if scheduler is not None:
+        tasks = [
+            Task(_key(seed), minimum_run, (settings.point, settings.held_out, seed))
+            for seed in seeds
+        ]
+        pieces = run_tasks(tasks, folder, scheduler=scheduler, progress=progress, notice=notice)
+    for done, seed in enumerate(seeds, 1):
+        piece = pieces.get(_key(seed)) or (folder and folder.load(_key(seed)))
+        if piece:
             result, resumed = CriticalPoint.from_json(piece.payload, **piece.tensors), resumed + 1
         else:
-            result = find_critical_point(f, made.theta, seed=seed, progress=progress)
+            made = make_point(settings.point, seed, dataset=train, progress=progress)
+            result = find_critical_point(made.f, made.theta, seed=seed, progress=progress)
             if folder is not None:
-                folder.save(key, *result.to_piece())
+                folder.save(_key(seed), *result.to_piece())
         if result.certificate.proves(0):
             found.append(result)
         else:
             bad.append(f"seed {seed}: {result.verdict}")
         if progress is not None:
-            progress("minima", k + 1, settings.runs)
-    if resumed and notice is not None:
+            progress("minima", done, settings.runs)
+    if resumed and notice is not None and scheduler is None:
         notice(f"resumed: {resumed} minima are there already")
-    assert f is not None
     return f, found, bad
+
+
+def _key(seed: int) -> str:
+    return f"minimum-{seed}"
 
 
 def _smooth(f: Objective) -> Objective:
