@@ -105,6 +105,18 @@ def test_a_safetensors_file_from_elsewhere_is_taken(tmp_path):
     assert equal(state(model), state(net(seed=4)))
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_parameter_that_is_no_number_is_named_with_its_file(tmp_path, value):
+    diverged, model = net(), net(seed=4)
+    name, first = next(iter(diverged.named_parameters()))
+    with torch.no_grad():
+        first.view(-1)[0] = value
+    store.save_checkpoint(tmp_path / "diverged", diverged)
+    with pytest.raises(DataError, match=f"diverged: expected parameters that are finite.*{name}"):
+        store.load_checkpoint(tmp_path / "diverged", model)
+    assert equal(state(model), state(net(seed=4)))
+
+
 @pytest.mark.parametrize(
     ("model", "message"),
     [

@@ -240,7 +240,7 @@ class _Proof:
         every = sorted(self.done, key=lambda kp: (kp[0], kp[1].c))
         for k, p in every:
             if not math.isfinite(p.upper):
-                why = p.why or "a bound that is infinite"
+                why = p.why or "how steep f is"
                 raise NoErrorRule(f"{why} (near t = {(k + p.c) / n:.4g})")
         high = max(max(p.upper for _, p in every), *(end[1] for end in ends))
         return Height(

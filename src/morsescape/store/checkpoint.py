@@ -52,7 +52,7 @@ def load_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
     A file from elsewhere, without our checksum, is taken as it is.
 
     Raises:
-        DataError: the file is missing, cut short or altered.
+        DataError: the file is missing, cut short or altered; a parameter in it is NaN or infinite.
         ArgumentError: it is of another model: names, shapes or dtypes differ.
     """
     path = Path(path)
@@ -61,6 +61,14 @@ def load_checkpoint(path: str | os.PathLike[str], model: nn.Module) -> None:
         raise _bad_checkpoint(path, f"tensors with SHA-256 {checksum}", _tensors_digest(tensors))
     state = model.state_dict()
     _check_same_form(path, state, tensors)
+    for name, _ in model.named_parameters():
+        endless = int((~tensors[name].isfinite()).sum())
+        if endless:
+            raise _bad_checkpoint(
+                path, "parameters that are finite",
+                f"{endless:,} of {tensors[name].numel():,} entries of {name} that are not",
+                "train it again, with a smaller learning rate where it diverged",
+            )  # fmt: skip
     with torch.no_grad():
         for name, tensor in tensors.items():
             state[name].copy_(tensor)
