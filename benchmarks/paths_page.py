@@ -21,8 +21,8 @@ HEAD = """\
 
 Made by `benchmarks/paths_page.py` from `docs/results/paths` (`benchmarks/paths.py`,
 `benchmarks/threshold.py`, `benchmarks/path_uses.py`) and `docs/bench/bands.json`
-(`benchmarks/bands.py`). Every height is proved for the whole curve over all samples
-([how](heights.md)); a range is over pairs of seeds.
+(`benchmarks/bands.py`). Every height is proved for the whole curve ([how](heights.md)), over all
+samples unless the table says over how many; a range is over pairs of seeds.
 
 - **`line`** costs nothing and says how far apart two solutions are. Align first: the barrier of
   aligned ends is several times lower.
@@ -66,7 +66,8 @@ def rows_table(rows: list[dict[str, Any]]) -> Iterator[str]:
         cells = (
             data, net, name, len(group),
             spread([e for r in group for e in r["ends"]], ".4g"),
-            f"{rounded_down(low, 4)} to {rounded_up(high, 4)}" if sure else "estimate",
+            f"{rounded_down(low, 4)} to {rounded_up(high, 4)}{on_few(group)}" if sure
+            else "estimate",
             rounded_up(max(r["barrier"][1] for r in group), 3),
             spread([r["worst_error"] for r in group], ".2%"),
             rounded_up(max(tests), 3) if tests else "–",
@@ -76,6 +77,14 @@ def rows_table(rows: list[dict[str, Any]]) -> Iterator[str]:
             duration(sum(r["proof_seconds"] for r in group) / len(group)),
         )  # fmt: skip
         yield "| " + " | ".join(map(str, cells)) + " |"
+
+
+def on_few(group: list[dict[str, Any]]) -> str:
+    """Where not all samples were proved on: how many, and the largest of the looks at all."""
+    looked = [r["largest"] for r in group if r.get("largest") is not None]
+    if not looked:
+        return ""
+    return f" on {group[0]['samples']:,} images; {spread(looked, '.4g')} on all, an estimate"
 
 
 def spread(values: list[float], form: str) -> str:
