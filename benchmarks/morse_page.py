@@ -6,6 +6,7 @@ Each is what `morsescape tree --json` wrote; its searches and seeds are on the p
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -194,10 +195,11 @@ def joined(
         )
     else:
         parts = (sum(k < r["given"] for k in part) for part in by_saddles.components(math.inf))
-        sizes = ", ".join(map(str, sorted((n for n in parts if n), reverse=True)))
+        many = Counter(n for n in parts if n)
+        sizes = ", ".join(f"{many[n]} of {n}" for n in sorted(many, reverse=True))
         yield (
             "- **By certified saddles alone they are not all joined yet**: the given minima lie in "
-            f"parts of {sizes}."
+            f"{many.total()} parts, {sizes}."
         )
     if r.get("split_at") is not None:
         yield f"- M_ε is disconnected at an ε ≥ {r['split_at']:.8g}, proved."
