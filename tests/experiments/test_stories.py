@@ -116,7 +116,7 @@ def test_minima_that_are_not_joined_are_no_answer(graph):
     questions, _ = told(tree=a_tree(replace(graph, passes=(), ends=())))
     assert [story.number for story in questions] == ["2"]
     _, joined = told(tree=a_tree(graph))[0]
-    assert joined.number.startswith("ε ≤ 1")
+    assert joined.number.startswith("ε ≥ 1")
     assert float(joined.number[4:]) >= graph.threshold[1]
 
 

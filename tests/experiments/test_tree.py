@@ -1,6 +1,7 @@
 """`morsescape tree`: from seeds to the threshold, resumed, and what it refuses."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
@@ -8,10 +9,10 @@ from typer.testing import CliRunner
 
 import morsescape as ms
 from morsescape.app import app
-from morsescape.errors import ArgumentError
+from morsescape.errors import ArgumentError, MorsescapeError
 from morsescape.experiments.point import PointSettings
 from morsescape.experiments.reproduce.study import ReproduceSettings
-from morsescape.experiments.sweep import Processes
+from morsescape.experiments.sweep import Here, Processes
 from morsescape.experiments.tree.figure import tree_figure
 from morsescape.experiments.tree.study import (
     TreeResult,
@@ -105,6 +106,24 @@ def test_several_at_once_by_processes_are_the_same_as_here(tmp_path):
     assert again.graph.threshold == there.graph.threshold
     assert {p.name for p in searches.glob("attempt-*.json")} == set(before)
     assert any("resumed: 3 of 3" in line for line in told)
+
+
+@pytest.mark.parametrize("scheduler", [None, Here()])
+def test_an_f_that_depends_on_the_seed_is_refused(tmp_path, scheduler):
+    model = tmp_path / "data.py"
+    model.write_text(STUDENT.replace("(2 * x)", "(2 * x + 0.01 * torch.randn(12, 1))"))
+    point = PointSettings(objective=f"{model}:landscape")
+    with pytest.raises(MorsescapeError, match=r"one f for every seed.*seed 1"):
+        run_tree(TreeSettings(point, runs=2, most=0), scheduler=scheduler)
+
+
+def test_a_minimum_above_the_threshold_is_no_lower_end_of_it(tmp_path):
+    result = run_tree(TreeSettings(POINT, runs=2, retries=0, most=0))
+    top = result.graph.threshold[1]
+    for split, words in ((top - 1e-3, "1.0e-03 lower"), (top + 1, "other components still")):
+        told = " ".join(tree_sentences(replace(result, split_at=split)))
+        assert (words in told) == (result.graph.given > 1)
+        assert "-1.0e" not in told
 
 
 def test_kinks_are_refused():

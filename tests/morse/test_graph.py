@@ -10,7 +10,7 @@ import morsescape as ms
 from morsescape import zoo
 from morsescape.errors import ArgumentError
 from morsescape.figures.graph_page import plane_pictures
-from morsescape.morse import search
+from morsescape.morse import attempt, growth
 from morsescape.morse.graph import MorseGraph
 from morsescape.page.svg import svg_of
 from morsescape.paths.symmetry import symmetries
@@ -82,14 +82,24 @@ def test_it_resumes_without_a_search(tmp_path, monkeypatch):
     def never(*_, **__):
         raise AssertionError("searched again")
 
-    monkeypatch.setattr(search, "find_saddle", never)
+    monkeypatch.setattr(attempt, "find_saddle", never)
     again = ms.morse_graph(f, found, out=tmp_path)
     assert again.threshold == whole.threshold
-    other = ms.Objective.from_function(lambda t: f.source.loss and (t @ t) ** 2, 2)
+    other = ms.Objective.from_function(lambda t: (t @ t - 1) ** 2 + t[0], 2)
     with pytest.raises(ArgumentError, match="values at two points"):
-        ms.morse_graph(other, found, out=tmp_path)
+        ms.morse_graph(other, [ms.find_critical_point(other, found[0].theta)], out=tmp_path)
     with pytest.raises(ArgumentError, match="minima"):
         ms.morse_graph(f, [])
+
+
+def test_a_finished_graph_is_not_grown_by_the_same_call(tmp_path):
+    f = zoo.himmelblau.objective()
+    found = minima(f)
+    first, again, more = (
+        ms.morse_graph(f, found, retries=retries, out=tmp_path).attempts for retries in (1, 1, 2)
+    )
+    assert again == first > 3
+    assert more == first + 1
 
 
 def test_copies_of_a_network_count_once():
@@ -144,7 +154,7 @@ def test_a_minimum_of_which_all_pairs_were_tried_in_vain():
     f = zoo.himmelblau.objective()
     grown = growth.Growth(f, minima(f)[:3], 0, None)
     grown.tried |= {(0, 1, None), (0, 2, None)}
-    assert grown._gap() is None  # the pair that is left leads to no way from the first
+    assert grown._gaps(1) == []  # the pair that is left leads to no way from the first
 
 
 def test_where_the_segments_lie_on_the_ridges_all_are_joined():
@@ -190,3 +200,18 @@ def test_two_graphs_add_up(tmp_path):
         first.merged(strange)
     with pytest.raises(ArgumentError, match="f: expected the landscape"):
         kept.merged(kept)
+
+
+def test_a_minimum_of_another_landscape_is_refused():
+    def tilted(by, across=1.0):
+        return ms.Objective.from_function(
+            lambda t: (t[0] ** 2 - 1) ** 2 + across * t[1] ** 2 + by * t[0], 2
+        )
+
+    f, other, third = tilted(0.1), tilted(0.1, across=2.0), tilted(0.12)
+    starts = [torch.tensor([x, 0.1]).double() for x in (-1.0, 1.0)]
+    own, foreign = ([ms.find_critical_point(g, x) for x in starts] for g in (f, third))
+    for take in (ms.morse_graph, ms.connected):
+        with pytest.raises(ArgumentError, match=r"\[1\].*of another landscape"):
+            take(f, [own[0], foreign[1]])
+    assert ms.connected(other, [m.theta for m in own]).joined_at is not None

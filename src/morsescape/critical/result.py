@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -13,6 +14,7 @@ from morsescape.boundary import a_vector
 from morsescape.critical.certificate import Certificate, CertificateStatus
 from morsescape.critical.evaluations import Evaluations
 from morsescape.errors import ArgumentError
+from morsescape.objective import Objective
 from morsescape.spectrum.inertia import Inertia
 from morsescape.store.codec import Saved
 
@@ -46,6 +48,9 @@ class SearchStatus(Enum):
     )
     NO_PASS = "no critical point of index 1 was reached"
     FAILED = "stopped where something could not be computed"
+
+
+_ROUNDING = 1e-9  # against 1 + |f|, of what is computed twice
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +153,28 @@ class CriticalPoint(Saved):
                 cure="look at `status`: there is nothing to draw here",
             )
         return self.inertia.plot(ax)
+
+
+def check_its_own(f: Objective, point: CriticalPoint, name: str) -> None:
+    """Refuse a result of another landscape: what is proved of a point is proved of the f it is of.
+
+    At θ two computed values of f differ by rounding, and so do two computed gradients.
+
+    Raises:
+        ArgumentError: f or ∇f is another there than the result says.
+    """
+    if not math.isfinite(point.value):
+        return  # nothing is claimed of it
+    value, gradient = f.value_and_gradient(point.theta)
+    proof, norm = point.certificate, float(gradient.norm())
+    error = proof.grad_error if math.isfinite(proof.grad_error) else 0.0
+    room = 10 * (point.grad_norm + error) + _ROUNDING * (1 + abs(value))
+    if not abs(value - point.value) <= _ROUNDING * (1 + abs(value)) or not norm <= room:
+        raise ArgumentError(
+            name, expected=f"a critical point of this f, of f = {point.value:.10g} as it says",
+            got=f"f = {value:.10g} and |grad f| = {norm:.2g} there: it is of another landscape",
+            cure="search in this f, from its theta: ms.find_critical_point(f, point.theta)",
+        )  # fmt: skip
 
 
 def a_point(of: str) -> Callable[[Any], Any]:

@@ -13,6 +13,7 @@ from typing import Any
 
 from morsescape.errors import ArgumentError, DataError, MorsescapeError
 from morsescape.objective import Objective
+from morsescape.paths.spanning import landscape_identity
 
 _WHAT = "--objective"
 
@@ -126,3 +127,20 @@ def _line(error: BaseException, file: Path) -> str:
             line = traceback.tb_lineno
         traceback = traceback.tb_next
     return "" if line is None else f" (line {line})"
+
+
+def check_one_landscape(f: Objective, other: Objective, seed: int) -> None:
+    """Refuse a function whose f depends on the seed: a point of one is none of another.
+
+    Told by the number of variables, the ridge and the values at two points.
+
+    Raises:
+        ArgumentError: they differ.
+    """
+    if str(landscape_identity(f)) != str(landscape_identity(other)):  # NaN is NaN in words
+        raise ArgumentError(
+            "--objective",
+            expected="one f for every seed: the same network, loss, data and statistics",
+            got=f"another f for seed {seed}",
+            cure="draw the data with a seed of their own, and let `seed` choose parameters alone",
+        )

@@ -13,10 +13,10 @@ import networkx as nx
 from morsescape.boundary import a_count, a_function, a_progress, a_seed, checked, instance
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
+from morsescape.morse.attempt import Together
 from morsescape.morse.growth import Growth, merge_tree
 from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.orbits import CopiesJoined, copies_joined
-from morsescape.morse.search import Together
 from morsescape.morse.sides import Pass
 from morsescape.objective import Objective
 from morsescape.paths.connected import Connected

@@ -12,12 +12,12 @@ import networkx as nx
 import torch
 from torch import Tensor
 
-from morsescape.critical.result import CriticalPoint
+from morsescape.critical.result import CriticalPoint, check_its_own
 from morsescape.errors import ArgumentError
+from morsescape.morse.attempt import Attempt, Name, Pair, Search, Together
 from morsescape.morse.distances import Distances
 from morsescape.morse.merge_tree import Join, MergeTree
 from morsescape.morse.orbits import ways_of
-from morsescape.morse.search import Attempt, Name, Pair, Search, Together
 from morsescape.morse.sides import Pass, Side, height_below
 from morsescape.objective import Objective
 from morsescape.paths.connect import coincide, moved_next_to
@@ -70,11 +70,13 @@ class Growth:
         self.ends: list[Pair] = []
         self.elements: list[tuple[Element, Element]] = []
         self.attempts, self.tried = 0, set[Name]()
+        self.retried = 0  # searches across a cut, when all were joined: also those of earlier runs
         self._near = Distances(f, self.minima, seed)
         self.places: list[int] = []
         self.on_the_way: list[Height | None] = []
         for k, minimum in enumerate(minima):
             f.check(minimum.theta, f"minima[{k}]", finite=True)
+            check_its_own(f, minimum, f"minima[{k}]")
             place, copy, _ = self._place(minimum)
             self.places.append(place)
             same = torch.equal(copy, minimum.theta)
@@ -98,13 +100,11 @@ class Growth:
                 if self._misses(pair, path):
                     chosen.append(self._from_path(pair, path, top))
             self._search(chosen, progress)
-        joined_after: int | None = None
         while self.attempts < most:
             room = min(self.at_once, most - self.attempts)
             gaps = self._gaps(room)
             if not gaps and self._joined():
-                joined_after = self.attempts if joined_after is None else joined_after
-                gaps = self._across(min(room, retries - self.attempts + joined_after))
+                gaps = self._across(min(room, retries - self.retried))
             if not gaps:
                 break
             self._search([self._between(gap) for gap in gaps], progress)
@@ -182,6 +182,7 @@ class Growth:
     def _take(self, attempt: Attempt) -> None:
         self.attempts += 1
         self.tried.add(attempt.name)
+        self.retried += int(attempt.top is None and self._joined())
         if attempt.over is not None:
             self.add(attempt.over)
 

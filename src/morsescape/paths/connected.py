@@ -20,7 +20,7 @@ from morsescape.boundary import (
     choice,
     instance,
 )  # fmt: skip
-from morsescape.critical.result import CriticalPoint
+from morsescape.critical.result import CriticalPoint, check_its_own
 from morsescape.errors import ArgumentError
 from morsescape.objective import Objective
 from morsescape.paths.connect import METHODS, Method, aligned, connect
@@ -161,8 +161,10 @@ def connected(
         raise ArgumentError(
             "solutions", expected="two or more", got=len(points), cure="find another one"
         )
-    for k, point in enumerate(points):
+    for k, (point, solution) in enumerate(zip(points, solutions, strict=True)):
         f.check(point, f"solutions[{k}]", finite=True)
+        if isinstance(solution, CriticalPoint):
+            check_its_own(f, solution, f"solutions[{k}]")
     moved = False
     if align:
         copies = [aligned(f, points[0], p, seed) for p in points[1:]]

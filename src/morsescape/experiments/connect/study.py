@@ -35,11 +35,13 @@ from morsescape.experiments.point import (
     rules_of_run,
 )
 from morsescape.experiments.sweep import Task
+from morsescape.experiments.user_code import check_one_landscape
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Height, Path, connect
 from morsescape.paths.attacks import ATTACKS
 from morsescape.paths.connect import Method
 from morsescape.paths.height import sample_times
+from morsescape.paths.statistics import at_statistics_of, recomputable
 from morsescape.progress import Progress, stage
 from morsescape.spectrum.index_bound import structure_of
 from morsescape.store import RunFolder, Saved, Settings
@@ -271,6 +273,9 @@ def _solutions(
         for k, (s, seed) in enumerate(made)
     ]
     f, proved, thetas = both[0].f, [False, False], [p.theta for p in both]
+    if point.objective is not None:
+        first, second = (_at_one(p.f, thetas[0]) for p in both)
+        check_one_landscape(first, second, settings.second)
     _check_pair(settings, f.dim, both[1].f.dim, thetas)
     if settings.polish:
         for k, theta in enumerate(thetas):
@@ -281,6 +286,11 @@ def _solutions(
     if folder is not None:
         folder.save("ends", {"proved": proved}, {"a": pair[0], "b": pair[1]})
     return f, _ends(f, pair, (proved[0], proved[1])), pair
+
+
+def _at_one(f: Objective, theta: Tensor) -> Objective:
+    """With statistics of the first solution, where they belong to a point and can be had."""
+    return at_statistics_of(f, theta) if f.dim == len(theta) and recomputable(f) else f
 
 
 def _check_pair(settings: ConnectSettings, dim: int, other: int, thetas: list[Tensor]) -> None:

@@ -152,7 +152,7 @@ def _tree(trees: Sequence[TreeResult], pictures: dict[str, Picture]) -> Iterator
     )
     yield Story(
         "From which level on are all minima in one piece?",
-        f"ε ≤ {rounded_up(join.height[1], 6)}",
+        f"ε ≥ {rounded_up(join.height[1], 6)}",
         f"joins {tree.graph.given} minima, proved",
         "Fill the landscape with water: each minimum is a lake of its own until the level reaches "
         f"the pass to the next. The tree says where they meet{apart}.",

@@ -13,7 +13,8 @@ from morsescape.critical import find_critical_point
 from morsescape.experiments.point import PointSettings, make_point
 from morsescape.experiments.sweep import Scheduler, Task, run_tasks
 from morsescape.experiments.tree.tested import split
-from morsescape.morse.search import Attempt, Search, Together
+from morsescape.experiments.user_code import check_one_landscape
+from morsescape.morse.attempt import Attempt, Search, Together
 from morsescape.objective import Objective
 from morsescape.store import RunFolder
 
@@ -26,7 +27,7 @@ def together(
 ) -> Together:
     """Searches of a graph as tasks: kept the moment they come back, taken in their order.
 
-    Each makes f of the settings, without training: it depends on the data and the ridge alone.
+    Each makes f of the settings, without training: it is the same for every seed, as checked.
     """
 
     def carried_out(searches: Mapping[str, Search], folder: RunFolder | None) -> Iterable[Attempt]:
@@ -41,10 +42,11 @@ def together(
 
 
 def minimum_run(
-    point: PointSettings, held_out: int, seed: int
+    point: PointSettings, held_out: int, first: int, seed: int
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     """What a search from the training of one seed ends at, as a piece."""
     made = make_point(point, seed, dataset=split(point, held_out)[0])
+    check_one_landscape(landscape(point, held_out, first), made.f, seed)
     return find_critical_point(made.f, made.theta, seed=seed).to_piece()
 
 

@@ -20,6 +20,7 @@ from morsescape.experiments.sweep import Scheduler, Task, run_tasks
 from morsescape.experiments.sweep.schedulers import SCHEDULERS
 from morsescape.experiments.tree.several import landscape, minimum_run, together
 from morsescape.experiments.tree.tested import scores, split
+from morsescape.experiments.user_code import check_one_landscape
 from morsescape.morse import CopiesJoined, MorseGraph, morse_graph
 from morsescape.objective import Objective
 from morsescape.paths import METHODS, Copies, connected, joined_copies, symmetries
@@ -264,7 +265,7 @@ def minima_of(
     pieces: dict[str, Piece] = {}
     if scheduler is not None:
         tasks = [
-            Task(_key(seed), minimum_run, (settings.point, settings.held_out, seed))
+            Task(_key(seed), minimum_run, (settings.point, settings.held_out, settings.seed, seed))
             for seed in seeds
         ]
         pieces = run_tasks(tasks, folder, scheduler=scheduler, progress=progress, notice=notice)
@@ -274,6 +275,7 @@ def minima_of(
             result, resumed = CriticalPoint.from_json(piece.payload, **piece.tensors), resumed + 1
         else:
             made = make_point(settings.point, seed, dataset=train, progress=progress)
+            check_one_landscape(f, made.f, seed)
             result = find_critical_point(made.f, made.theta, seed=seed, progress=progress)
             if folder is not None:
                 folder.save(_key(seed), *result.to_piece())

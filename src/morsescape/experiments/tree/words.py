@@ -187,11 +187,18 @@ def _threshold(result: TreeResult, lowest: float) -> Iterator[str]:
     elif highest is None:
         yield "The minima are not joined by these passes: take more searches (--most)."
     else:
-        split = result.split_at
-        apart = "" if split is None else (
-            f" M_ε is disconnected at an ε ≥ {split:.8g}, proved: at most "
-            f"{highest.height[1] - split:.1e} lower."
-        )  # fmt: skip
+        split, joined = result.split_at, highest.height[1]
+        apart = ""
+        if split is not None and split <= joined:
+            apart = (
+                f" M_ε is disconnected at an ε ≥ {split:.8g}, proved: at most "
+                f"{joined - split:.1e} lower."
+            )
+        elif split is not None:
+            apart = (
+                f" At an ε ≥ {split:.8g} M_ε has other components still, proved: that of a minimum "
+                "at the foot of a pass."
+            )
         yield (
             f"All {graph.given} minima, different and proved,{copies[1:]} lie in one component of "
             f"M_ε for every ε ≥ {highest.height[1]:.10g}, proved by a {highest.by}, "
