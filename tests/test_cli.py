@@ -376,7 +376,7 @@ def test_polish_refuses_an_unknown_method():
 # --- what it will take, said before
 
 
-@pytest.mark.parametrize("command", ["index", "spectrum", "polish", "connect", "tree"])
+@pytest.mark.parametrize("command", ["index", "spectrum", "polish", "connect"])
 def test_a_command_says_what_it_takes_before_it_trains(command, tmp_path, monkeypatch):
     def untrained(*_):
         raise KeyboardInterrupt
@@ -390,8 +390,25 @@ def test_a_command_says_what_it_takes_before_it_trains(command, tmp_path, monkey
     assert interrupted.startswith("morsescape: interrupted")
     hopeless = "not provable: max_pool2d, relu is not twice differentiable; cure: --activation tanh"
     assert [line.startswith(f"morsescape: {hopeless}") for line in more] == (
-        [True] if command in ("polish", "tree") else []
+        [True] if command == "polish" else []
     )
+
+
+def test_a_tree_says_what_it_takes_and_refuses_kinks_before_it_trains(tmp_path, monkeypatch):
+    def untrained(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("morsescape.experiments.point._train", untrained)
+    usual = ["tree", "--net", "cnn", "--samples", 20, "--out", tmp_path / "out"]
+    smooth = ["--activation", "tanh", "--pool", "avg", "--l2", "0.1"]
+    said, interrupted = run(*usual, *smooth).stderr.splitlines()
+    assert said.startswith("morsescape: 102 variables; memory: about 0.0")
+    assert " for signs at a point, " in said
+    assert interrupted.startswith("morsescape: interrupted")
+    said, hopeless, refused = run(*usual).stderr.splitlines()
+    assert said.startswith("morsescape: 102 variables; memory: about 0.0")
+    assert "not provable: max_pool2d, relu" in hopeless
+    assert "--activation: expected a network that is twice differentiable" in refused
 
 
 def test_a_smooth_polish_is_not_told_that_it_cannot_succeed(tmp_path):

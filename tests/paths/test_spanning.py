@@ -61,7 +61,7 @@ def test_what_is_kept_is_not_searched_again(tmp_path, monkeypatch):
     assert torch.equal(again.paths[0].pieces, whole.paths[0].pieces)
     other = ms.Objective.from_function(lambda t: (t @ t) ** 2, 2)
     with pytest.raises(ms.ArgumentError, match="values at two points"):
-        ms.connected(other, minima, method="line", out=tmp_path)
+        ms.connected(other, POINTS, method="line", out=tmp_path)
 
 
 def test_a_tree_is_saved_without_its_paths(tmp_path):

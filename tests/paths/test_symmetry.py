@@ -299,3 +299,18 @@ def test_nothing_of_the_callers_changes():
     assert torch.equal(f.theta, theta)
     assert torch.equal(torch.get_rng_state(), state)
     assert all(torch.equal(p, q) for p, q in zip(before, net.parameters(), strict=True))
+
+
+@pytest.mark.parametrize(
+    ("activation", "moved"), [(nn.Tanh, "permuted or flipped"), (nn.ReLU, "permuted or rescaled")]
+)
+def test_channels_between_convolutions_are_moved(activation, moved):
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(2, 3, 3, padding=1), activation(), nn.Conv2d(3, 4, 3, stride=2), activation(),
+        nn.Conv2d(4, 3, 1), activation(), nn.Flatten(), nn.Linear(27, 3),
+    )  # fmt: skip
+    f = ms.Objective(net, "cross_entropy", (torch.randn(9, 2, 8, 8), torch.randint(0, 3, (9,))))
+    found = symmetries(f)
+    assert [group.size for group in found.groups] == [3, 4, 3]
+    assert str(found).count(f"units that may be {moved}") == 3

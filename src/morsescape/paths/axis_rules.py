@@ -280,6 +280,15 @@ def _pad(name: str, args: Any, kwargs: Any, outs: list[Tensor]) -> Found:
     return [axes]
 
 
+@_rule("unfold unfold_copy")
+def _unfold(name: str, args: Any, kwargs: Any, outs: list[Tensor]) -> Found:
+    """Windows, with a last axis for the places in one: so a convolution is written out."""
+    (dim, size, step), axes = args[1:4], list(args[0].axes)
+    if (size, step) != (1, 1):
+        axes[dim] = told_apart(axes[dim], f"{name} cuts it", outs[0].shape[dim])
+    return [[*axes, fixed(size, PLACES)]]
+
+
 @_rule("flip")
 def _flip(name: str, args: Any, kwargs: Any, outs: list[Tensor]) -> Found:
     for dim in args[1]:

@@ -234,6 +234,13 @@ def _slice(self: Exponentiated, step: Noted) -> list[Exponents]:
     return [own]
 
 
+@_rule("unfold unfold_copy")
+def _unfold(self: Exponentiated, step: Noted) -> list[Exponents] | None:
+    dim, size, stride = step.args[1:4]
+    own = list(self.of(step.args[0]))
+    return [[*own, []]] if not own[dim] or (size, stride) == (1, 1) else None
+
+
 @_rule("split_with_sizes")
 def _split(self: Exponentiated, step: Noted) -> list[Exponents]:
     own, low, found = self.of(step.args[0]), 0, []

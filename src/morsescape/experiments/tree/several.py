@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from torch import Tensor
 
@@ -18,13 +18,11 @@ from morsescape.morse.attempt import Attempt, Search, Together
 from morsescape.objective import Objective
 from morsescape.store import RunFolder
 
-if TYPE_CHECKING:
-    from morsescape.experiments.tree.study import TreeSettings
-
 
 def together(
-    settings: TreeSettings, scheduler: Scheduler, notice: Callable[[str], None] | None
-) -> Together:
+    point: PointSettings, held_out: int, seed: int, scheduler: Scheduler,
+    notice: Callable[[str], None] | None,
+) -> Together:  # fmt: skip
     """Searches of a graph as tasks: kept the moment they come back, taken in their order.
 
     Each makes f of the settings, without training: it is the same for every seed, as checked.
@@ -32,7 +30,7 @@ def together(
 
     def carried_out(searches: Mapping[str, Search], folder: RunFolder | None) -> Iterable[Attempt]:
         tasks = [
-            Task(key, search_run, (settings.point, settings.held_out, settings.seed, search))
+            Task(key, search_run, (point, held_out, seed, search))
             for key, search in searches.items()
         ]
         pieces = run_tasks(tasks, folder, scheduler=scheduler, notice=notice)
@@ -63,7 +61,7 @@ def landscape(point: PointSettings, held_out: int, seed: int) -> Objective:
 
     Example:
         >>> print(landscape(PointSettings(samples=50, activation="tanh", l2=1e-3), 0, 0))
-        f(theta) = cross_entropy + 0.001 ||theta||^2, 760 parameters, 50 samples
+        f(theta) = cross_entropy + 0.001 |theta|^2, 760 parameters, 50 samples
     """
     if point.objective is None:
         point = replace(point, at="random", optimizer=None, lr=None, epochs=None, checkpoint=None)

@@ -234,7 +234,9 @@ def run_tree(
     graph = morse_graph(
         f, found, paths=paths, copies=copies, retries=settings.retries, most=settings.most,
         at_once=settings.at_once,
-        together=None if scheduler is None else together(settings, scheduler, notice),
+        together=None if scheduler is None else together(
+            settings.point, settings.held_out, settings.seed, scheduler, notice
+        ),
         out=searches, seed=settings.seed, progress=progress,
     )  # fmt: skip
     shares, above = (
@@ -257,10 +259,11 @@ def minima_of(
 ) -> tuple[Objective, list[CriticalPoint], list[str]]:  # fmt: skip
     """The landscape, the proved minima of all seeds, and what became of the others."""
     found, bad, resumed = [], [], 0
-    f = _smooth(landscape(settings.point, settings.held_out, settings.seed))
+    f = landscape(settings.point, settings.held_out, settings.seed)
     train = train or split(settings.point, settings.held_out)[0]
     if tell := announced(notice, certifies=True):
         tell(f)
+    _check_smooth(f)
     seeds = range(settings.seed, settings.seed + settings.runs)
     pieces: dict[str, Piece] = {}
     if scheduler is not None:
@@ -294,7 +297,7 @@ def _key(seed: int) -> str:
     return f"minimum-{seed}"
 
 
-def _smooth(f: Objective) -> Objective:
+def _check_smooth(f: Objective) -> None:
     rough = structure_of(f.source).not_smooth
     if rough:
         raise ArgumentError(
@@ -302,7 +305,6 @@ def _smooth(f: Objective) -> Objective:
             got=f"one that uses {', '.join(rough)}",
             cure="take --activation tanh and, for the cnn, --pool avg",
         )  # fmt: skip
-    return f
 
 
 # -- its part of `reproduce` -------------------------------------------------------------------
