@@ -232,6 +232,11 @@ def make_point(
     return Point(f, f.theta, training, time.perf_counter() - start)
 
 
+def untrained(point: PointSettings) -> PointSettings:
+    """The same f, without training for its point."""
+    return point if point.objective or point.checkpoint else replace(point, at="random")
+
+
 def announced(
     notice: Callable[[str], None] | None, *, certifies: bool = False
 ) -> Callable[[Objective], None] | None:

@@ -33,6 +33,7 @@ from morsescape.experiments.point import (
     load_test,
     make_point,
     rules_of_run,
+    untrained,
 )
 from morsescape.experiments.sweep import Task
 from morsescape.experiments.user_code import check_one_landscape
@@ -263,7 +264,7 @@ def _solutions(
     if kept is not None:
         if notice is not None:
             notice("resumed: both solutions are there already")
-        f = make_point(_untrained(point), settings.seed).f
+        f = make_point(untrained(point), settings.seed).f
         pair = kept.tensors["a"], kept.tensors["b"]
         return f, _ends(f, pair, tuple(kept.payload["proved"])), pair
     data = None if point.objective is not None else load_data(point)
@@ -305,11 +306,6 @@ def _check_pair(settings: ConnectSettings, dim: int, other: int, thetas: list[Te
             got=f"the same parameters for seeds {settings.seed} and {settings.second}",
             cure="write `def f(seed): ...` and start, or train, from the seed",
         )  # fmt: skip
-
-
-def _untrained(point: PointSettings) -> PointSettings:
-    """The same f, without training for its point."""
-    return point if point.objective or point.checkpoint else replace(point, at="random")
 
 
 def _ends(f: Objective, pair: tuple[Tensor, Tensor], proved: Any) -> tuple[End, End]:

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
 from torch import Tensor
 
 from morsescape.critical import find_critical_point
-from morsescape.experiments.point import PointSettings, make_point
+from morsescape.experiments.point import PointSettings, make_point, untrained
 from morsescape.experiments.sweep import Scheduler, Task, run_tasks
 from morsescape.experiments.tree.tested import split
 from morsescape.experiments.user_code import check_one_landscape
@@ -63,6 +62,4 @@ def landscape(point: PointSettings, held_out: int, seed: int) -> Objective:
         >>> print(landscape(PointSettings(samples=50, activation="tanh", l2=1e-3), 0, 0))
         f(theta) = cross_entropy + 0.001 |theta|^2, 760 parameters, 50 samples
     """
-    if point.objective is None:
-        point = replace(point, at="random", optimizer=None, lr=None, epochs=None, checkpoint=None)
-    return make_point(point, seed, dataset=split(point, held_out)[0]).f
+    return make_point(untrained(point), seed, dataset=split(point, held_out)[0]).f
