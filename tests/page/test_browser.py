@@ -28,12 +28,6 @@ CONTRAST = """(selector => {
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium.browser() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def path(tmp_path_factory):
     file = tmp_path_factory.mktemp("page") / "index.html"
     save_page(sample_page(), file)

@@ -103,12 +103,6 @@ PICKED = "[...document.querySelectorAll('.picked')].map(e => [e.tagName, e.datas
 
 
 @pytest.fixture(scope="module")
-def browser():
-    with chromium.browser() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
 def path(tmp_path_factory):
     data = [{"minima": f"{a} {b}", "height": h} for a, b, h in HEIGHTS]
     data += [{"minima": "0 2", "height": 0.06}, {"minima": "4", "height": 0.05}]
