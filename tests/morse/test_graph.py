@@ -215,3 +215,31 @@ def test_a_minimum_of_another_landscape_is_refused():
         with pytest.raises(ArgumentError, match=r"\[1\].*of another landscape"):
             take(f, [own[0], foreign[1]])
     assert ms.connected(other, [m.theta for m in own]).joined_at is not None
+
+
+def test_components_go_down_and_meet_before_pairs_are_searched(tmp_path):
+    """Four wells in a row: from the two outermost, through the one between, to the lowest."""
+
+    def row(t: torch.Tensor) -> torch.Tensor:
+        return 0.05 * (t[0] - 4.5) ** 2 - torch.cos(3 * t[0]) + t[1] ** 2
+
+    f = ms.Objective.from_function(row, 2)
+    ends = [ms.find_critical_point(f, torch.tensor([x, 0.1]).double()) for x in (0.1, 8.3)]
+    searched = []
+
+    def here(searches, folder):
+        for key, search in searches.items():
+            searched.append(search.name)
+            made = search.carried_out(f, 0)
+            folder.save(key, *made.to_piece())
+            yield made
+
+    graph = ms.morse_graph(f, ends, downhill=True, out=tmp_path, together=here)
+    assert graph.threshold is not None
+    assert all(a == b for a, b, _ in searched)  # no pair was
+    assert [*graph.merge_tree().components(graph.threshold[1])] == [{0, 1, *range(2, 5)}]
+    lowest = [graph.minima[a].value for a, _, _ in searched]
+    assert lowest[2:] == sorted(lowest[2:], reverse=True)
+    again = ms.morse_graph(f, ends, downhill=True, out=tmp_path)
+    assert again.attempts == graph.attempts == len(searched)
+    assert again.threshold == graph.threshold

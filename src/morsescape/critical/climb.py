@@ -29,14 +29,15 @@ from morsescape.critical.climb_models import Modes, RitzModes
 from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.loop import Point
-from morsescape.critical.quadratic_model import Euclidean
+from morsescape.critical.quadratic_model import Euclidean, Factored
 from morsescape.hessian.regime import regime
-from morsescape.spectrum.lanczos import lanczos, random_start
+from morsescape.spectrum.lanczos import lanczos, largest, random_start
 
 _RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.0  # trust radius: of the gap at first, and its factors
 _GOOD, _BAD = 0.35, 0.7  # error of the model's gradient, against the gradient
 _STEPS = 150
 _SURE = 0.1  # error up to which the radius grows where the Hessian was corrected
+_ROUGH = 1e-4  # residual of an eigenpair that is only a direction to go
 _UPHILL = 40  # steps along positive curvature at most: the ceiling is the other guard
 
 
@@ -141,13 +142,28 @@ def lowest_modes(
     problem: Counted, theta: Float64[Tensor, "D"], count: int, seed: int = 0
 ) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "D k"]]:
     """The lowest curvatures, as computed, and their directions; at most D of them."""
-    count = min(count, problem.dim)
-    if regime(problem.dim).eigenpairs:
+    count, route = min(count, problem.dim), regime(problem.dim)
+    if route.eigenpairs:
         values, vectors = problem.hessian_at(theta).eigh()
         return values[:count], vectors[:, :count]
     start = random_start(problem.dim, seed=seed)
+    if route.dense:
+        factor = Factored(problem.hessian_at(theta).dense(), 2 * problem.f.l2)
+        return lowest_of(factor, start, count)
     found = lanczos(lambda v: problem.hvp(theta, v), start, count=count)
     return found.values, found.vectors
+
+
+def lowest_of(
+    factor: Factored, start: Float64[Tensor, "D"], count: int
+) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "D k"]]:
+    """The lowest curvatures of what was factored, and their directions, by inverse iteration.
+
+    Low curvatures of a network lie close together, and a Krylov space of H itself takes a thousand
+    products to tell them apart.
+    """
+    found = lanczos(factor.inverse, start, count=count, order=largest, tol=_ROUGH)
+    return 1 / found.values - factor.shift, found.vectors
 
 
 def span(theta: Float64[Tensor, "D"]) -> float:

@@ -146,6 +146,10 @@ class Factored:
         """Lᵀ v."""
         return self.lower.t() @ v
 
+    def inverse(self, v: Tensor) -> Tensor:
+        """(H + shift·I)⁻¹ v."""
+        return self.solve_transposed(self.solve(v))
+
 
 def _lowest(matrix: Tensor) -> float:
     """The lowest Ritz value of a few Lanczos steps: at least the lowest eigenvalue, and near it."""

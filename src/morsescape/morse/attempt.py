@@ -22,7 +22,7 @@ class Attempt(Saved):
     """One search for a pass, done.
 
     Attributes:
-        pair: the minima between which it was looked for.
+        pair: the minima between which it was looked for; twice one that it was to lead out of.
         over: the pass; None if there is none.
         why: how it ended.
         top: where on a path between the two it began; None for the boundary of a basin.
@@ -47,11 +47,11 @@ class Search:
 
     Attributes:
         pair, top, copy: as of `Attempt`.
-        start: both minima, or the path.
+        start: both minima, or the path, or the minimum to be led out of.
     """
 
     pair: Pair
-    start: tuple[CriticalPoint, CriticalPoint] | Path
+    start: tuple[CriticalPoint, CriticalPoint] | Path | CriticalPoint
     top: float | None = None
     copy: int | None = None
 

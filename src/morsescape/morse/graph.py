@@ -10,7 +10,15 @@ from typing import Any, ClassVar
 
 import networkx as nx
 
-from morsescape.boundary import a_count, a_function, a_progress, a_seed, checked, instance
+from morsescape.boundary import (
+    a_boolean,
+    a_count,
+    a_function,
+    a_progress,
+    a_seed,
+    checked,
+    instance,
+)
 from morsescape.critical.result import CriticalPoint
 from morsescape.errors import ArgumentError
 from morsescape.morse.attempt import Together
@@ -235,7 +243,8 @@ class MorseGraph(Saved):
     f=instance(Objective, "ms.Objective(model, loss, data) makes one"),
     paths=instance(Connected, "ms.connected(f, minima) makes one"),
     copies=instance(Copies, "ms.joined_copies(f, minimum) makes one"), retries=a_count(0),
-    most=a_count(0), at_once=a_count(1), together=a_function(2), seed=a_seed(),
+    most=a_count(0), downhill=a_boolean(), at_once=a_count(1), together=a_function(2),
+    seed=a_seed(),
     progress=a_progress(),
 )  # fmt: skip
 def morse_graph(
@@ -246,6 +255,7 @@ def morse_graph(
     copies: Copies | None = None,
     retries: int = 0,
     most: int | None = None,
+    downhill: bool = False,
     out: str | os.PathLike[str] | None = None,
     at_once: int = 1,
     together: Together | None = None,
@@ -271,6 +281,9 @@ def morse_graph(
             from their tops, where closed ways through passes do not lead to the copy yet.
         retries: searches for lower passes, once all are joined.
         most: searches in all; None is no limit.
+        downhill: before pairs are searched, each component's lowest minima are led out of, through
+            the pass that seems lowest (`find_saddle` from a minimum). Where minima are many, as
+            along a chain between two, components go down and meet at less cost.
         out: a folder that keeps every search; an interrupted graph goes on from there.
         at_once: so many pairs are chosen before the next are, by what came of them; which ones
             depends on it, and not on who searches.
@@ -307,7 +320,7 @@ def morse_graph(
             "paths", expected=f"what ms.connected proved of these {len(minima)} minima",
             got=f"{paths.solutions} solutions", cure="pass both the same list",
         )  # fmt: skip
-    growth = Growth(f, minima, seed, out, at_once, together)
+    growth = Growth(f, minima, seed, out, at_once, together, downhill)
     ways = zip(paths.edges, paths.paths, strict=False) if paths else ()
     tops = {(growth.places[e.a], growth.places[e.b]): path for e, path in ways}
     growth.run(retries, most, progress, tops, copies.paths if copies else ())

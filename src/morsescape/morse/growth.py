@@ -30,6 +30,7 @@ from morsescape.progress import Progress
 from morsescape.store.run_folder import RunFolder
 
 _SAME = 1e-6  # distance, after alignment and against the size of θ, of two results of one minimum
+_LOWEST = 4  # minima of a part that it is led out of, before pairs are searched
 _SAME_VALUE = 1e-8  # |difference| of f, against 1 + |f|, above which they are not compared
 
 
@@ -62,8 +63,10 @@ class Growth:
     def __init__(
         self, f: Objective, minima: Sequence[CriticalPoint], seed: int,
         out: str | os.PathLike[str] | None, at_once: int = 1, together: Together | None = None,
+        downhill: bool = False,
     ) -> None:  # fmt: skip
         self.f, self.seed, self.at_once, self.together = f, seed, at_once, together
+        self.downhill = downhill
         self.minima: list[CriticalPoint] = []
         self.values: list[tuple[float, float]] = []
         self.passes: list[Pass] = []
@@ -89,10 +92,27 @@ class Growth:
         self, retries: int, most: int | None, progress: Progress | None,
         paths: Mapping[Pair, Path] | None = None, copies: Sequence[Path] = (),
     ) -> None:  # fmt: skip
-        """What is kept; tops of paths; gaps; lower passes `retries` times; ways to copies."""
+        """What is kept; tops of paths; exits; gaps; `retries` for lower passes; ways to copies."""
         most = most if most is not None else 10**9
         self._take_kept(most)
         tops = [(pair, path, t) for pair, path in (paths or {}).items() for t in path.tops()]
+        if not self.downhill:
+            self._from_tops(tops, most, progress)
+        while self.attempts < most:
+            room = min(self.at_once, most - self.attempts)
+            pairs = self._exits(room) or self._gaps(room)
+            if not pairs and self._joined():
+                pairs = self._across(min(room, retries - self.retried))
+            if not pairs:
+                break
+            self._search([self._between(pair) for pair in pairs], progress)
+        self._from_tops(tops, most, progress)
+        self._close(copies, most, progress)
+
+    def _from_tops(
+        self, tops: list[tuple[Pair, Path, float]], most: int, progress: Progress | None
+    ) -> None:
+        """From the tops of paths that are lower than the passes known between their ends."""
         while tops and self.attempts < most:
             room, chosen = min(self.at_once, most - self.attempts), list[Search]()
             while tops and len(chosen) < room:
@@ -100,15 +120,6 @@ class Growth:
                 if self._misses(pair, path):
                     chosen.append(self._from_path(pair, path, top))
             self._search(chosen, progress)
-        while self.attempts < most:
-            room = min(self.at_once, most - self.attempts)
-            gaps = self._gaps(room)
-            if not gaps and self._joined():
-                gaps = self._across(min(room, retries - self.retried))
-            if not gaps:
-                break
-            self._search([self._between(gap) for gap in gaps], progress)
-        self._close(copies, most, progress)
 
     def _close(self, copies: Sequence[Path], most: int, progress: Progress | None) -> None:
         """From the tops of paths to copies, where closed ways do not lead to the copy yet."""
@@ -154,7 +165,8 @@ class Growth:
         return pair[0] != pair[1] and (known is None or known.height[0] > path.height.high)
 
     def _between(self, pair: Pair) -> Search:
-        return Search(pair, (self.minima[pair[0]], self.minima[pair[1]]))
+        a, b = pair
+        return Search(pair, self.minima[a] if a == b else (self.minima[a], self.minima[b]))
 
     def _from_path(self, pair: Pair, path: Path, top: float, copy: int | None = None) -> Search:
         return Search(pair, replace(path, f=None), top, copy)  # f does not travel
@@ -249,6 +261,23 @@ class Growth:
     def _joined(self) -> bool:
         parts = self._parts()
         return len({self._part_of(parts, k) for k in range(self.given)}) == 1
+
+    def _exits(self, most: int) -> list[Pair]:
+        """Of parts that are not joined, a minimum to be led out of: the lowest not tried.
+
+        First where fewest were tried. Parts so go down, as water does, and meet where the landscape
+        is low: there are fewer minima than on the way between two high ones.
+        """
+        if not self.downhill or self._joined():
+            return []
+        choices = list[tuple[int, int]]()
+        for part in self._parts():
+            if any(k < self.given for k in part):
+                lowest = sorted(part, key=lambda k: self.minima[k].value)[:_LOWEST]
+                tried = [(k, k, None) in self.tried for k in lowest]
+                left = [k for k, t in zip(lowest, tried, strict=True) if not t]
+                choices += [(sum(tried), k) for k in left[:1]]
+        return [(k, k) for _, k in sorted(choices)[:most]]
 
     def _gaps(self, most: int) -> list[Pair]:
         """Gaps on the shortest ways from the first minimum to those not joined, nearest first.

@@ -18,7 +18,10 @@ from morsescape.critical.find import Find
 from morsescape.critical.loop import Point, Stop
 from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.errors import ArgumentError
+from morsescape.hessian.regime import regime
 from morsescape.morse.bisection import Bisection, bottom
+from morsescape.morse.trajectory import to_the_next
+from morsescape.morse.ways_out import valleys
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
@@ -28,7 +31,7 @@ _GAP = 1.0  # four first trust radii, against 1 + a tenth of the size of θ
 _KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
-_MODES = 3  # soft modes that are climbed, both ways, from a minimum
+_TRIES = 6  # ways out of a minimum that are climbed
 _REACH = 100.0  # how far positive curvature is climbed, as above
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
@@ -85,7 +88,8 @@ def find_saddle(
                        next to the first by a symmetry of f) is bisected by the minimum in which
                        a descent ends, and the descent is left where it lingers
     a path             its highest point
-    a minimum          a little off it along its softest modes, both ways
+    a minimum          a little off it, or farther, along the valleys with the lowest passes by a
+                       quartic model (`morse.ways_out`, `morse.trajectory`)
     a saddle of higher a little off it along its second negative direction (the midpoint of a
     index              network and its permuted copy lies on a plane of symmetry, where gradients
                        stay: such points attract there)
@@ -220,8 +224,9 @@ class SaddleSearch(Find):
             theta = start.theta if isinstance(start, CriticalPoint) else start
             starts = []
             for around in self._around(theta):
-                starts.append(around)
-                yield replace(around, keep=_KEEP)
+                if around.keep:
+                    starts.append(replace(around, keep=0))
+                yield around
             yield from starts  # what fails costs little, and is tried again with more care
 
     def _between(self, a: Tensor, b: Tensor) -> Iterator[Start]:
@@ -231,21 +236,34 @@ class SaddleSearch(Find):
 
     def _around(self, theta: Tensor) -> Iterator[Start]:
         point = Point.at(self.problem, theta)
-        values, vectors = lowest_modes(self.problem, theta, _MODES, self.seed)
+        values, vectors = lowest_modes(self.problem, theta, 2, self.seed)
         size = span(theta)
         if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
-            yield Start(theta, vectors[:, 0], None)
+            yield Start(theta, vectors[:, 0], None, keep=_KEEP)
             theta = bottom(self.problem, point, self.tol)
             size = span(theta)
-            values, vectors = lowest_modes(self.problem, theta, _MODES, self.seed)
+            values, vectors = lowest_modes(self.problem, theta, 2, self.seed)
         negative = int((values < 0).sum())
         if negative >= 2:
             for sign in (1, -1):
-                yield Start(theta + sign * _KICK * size * vectors[:, 1], vectors[:, 0], None)
+                off = theta + sign * _KICK * size * vectors[:, 1]
+                yield Start(off, vectors[:, 0], None, keep=_KEEP)
         elif negative == 1:
-            yield Start(theta, vectors[:, 0], None)
+            yield Start(theta, vectors[:, 0], None, keep=_KEEP)
         else:
-            for k in range(len(values)):
-                for sign in (1, -1):
-                    kicked = theta + sign * _KICK * size * vectors[:, k]
-                    yield Start(kicked, vectors[:, k], None)
+            yield from self._out_of(theta)
+
+    def _out_of(self, theta: Tensor) -> Iterator[Start]:
+        """A little up the likeliest valleys, at their models' passes, where trajectories lead."""
+        ways = valleys(self.problem, theta, self.seed)[:_TRIES]
+        near = [min(_KICK * span(theta), way.distance) for way in ways]
+        for way, t in zip(ways, near, strict=True):
+            yield Start(way.at(t), way.mode, None, keep=_KEEP)
+        for way, t in zip(ways, near, strict=True):
+            if t < way.distance < math.inf:
+                yield Start(way.at(way.distance), way.mode, None, keep=_KEEP)
+        for way, t in zip(ways, near, strict=True):
+            followed = regime(self.problem.dim).eigenpairs
+            end = to_the_next(self.problem, theta, way.mode, t) if followed else None
+            if end is not None:
+                yield Start(*end, None)

@@ -56,6 +56,14 @@ def tree(
         bool,
         options.switch("Join the lowest minimum to its copies under permutations too.", _PANEL),
     ] = False,
+    downhill: Annotated[
+        bool,
+        options.switch(
+            "Lead components out of their lowest minima before pairs are searched: less to do "
+            "where minima are many.",
+            _PANEL,
+        ),
+    ] = False,
     held_out: Annotated[
         int,
         options.option(
@@ -110,7 +118,17 @@ def tree(
         if at_once is None:
             at_once = workers or (1 if scheduler is None else _FOR_DASK)
         settings = TreeSettings(
-            point, runs, seed, retries, most, paths, path_method, copies, held_out, at_once
+            point,
+            runs,
+            seed,
+            retries,
+            most,
+            paths,
+            path_method,
+            copies,
+            held_out,
+            at_once,
+            downhill,
         )
     kept = resumes("minima and searches are", out)
     told = Told(

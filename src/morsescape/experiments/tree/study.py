@@ -41,6 +41,7 @@ _FEW = 300  # images in `reproduce`: a minute a network, where 60,000 take hours
     option, point=instance(PointSettings, "PointSettings(...) makes one"), seed=a_seed(),
     runs=a_count(2), retries=a_count(0), most=a_count(0), paths=a_boolean(),
     path_method=choice(METHODS), copies=a_boolean(), held_out=a_count(0), at_once=a_count(1),
+    downhill=a_boolean(),
 )  # fmt: skip
 @dataclass(frozen=True)
 class TreeSettings(Settings):
@@ -58,6 +59,7 @@ class TreeSettings(Settings):
         held_out: the last so many images are not trained on, and test the networks instead of the
             data's own test part.
         at_once: pairs that are searched before the next are chosen by what came of them.
+        downhill: first lead components out of their lowest minima, as of `morse_graph`.
 
     Raises:
         ArgumentError: a value out of range; images held out of the data of an objective.
@@ -68,7 +70,7 @@ class TreeSettings(Settings):
     """
 
     EXPERIMENT = "tree"
-    APART = ("retries", "most", "paths", "path_method", "copies", "at_once")
+    APART = ("retries", "most", "paths", "path_method", "copies", "at_once", "downhill")
     point: PointSettings = field(default_factory=PointSettings)
     runs: int = 6
     seed: int = 0
@@ -79,6 +81,7 @@ class TreeSettings(Settings):
     copies: bool = False
     held_out: int = 0
     at_once: int = 1
+    downhill: bool = False
 
     def __post_init__(self) -> None:
         if self.held_out and self.point.objective is not None:
@@ -233,7 +236,7 @@ def run_tree(
         copies = joined_copies(f, lowest, out=moved, seed=settings.seed, progress=progress)
     graph = morse_graph(
         f, found, paths=paths, copies=copies, retries=settings.retries, most=settings.most,
-        at_once=settings.at_once,
+        at_once=settings.at_once, downhill=settings.downhill,
         together=None if scheduler is None else together(
             settings.point, settings.held_out, settings.seed, scheduler, notice
         ),

@@ -1,0 +1,117 @@
+"""Ways out of a minimum: the quartic model along a valley, and trajectories along narrow ones."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import Tensor
+
+import morsescape as ms
+from morsescape.critical.climb import span
+from morsescape.critical.evaluations import Counted
+from morsescape.hessian.regime import REGIMES
+from morsescape.morse import ways_out as room
+from morsescape.morse.saddle import SaddleSearch
+from morsescape.morse.trajectory import to_the_next
+from morsescape.morse.ways_out import valleys
+
+C, TAU, Q, STIFF, BEND = 0.3, -0.9, 1.2, 5.0, 0.4  # of the valley below
+
+
+def bent(t: Tensor) -> Tensor:
+    """c x²/2 + τ x³/6 + q x⁴/24 along x; across, stiff y, whose floor bends away as x²."""
+    x, y = t[0], t[1]
+    along = C * x**2 / 2 + TAU * x**3 / 6 + Q * x**4 / 24
+    return along + STIFF * y**2 / 2 + BEND * x**2 * y
+
+
+def test_the_model_is_exact_where_f_is_quartic_along_a_valley_that_bends_once():
+    f = ms.Objective.from_function(bent, 2)
+    first = valleys(Counted(f), torch.zeros(2).double())[0]
+    kappa = Q - 12 * BEND**2 / STIFF  # f on the floor y = -(b/a) x²
+    slope = [C, TAU / 2, kappa / 6]
+    root = (-slope[1] - math.sqrt(slope[1] ** 2 - 4 * slope[0] * slope[2])) / (2 * slope[2])
+    assert float(first.mode[0]) == pytest.approx(1.0)
+    assert first.distance == pytest.approx(root, rel=1e-6)
+    assert first.at(root)[1] == pytest.approx(-BEND / STIFF * root**2, rel=1e-6)
+    assert first.height == pytest.approx(f.value(first.at(root)), rel=1e-6)
+    saddle = ms.find_saddle(f, torch.zeros(2).double())
+    assert saddle.theta[0] == pytest.approx(root, rel=1e-6)
+
+
+@pytest.mark.parametrize("route", REGIMES, ids=lambda route: route.name)
+def test_all_routes_have_the_same_lowest_valley(route, monkeypatch):
+    g = torch.Generator().manual_seed(0)
+    x, y = torch.randn(30, 4, generator=g), torch.randint(3, (30,), generator=g)
+    net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))
+    f = ms.Objective(net, "cross_entropy", (x, y), l2=1e-3)
+    theta = ms.find_critical_point(f, torch.randn(f.dim, generator=g).double()).theta
+    expected = valleys(Counted(f), theta)[0]
+    monkeypatch.setattr(room, "regime", lambda dim: route)
+    monkeypatch.setattr(room, "_FEW", 24)  # the lowest valley is not along one of the six softest
+    found = valleys(Counted(f), theta)[0]
+    assert math.isfinite(found.distance)
+    assert float(found.mode @ expected.mode) == pytest.approx(1.0, abs=1e-3)
+    loose = 1e-3 if route.dense else 0.25  # products solve with H to a tenth
+    assert found.distance == pytest.approx(expected.distance, rel=loose)
+
+
+def test_directions_that_the_loss_does_not_see_are_not_climbed():
+    """The ridge alone curves them: they are the softest, and no pass is along them."""
+
+    def f(t: Tensor) -> Tensor:
+        return (t[0] ** 2 - 1) ** 2 + t[1] ** 2
+
+    unseen = ms.Objective.from_function(f, 8, l2=1e-3)
+    theta = ms.find_critical_point(unseen, torch.full((8,), 0.9).double()).theta
+    ways = valleys(Counted(unseen), theta)
+    assert abs(float(ways[0].mode[0])) == pytest.approx(1.0)
+    assert all(math.isinf(way.height) for way in ways if abs(float(way.mode[2:].norm())) > 0.9)
+    search = SaddleSearch(unseen, theta, 0, None, 1e-9, 80)
+    climb, climbs = search.climb, []
+    search.climb = lambda *args, **options: climbs.append(args) or climb(*args, **options)
+    assert search.run(theta.clone()).index == 1
+    assert len(climbs) == 1
+
+
+def narrow(t: Tensor) -> Tensor:
+    """A soft double well along a stiff valley that swings thrice: minima at t₀ = ±1."""
+    k = torch.arange(1, 4, dtype=t.dtype)
+    off = t[1:] - 1 - 0.5 * torch.sin(3 * k * t[0])
+    return 1e-4 * (t[0] * t[0] - 1) ** 2 + 0.5 * (k * off**2).sum()
+
+
+def test_along_a_narrow_valley_a_trajectory_leads_to_the_pass():
+    f = ms.Objective.from_function(narrow, 4)
+    k = torch.arange(1, 4).double()
+    minimum = torch.cat([torch.ones(1).double(), 1 + 0.5 * torch.sin(3 * k)])
+    problem, ends = Counted(f), []
+    for way in valleys(problem, minimum):
+        found = to_the_next(problem, minimum, way.mode, 0.05 * span(minimum))
+        ends += [] if found is None else [found[0]]
+    assert any(float((end - torch.tensor([0.0, 1, 1, 1]).double()).norm()) < 0.2 for end in ends)
+    saddle = ms.find_saddle(f, minimum)
+    assert saddle.index == 1
+    assert saddle.certificate.proves(1)
+    assert abs(float(saddle.theta[0])) < 1e-9
+
+
+def test_a_trajectory_out_of_a_bowl_leads_nowhere():
+    f = ms.Objective.from_function(lambda t: (t * t).sum() + (t**4).sum(), 3)
+    mode = torch.tensor([1.0, 0, 0]).double()
+    assert to_the_next(Counted(f), torch.zeros(3).double(), mode, 0.1) is None
+    assert "uphill" in ms.find_saddle(f, torch.zeros(3).double()).reason
+
+
+@pytest.mark.parametrize("route", REGIMES[1:], ids=lambda route: route.name)
+def test_nor_looked_at_where_modes_are_krylovs(route, monkeypatch):
+    f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 40, l2=1e-3)
+    theta = ms.find_critical_point(f, torch.full((40,), 0.9).double()).theta
+    monkeypatch.setattr(room, "regime", lambda dim: route)
+    monkeypatch.setattr(room, "_LOOK", 2)
+    monkeypatch.setattr(room, "_FEW", 2)
+    ways = valleys(Counted(f), theta)
+    assert abs(float(ways[0].mode[0])) == pytest.approx(1.0)
+    assert all(float(way.mode[2:].norm()) < 1e-3 for way in ways)
