@@ -9,13 +9,19 @@ import torch
 from torch import Tensor
 
 import morsescape as ms
-from morsescape.critical.climb import span
+from morsescape.critical.climb import Climb, span
+from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.hessian.regime import REGIMES
 from morsescape.morse import ways_out as room
-from morsescape.morse.saddle import SaddleSearch
 from morsescape.morse.trajectory import to_the_next
-from morsescape.morse.ways_out import valleys
+from morsescape.morse.ways_out import Valley, valleys
+
+
+def ways_of(f: ms.Objective, theta: Tensor) -> list[Valley]:
+    problem = Counted(f)
+    return valleys(problem, theta, Anchor(problem, exact=True))
+
 
 C, TAU, Q, STIFF, BEND = 0.3, -0.9, 1.2, 5.0, 0.4  # of the valley below
 
@@ -29,7 +35,7 @@ def bent(t: Tensor) -> Tensor:
 
 def test_the_model_is_exact_where_f_is_quartic_along_a_valley_that_bends_once():
     f = ms.Objective.from_function(bent, 2)
-    first = valleys(Counted(f), torch.zeros(2).double())[0]
+    first = ways_of(f, torch.zeros(2).double())[0]
     kappa = Q - 12 * BEND**2 / STIFF  # f on the floor y = -(b/a) x²
     slope = [C, TAU / 2, kappa / 6]
     root = (-slope[1] - math.sqrt(slope[1] ** 2 - 4 * slope[0] * slope[2])) / (2 * slope[2])
@@ -48,17 +54,17 @@ def test_all_routes_have_the_same_lowest_valley(route, monkeypatch):
     net = torch.nn.Sequential(torch.nn.Linear(4, 3), torch.nn.Tanh(), torch.nn.Linear(3, 3))
     f = ms.Objective(net, "cross_entropy", (x, y), l2=1e-3)
     theta = ms.find_critical_point(f, torch.randn(f.dim, generator=g).double()).theta
-    expected = valleys(Counted(f), theta)[0]
+    expected = ways_of(f, theta)[0]
     monkeypatch.setattr(room, "regime", lambda dim: route)
     monkeypatch.setattr(room, "_FEW", 24)  # the lowest valley is not along one of the six softest
-    found = valleys(Counted(f), theta)[0]
+    found = ways_of(f, theta)[0]
     assert math.isfinite(found.distance)
     assert float(found.mode @ expected.mode) == pytest.approx(1.0, abs=1e-3)
     loose = 1e-3 if route.dense else 0.25  # products solve with H to a tenth
     assert found.distance == pytest.approx(expected.distance, rel=loose)
 
 
-def test_directions_that_the_loss_does_not_see_are_not_climbed():
+def test_directions_that_the_loss_does_not_see_are_not_climbed(monkeypatch):
     """The ridge alone curves them: they are the softest, and no pass is along them."""
 
     def f(t: Tensor) -> Tensor:
@@ -66,13 +72,14 @@ def test_directions_that_the_loss_does_not_see_are_not_climbed():
 
     unseen = ms.Objective.from_function(f, 8, l2=1e-3)
     theta = ms.find_critical_point(unseen, torch.full((8,), 0.9).double()).theta
-    ways = valleys(Counted(unseen), theta)
+    ways = ways_of(unseen, theta)
     assert abs(float(ways[0].mode[0])) == pytest.approx(1.0)
     assert all(math.isinf(way.height) for way in ways if abs(float(way.mode[2:].norm())) > 0.9)
-    search = SaddleSearch(unseen, theta, 0, None, 1e-9, 80)
-    climb, climbs = search.climb, []
-    search.climb = lambda *args, **options: climbs.append(args) or climb(*args, **options)
-    assert search.run(theta.clone()).index == 1
+    climb, climbs = Climb.__call__, []
+    monkeypatch.setattr(
+        Climb, "__call__", lambda *args, **options: climbs.append(args) or climb(*args, **options)
+    )
+    assert ms.find_saddle(unseen, theta).index == 1
     assert len(climbs) == 1
 
 
@@ -88,7 +95,7 @@ def test_along_a_narrow_valley_a_trajectory_leads_to_the_pass():
     k = torch.arange(1, 4).double()
     minimum = torch.cat([torch.ones(1).double(), 1 + 0.5 * torch.sin(3 * k)])
     problem, ends = Counted(f), []
-    for way in valleys(problem, minimum):
+    for way in ways_of(f, minimum):
         found = to_the_next(problem, minimum, way.mode, 0.05 * span(minimum))
         ends += [] if found is None else [found[0]]
     assert any(float((end - torch.tensor([0.0, 1, 1, 1]).double()).norm()) < 0.2 for end in ends)
@@ -112,6 +119,6 @@ def test_nor_looked_at_where_modes_are_krylovs(route, monkeypatch):
     monkeypatch.setattr(room, "regime", lambda dim: route)
     monkeypatch.setattr(room, "_LOOK", 2)
     monkeypatch.setattr(room, "_FEW", 2)
-    ways = valleys(Counted(f), theta)
+    ways = ways_of(f, theta)
     assert abs(float(ways[0].mode[0])) == pytest.approx(1.0)
     assert all(float(way.mode[2:].norm()) < 1e-3 for way in ways)

@@ -69,7 +69,7 @@ class Climb:
 
     def __init__(self, problem: Counted) -> None:
         self.problem, self.regime = problem, regime(problem.dim)
-        self.anchor = Anchor(problem)
+        self.anchor = Anchor(problem, exact=True)
 
     def __call__(
         self,

@@ -255,7 +255,7 @@ class SaddleSearch(Find):
 
     def _out_of(self, theta: Tensor) -> Iterator[Start]:
         """A little up the likeliest valleys, at their models' passes, where trajectories lead."""
-        ways = valleys(self.problem, theta, self.seed)[:_TRIES]
+        ways = valleys(self.problem, theta, self.climb.anchor, self.seed)[:_TRIES]
         near = [min(_KICK * span(theta), way.distance) for way in ways]
         for way, t in zip(ways, near, strict=True):
             yield Start(way.at(t), way.mode, None, keep=_KEEP)

@@ -26,8 +26,9 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.critical.climb import lowest_of, span
+from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
-from morsescape.critical.quadratic_model import Factored, krylov_model
+from morsescape.critical.quadratic_model import krylov_model
 from morsescape.hessian.regime import regime
 from morsescape.spectrum.lanczos import lanczos, random_start
 
@@ -64,9 +65,18 @@ class Valley:
         return self.minimum + t * self.mode + t * t * self.bend
 
 
-def valleys(problem: Counted, theta: Float64[Tensor, "D"], seed: int = 0) -> list[Valley]:
-    """Both ways along the softest modes, those with the lowest pass of the model first."""
-    values, vectors, inverse, size = _soft(problem, theta, seed)
+def valleys(
+    problem: Counted, theta: Float64[Tensor, "D"], anchor: Anchor, seed: int = 0
+) -> list[Valley]:
+    """Both ways along the softest modes, those with the lowest pass of the model first.
+
+    Args:
+        problem: the landscape.
+        theta: a minimum.
+        anchor: where the Hessian is factored, it is there, for the climbs that follow.
+        seed: of random starts of Krylov spaces.
+    """
+    values, vectors, inverse, size = _soft(problem, theta, anchor, seed)
     step = _STEP * span(theta)
     found = []
     for c, v in zip(values.tolist(), vectors.t(), strict=True):
@@ -102,7 +112,9 @@ def _over(a: float, b: float) -> float:
     return a / b if b else math.inf
 
 
-def _soft(problem: Counted, theta: Tensor, seed: int) -> tuple[Tensor, Tensor, Inverse, float]:
+def _soft(
+    problem: Counted, theta: Tensor, anchor: Anchor, seed: int
+) -> tuple[Tensor, Tensor, Inverse, float]:
     """The softest modes, how H⁻¹ is applied, and the largest curvature, about."""
     route = regime(problem.dim)
     if route.eigenpairs:
@@ -113,8 +125,8 @@ def _soft(problem: Counted, theta: Tensor, seed: int) -> tuple[Tensor, Tensor, I
             values[:_LOOK], vectors[:, :_LOOK],
             lambda v: vectors @ ((vectors.t() @ v) / sizes), size,
         )  # fmt: skip
-    if route.dense:
-        factor = Factored(problem.handed_over(theta), 2 * problem.f.l2)
+    factor = anchor.renewed(theta) if route.dense else None
+    if factor is not None:
         low = lowest_of(factor, _seen(problem, theta, seed), _LOOK)
         return *low, factor.inverse, factor.size
     start = _seen(problem, theta, seed)
