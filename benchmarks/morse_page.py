@@ -55,6 +55,18 @@ along stiff modes, which the next step corrects, would else keep steps along sof
 Points of index 2 and more, which attract on planes of symmetry, are left along their second
 negative direction.
 
+Out of one minimum the way up is chosen by a model of each soft mode v, both ways: f to fourth
+order in t along v, the other variables let go where f is lowest,
+
+    f ≈ f(θ) + c t²/2 + τ t³/6 + (q - 3 wᵀ H⁻¹ w) t⁴/24   at   θ + t v - ½ t² H⁻¹ w,
+
+c, τ, q the derivatives along v and w that of the curvature's slope across it. Valleys are climbed
+in the order of their models' passes. The softest modes are often no way out at all: along weights
+of pixels that are 0 in every image only the ridge is felt. Where a valley is too narrow for the
+quadratic model, the curve on which ∇f keeps its direction is followed (Branin 1972). With
+`downhill=True` a graph leads components out of their lowest minima first, so that they go down and
+meet where there are few.
+
 ## What is proved
 
 - **The saddle**: a critical point lies within the stated distance, its index is exactly 1

@@ -16,7 +16,7 @@ import torch
 from faults import names
 from morsescape import store
 from morsescape.errors import DataError
-from morsescape.store.disk import is_stream
+from morsescape.store.disk import is_stream, write_bytes_atomic
 
 posix = pytest.mark.skipif(os.name != "posix", reason="devices and pipes as POSIX has them")
 pytestmark = posix
@@ -241,3 +241,11 @@ def test_what_another_process_is_writing_stays(tmp_path, monkeypatch):
     store.write_bytes_atomic(tmp_path / "a", b"first")
     assert names(tmp_path) == {"a", "b"}
     assert (tmp_path / "a").read_bytes() == b"first"
+
+
+@pytest.mark.parametrize(
+    ("path", "cure"), [("", "name a file in it"), ("/proc/none/file", "choose another folder")]
+)
+def test_the_cure_is_that_of_the_case(path, cure, tmp_path):
+    with pytest.raises(DataError, match=cure):
+        write_bytes_atomic(path or tmp_path, b"1")

@@ -32,6 +32,7 @@ _KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _TRIES = 6  # ways out of a minimum that are climbed
+_LINES = 2  # ways out along which a trajectory is followed: each costs as much as many climbs
 _REACH = 100.0  # how far positive curvature is climbed, as above
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
@@ -262,8 +263,8 @@ class SaddleSearch(Find):
         for way, t in zip(ways, near, strict=True):
             if t < way.distance < math.inf:
                 yield Start(way.at(way.distance), way.mode, None, keep=_KEEP)
-        for way, t in zip(ways, near, strict=True):
-            followed = regime(self.problem.dim).eigenpairs
-            end = to_the_next(self.problem, theta, way.mode, t) if followed else None
+        lines = _LINES if regime(self.problem.dim).eigenpairs else 0
+        for way, t in zip(ways[:lines], near[:lines], strict=True):
+            end = to_the_next(self.problem, theta, way.mode, t)
             if end is not None:
                 yield Start(*end, None)

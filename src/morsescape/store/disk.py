@@ -23,7 +23,14 @@ if sys.platform != "win32":
 
 _TEMPORARY = re.compile(r"\.[0-9a-f]{32}\.tmp")
 _LINKS = 40  # followed from one name, as Linux does
+_ELSEWHERE = "choose another folder; what was saved before is intact"
 _CURES = {
+    errno.EISDIR: "name a file in it",
+    errno.ENOENT: _ELSEWHERE,
+    errno.ENOTDIR: _ELSEWHERE,
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.EROFS: _ELSEWHERE,
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "close some files, or raise the limit: ulimit -n",
     errno.ENXIO: "start what reads from it first",
@@ -103,7 +110,10 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def _write_whole(path: Path, content: bytes) -> None:
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
-        raise OSError(0, "it is a folder" if path.is_dir() else "it is no regular file")
+        raise (
+            OSError(errno.EISDIR, "it is a folder") if path.is_dir()
+            else OSError(0, "it is no regular file")
+        )  # fmt: skip
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     for tried in range(1, _TRIES + 1):
