@@ -106,6 +106,15 @@ MODELS: dict[str, tuple[Callable[[], nn.Module], Tensor | None]] = {
         lambda: flat(nn.Conv2d(1, 2, 3, padding=1, padding_mode="circular"), nn.ELU(), features=18),
         noise(4, 1, 3, 3),
     ),
+    "circular, of what moves": (
+        lambda: flat(
+            nn.GroupNorm(1, 1),
+            nn.Conv2d(1, 1, 2, padding="same", padding_mode="circular"),
+            nn.Tanh(),
+            features=9,
+        ),
+        noise(4, 1, 3, 3),
+    ),
     "reflect": (
         lambda: flat(nn.Conv1d(1, 2, 3, padding=1, padding_mode="reflect"), nn.Mish(), features=8),
         noise(4, 1, 4),

@@ -100,8 +100,8 @@ class Families:
 
 
 _LINEAR = (
-    Kind.MOVES, Kind.CHOOSES, Kind.SELECTS, Kind.FILLS, Kind.CONVERTS, Kind.LINEAR, Kind.BILINEAR,
-    Kind.QUOTIENT,
+    Kind.MOVES, Kind.CHOOSES, Kind.SELECTS, Kind.FILLS, Kind.SPREADS, Kind.CONVERTS, Kind.LINEAR,
+    Kind.BILINEAR, Kind.QUOTIENT,
 )  # fmt: skip
 _CANCEL = {"mm", "bmm", "sum"}
 _VALUES = {"mul", "div", "add", "sub", "where", "masked_fill"}  # all their arguments are values
