@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 import morsescape as ms
-from morsescape.critical.climb import Climb, span
+from morsescape.critical import climb as climbing
+from morsescape.critical.climb import Climb, lowest_modes, span
 from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.hessian.regime import REGIMES
@@ -122,3 +123,25 @@ def test_nor_looked_at_where_modes_are_krylovs(route, monkeypatch):
     ways = ways_of(f, theta)
     assert abs(float(ways[0].mode[0])) == pytest.approx(1.0)
     assert all(float(way.mode[2:].norm()) < 1e-3 for way in ways)
+
+
+def test_modes_and_valleys_of_a_minimum_share_one_factor(monkeypatch):
+    for where in (climbing, room):
+        monkeypatch.setattr(where, "regime", lambda dim: REGIMES[1])
+    f = ms.Objective.from_function(bent, 2)
+    problem, theta = Counted(f), torch.zeros(2).double()
+    anchor = Anchor(problem, exact=True)
+    values, _ = lowest_modes(problem, theta, 2, anchor=anchor)
+    assert values.tolist() == pytest.approx([C, STIFF])
+    factor = anchor.metric
+    monkeypatch.setattr(room, "_LOOK", 2)
+    valleys(problem, theta, anchor)
+    assert anchor.metric is factor
+    assert problem.hessians == 1
+
+
+def test_modes_of_a_hessian_that_is_not_finite_are_not_waited_for(monkeypatch):
+    monkeypatch.setattr(climbing, "regime", lambda dim: REGIMES[1])
+    f = ms.Objective.from_function(lambda t: (t.abs() ** 1.5).sum(), 2)
+    values, _ = lowest_modes(Counted(f), torch.zeros(2).double(), 1)
+    assert not bool(values.isfinite().any())

@@ -37,7 +37,8 @@ _RADIUS, _GROW, _SHRINK = 0.25, 1.6, 2.0  # trust radius: of the gap at first, a
 _GOOD, _BAD = 0.35, 0.7  # error of the model's gradient, against the gradient
 _STEPS = 150
 _SURE = 0.1  # error up to which the radius grows where the Hessian was corrected
-_ROUGH = 1e-4  # residual of an eigenpair that is only a direction to go
+FAR = 100.0  # of `span`: what is farther off is no pass of the point a search began at
+ROUGH = 1e-4  # residual of an eigenpair that is only a direction to go
 _UPHILL = 40  # steps along positive curvature at most: the ceiling is the other guard
 
 
@@ -139,16 +140,21 @@ class Climb:
 
 
 def lowest_modes(
-    problem: Counted, theta: Float64[Tensor, "D"], count: int, seed: int = 0
-) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "D k"]]:
-    """The lowest curvatures, as computed, and their directions; at most D of them."""
+    problem: Counted, theta: Float64[Tensor, "D"], count: int, seed: int = 0,
+    anchor: Anchor | None = None,
+) -> tuple[Float64[Tensor, " k"], Float64[Tensor, "D k"]]:  # fmt: skip
+    """The lowest curvatures, as computed, and their directions; at most D of them.
+
+    Where the Hessian is factored for them, that is left in the anchor, an exact one.
+    """
     count, route = min(count, problem.dim), regime(problem.dim)
     if route.eigenpairs:
         values, vectors = problem.hessian_at(theta).eigh()
         return values[:count], vectors[:, :count]
     start = random_start(problem.dim, seed=seed)
-    if route.dense:
-        factor = Factored(problem.hessian_at(theta).dense(), 2 * problem.f.l2)
+    anchor = anchor or Anchor(problem, exact=True)
+    factor = anchor.of(theta) if route.dense else None
+    if factor is not None:
         return lowest_of(factor, start, count)
     found = lanczos(lambda v: problem.hvp(theta, v), start, count=count)
     return found.values, found.vectors
@@ -162,7 +168,7 @@ def lowest_of(
     Low curvatures of a network lie close together, and a Krylov space of H itself takes a thousand
     products to tell them apart.
     """
-    found = lanczos(factor.inverse, start, count=count, order=largest, tol=_ROUGH)
+    found = lanczos(factor.inverse, start, count=count, order=largest, tol=ROUGH)
     return 1 / found.values - factor.shift, found.vectors
 
 

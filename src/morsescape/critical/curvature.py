@@ -87,6 +87,7 @@ class Anchor:
     def __init__(self, problem: Counted, *, exact: bool = False) -> None:
         self.problem, self.exact = problem, exact
         self.metric: Factored | None = None
+        self.theta: Tensor | None = None  # where it was made
         self.products = 0
 
     def at(self, theta: Tensor) -> Factored | None:
@@ -94,12 +95,17 @@ class Anchor:
         price = _REFRESH * (1.0 if self.exact else self.problem.rough_share)
         if self.metric is not None and self.products < price:
             return self.metric
-        return self.renewed(theta)
+        return self._renewed(theta)
 
-    def renewed(self, theta: Tensor) -> Factored | None:
+    def of(self, theta: Tensor) -> Factored | None:
         """That of H at θ itself."""
+        made_here = self.theta is not None and torch.equal(self.theta, theta)
+        return self.metric if made_here else self._renewed(theta)
+
+    def _renewed(self, theta: Tensor) -> Factored | None:
         self.metric = None  # frees the old factor before the new matrix is made
         self.metric, self.products = factored_at(self.problem, theta, exact=self.exact), 0
+        self.theta = theta
         return self.metric
 
 

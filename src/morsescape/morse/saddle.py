@@ -12,7 +12,7 @@ from jaxtyping import Float64
 from torch import Tensor
 
 from morsescape.boundary import a_count, a_number, a_progress, a_seed, a_vector, checked, instance
-from morsescape.critical.climb import Climb, lowest_modes, span
+from morsescape.critical.climb import FAR, Climb, lowest_modes, span
 from morsescape.critical.diagnose import diagnose
 from morsescape.critical.find import Find
 from morsescape.critical.loop import Point, Stop
@@ -33,7 +33,6 @@ _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _TRIES = 6  # ways out of a minimum that are climbed
 _LINES = 2  # ways out along which a trajectory is followed: each costs as much as many climbs
-_REACH = 100.0  # how far positive curvature is climbed, as above
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
 
@@ -198,7 +197,7 @@ class SaddleSearch(Find):
             climbed = self.climb(
                 theta, mode, gap=_GAP * size, ceiling=ceiling, tol=self.tol,
                 max_steps=self.max_steps, keep=start.keep,
-                reach=_REACH * size if start.keep else math.inf,
+                reach=FAR * size if start.keep else math.inf,
             )  # fmt: skip
             self.steps += 1
             point = climbed.point
@@ -206,10 +205,13 @@ class SaddleSearch(Find):
                 return self._newton(point, definite=False), ""
             if point.norm > self.tol:
                 return point, climbed.why
-            values, vectors = lowest_modes(self.problem, point.theta, 2, self.seed)
+            values, vectors = self._two_lowest(point.theta)
             across = int((values < 0).sum() == 2)  # at a minimum there is none to go down along
             theta, mode = point.theta + _KICK * size * vectors[:, across], vectors[:, 0]
         return point, climbed.why
+
+    def _two_lowest(self, theta: Tensor) -> tuple[Tensor, Tensor]:
+        return lowest_modes(self.problem, theta, 2, self.seed, self.climb.anchor)
 
     # -- where to begin ---------------------------------------------------------------------------
 
@@ -237,13 +239,13 @@ class SaddleSearch(Find):
 
     def _around(self, theta: Tensor) -> Iterator[Start]:
         point = Point.at(self.problem, theta)
-        values, vectors = lowest_modes(self.problem, theta, 2, self.seed)
+        values, vectors = self._two_lowest(theta)
         size = span(theta)
         if point.norm > 1e-6 * size * max(float(values.abs().max()), 1e-300):
             yield Start(theta, vectors[:, 0], None, keep=_KEEP)
             theta = bottom(self.problem, point, self.tol)
             size = span(theta)
-            values, vectors = lowest_modes(self.problem, theta, 2, self.seed)
+            values, vectors = self._two_lowest(theta)
         negative = int((values < 0).sum())
         if negative >= 2:
             for sign in (1, -1):

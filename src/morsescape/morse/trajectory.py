@@ -21,7 +21,7 @@ import torch
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.critical.climb import span
+from morsescape.critical.climb import FAR, span
 from morsescape.critical.evaluations import Counted
 
 _STEPS = 150  # accepted or not
@@ -29,7 +29,6 @@ _NEWTON = 4  # corrections of a step
 _ON = 0.1  # ‖∇f - μ r‖ against |μ|, on the curve
 _TURN = 0.7  # least cosine between the tangents of two steps
 _GROW, _SHRINK, _QUICK = 1.6, 2.5, 2  # step factors, and corrections after which it grows
-_FAR = 100.0  # of `span`: a trajectory that is farther leads nowhere
 
 
 def to_the_next(
@@ -60,7 +59,7 @@ def to_the_next(
             return nearer[0], nearer[1].tangent[:-1]
         here, mu, curve = end, end_mu, following
         length *= _GROW if corrections <= _QUICK else 1.0
-        if not float((here - theta).norm()) <= _FAR * span(theta):
+        if not float((here - theta).norm()) <= FAR * span(theta):
             return None
     return None
 

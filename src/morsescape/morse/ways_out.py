@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from jaxtyping import Float64
 from torch import Tensor
 
-from morsescape.critical.climb import lowest_of, span
+from morsescape.critical.climb import FAR, ROUGH, lowest_of, span
 from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.critical.quadratic_model import krylov_model
@@ -34,10 +34,8 @@ from morsescape.spectrum.lanczos import lanczos, random_start
 
 _LOOK, _FEW = 24, 6  # modes that are looked at; where all are products with the Hessian
 _STEP = 0.05  # of `span`: between the points of the differences
-_FAR = 100.0  # of `span`: a pass of the model that is farther is none
 _FLAT = 1e-11  # curvature against the largest, below which nothing is told of a mode
 _PRODUCTS = 60  # of a solution with H, where there is no matrix
-_ROUGH = 1e-4  # residual of an eigenpair that is only a direction to go
 
 Inverse = Callable[[Tensor], Tensor]
 
@@ -88,7 +86,7 @@ def valleys(
         for way in (1.0, -1.0):
             told = abs(c) > _FLAT * size
             distance, height = _pass(c, way * tau, kappa) if told else (math.inf, math.inf)
-            if not distance <= _FAR * span(theta):
+            if not distance <= FAR * span(theta):
                 distance = height = math.inf
             found.append(Valley(theta, way * v, bend, distance, height))
     return sorted(found, key=lambda valley: valley.height)  # stable: the softest first, of equals
@@ -125,12 +123,12 @@ def _soft(
             values[:_LOOK], vectors[:, :_LOOK],
             lambda v: vectors @ ((vectors.t() @ v) / sizes), size,
         )  # fmt: skip
-    factor = anchor.renewed(theta) if route.dense else None
+    factor = anchor.of(theta) if route.dense else None
     if factor is not None:
         low = lowest_of(factor, _seen(problem, theta, seed), _LOOK)
         return *low, factor.inverse, factor.size
     start = _seen(problem, theta, seed)
-    few = lanczos(lambda v: problem.hvp(theta, v), start, count=_FEW, tol=_ROUGH)
+    few = lanczos(lambda v: problem.hvp(theta, v), start, count=_FEW, tol=ROUGH)
 
     def solved(v: Tensor) -> Tensor:
         if not bool(v.any()):

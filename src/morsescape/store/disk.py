@@ -26,16 +26,14 @@ _LINKS = 40  # followed from one name, as Linux does
 _ELSEWHERE = "choose another folder; what was saved before is intact"
 _CURES = {
     errno.EISDIR: "name a file in it",
-    errno.ENOENT: _ELSEWHERE,
-    errno.ENOTDIR: _ELSEWHERE,
-    errno.EACCES: _ELSEWHERE,
-    errno.EPERM: _ELSEWHERE,
-    errno.EROFS: _ELSEWHERE,
+    **dict.fromkeys(
+        (errno.ENOENT, errno.ENOTDIR, errno.EACCES, errno.EPERM, errno.EROFS), _ELSEWHERE
+    ),
     errno.ENAMETOOLONG: "choose a shorter name",
     errno.EMFILE: "close some files, or raise the limit: ulimit -n",
     errno.ENXIO: "start what reads from it first",
 }
-_OTHERWISE = "free some space or choose another folder; what was saved before is intact"
+_OTHERWISE = f"free some space or {_ELSEWHERE}"
 _TRIES = 3  # of a write whose temporary file another process took for abandoned
 
 
@@ -110,10 +108,9 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
 
 def _write_whole(path: Path, content: bytes) -> None:
     if os.path.exists(path) and not os.path.isfile(path):  # noqa: PTH110, PTH113
-        raise (
-            OSError(errno.EISDIR, "it is a folder") if path.is_dir()
-            else OSError(0, "it is no regular file")
-        )  # fmt: skip
+        if path.is_dir():
+            raise OSError(errno.EISDIR, "it is a folder")
+        raise OSError(0, "it is no regular file")
     path.parent.mkdir(parents=True, exist_ok=True)
     _sweep(path.parent)
     for tried in range(1, _TRIES + 1):

@@ -90,12 +90,8 @@ def tree_command(result: TreeResult) -> str:
     text = f"morsescape tree{point_options(own.point)} --runs {own.runs} --retries {own.retries}"
     text += f" --most {own.most}" + (f" --seed {own.seed}" if own.seed else "")
     text += f" --held-out {own.held_out}" * bool(own.held_out)
-    return (
-        text
-        + ("" if own.paths else " --no-paths")
-        + " --copies" * own.copies
-        + (" --downhill" * own.downhill)
-    )
+    text += " --no-paths" * (not own.paths) + " --copies" * own.copies
+    return text + " --downhill" * own.downhill
 
 
 _Table = tuple[tuple[str, ...], tuple[tuple[str, ...], ...]]
