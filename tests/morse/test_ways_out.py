@@ -1,4 +1,4 @@
-"""Ways out of a minimum: the quartic model along a valley, and trajectories along narrow ones."""
+"""Ways out of a minimum: the quartic model along a valley."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from torch import Tensor
 
 import morsescape as ms
 from morsescape.critical import climb as climbing
-from morsescape.critical.climb import Climb, lowest_modes, span
+from morsescape.critical.climb import Climb, lowest_modes
 from morsescape.critical.curvature import Anchor
 from morsescape.critical.evaluations import Counted
 from morsescape.hessian.regime import REGIMES
 from morsescape.morse import ways_out as room
-from morsescape.morse.trajectory import to_the_next
 from morsescape.morse.ways_out import Valley, valleys
 
 
@@ -82,35 +81,6 @@ def test_directions_that_the_loss_does_not_see_are_not_climbed(monkeypatch):
     )
     assert ms.find_saddle(unseen, theta).index == 1
     assert len(climbs) == 1
-
-
-def narrow(t: Tensor) -> Tensor:
-    """A soft double well along a stiff valley that swings thrice: minima at t₀ = ±1."""
-    k = torch.arange(1, 4, dtype=t.dtype)
-    off = t[1:] - 1 - 0.5 * torch.sin(3 * k * t[0])
-    return 1e-4 * (t[0] * t[0] - 1) ** 2 + 0.5 * (k * off**2).sum()
-
-
-def test_along_a_narrow_valley_a_trajectory_leads_to_the_pass():
-    f = ms.Objective.from_function(narrow, 4)
-    k = torch.arange(1, 4).double()
-    minimum = torch.cat([torch.ones(1).double(), 1 + 0.5 * torch.sin(3 * k)])
-    problem, ends = Counted(f), []
-    for way in ways_of(f, minimum):
-        found = to_the_next(problem, minimum, way.mode, 0.05 * span(minimum))
-        ends += [] if found is None else [found[0]]
-    assert any(float((end - torch.tensor([0.0, 1, 1, 1]).double()).norm()) < 0.2 for end in ends)
-    saddle = ms.find_saddle(f, minimum)
-    assert saddle.index == 1
-    assert saddle.certificate.proves(1)
-    assert abs(float(saddle.theta[0])) < 1e-9
-
-
-def test_a_trajectory_out_of_a_bowl_leads_nowhere():
-    f = ms.Objective.from_function(lambda t: (t * t).sum() + (t**4).sum(), 3)
-    mode = torch.tensor([1.0, 0, 0]).double()
-    assert to_the_next(Counted(f), torch.zeros(3).double(), mode, 0.1) is None
-    assert "uphill" in ms.find_saddle(f, torch.zeros(3).double()).reason
 
 
 @pytest.mark.parametrize("route", REGIMES[1:], ids=lambda route: route.name)

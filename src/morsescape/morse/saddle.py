@@ -20,8 +20,8 @@ from morsescape.critical.result import CriticalPoint, SearchStatus
 from morsescape.errors import ArgumentError
 from morsescape.hessian.regime import regime
 from morsescape.morse.bisection import Bisection, bottom
-from morsescape.morse.trajectory import to_the_next
-from morsescape.morse.ways_out import valleys
+from morsescape.morse.valley_floor import passes_along
+from morsescape.morse.ways_out import Valley, valleys
 from morsescape.objective import Objective
 from morsescape.paths.connect import aligned, coincide
 from morsescape.paths.path import Path
@@ -32,7 +32,7 @@ _KEEP = 8  # steps with one Hessian at first, where another start costs little
 _KICK = 0.05  # the same for a step off a critical point
 _LEAVES = 4  # critical points of another index left on the way from one start
 _TRIES = 6  # ways out of a minimum that are climbed
-_LINES = 2  # ways out along which a trajectory is followed: each costs as much as many climbs
+_FIRST = 1  # of them before the floor of the softest valley is followed, which costs as some do
 _ROOM = 1.0  # f may rise so many times as far above the start as that is above the lower end
 
 
@@ -89,7 +89,7 @@ def find_saddle(
                        a descent ends, and the descent is left where it lingers
     a path             its highest point
     a minimum          a little off it, or farther, along the valleys with the lowest passes by a
-                       quartic model (`morse.ways_out`, `morse.trajectory`)
+                       quartic model (`morse.ways_out`, `morse.valley_floor`)
     a saddle of higher a little off it along its second negative direction (the midpoint of a
     index              network and its permuted copy lies on a plane of symmetry, where gradients
                        stay: such points attract there)
@@ -257,16 +257,25 @@ class SaddleSearch(Find):
             yield from self._out_of(theta)
 
     def _out_of(self, theta: Tensor) -> Iterator[Start]:
-        """A little up the likeliest valleys, at their models' passes, where trajectories lead."""
-        ways = valleys(self.problem, theta, self.climb.anchor, self.seed)[:_TRIES]
+        """A little up the likeliest valleys; along the softest's floor; at their models' passes."""
+        found = valleys(self.problem, theta, self.climb.anchor, self.seed)
+        ways = found[:_TRIES]
         near = [min(_KICK * span(theta), way.distance) for way in ways]
-        for way, t in zip(ways, near, strict=True):
-            yield Start(way.at(t), way.mode, None, keep=_KEEP)
+        starts = [
+            Start(way.at(t), way.mode, None, keep=_KEEP) for way, t in zip(ways, near, strict=True)
+        ]
+        yield from starts[:_FIRST]
+        yield from self._on_floors(theta, found)
+        yield from starts[_FIRST:]
         for way, t in zip(ways, near, strict=True):
             if t < way.distance < math.inf:
                 yield Start(way.at(way.distance), way.mode, None, keep=_KEEP)
-        lines = _LINES if regime(self.problem.dim).eigenpairs else 0
-        for way, t in zip(ways[:lines], near[:lines], strict=True):
-            end = to_the_next(self.problem, theta, way.mode, t)
-            if end is not None:
+
+    def _on_floors(self, theta: Tensor, ways: list[Valley]) -> Iterator[Start]:
+        """Where the floor of the softest valley leads, both ways."""
+        softest = min(ways, key=lambda way: way.curvature)
+        if regime(self.problem.dim).eigenpairs and softest.curvature < math.inf:
+            both = [way for way in ways if way.curvature == softest.curvature]
+            first = [min(_KICK * span(theta), way.distance) for way in both]
+            for end in passes_along(self.problem, theta, [way.mode for way in both], first):
                 yield Start(*end, None)

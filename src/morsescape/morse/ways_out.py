@@ -35,6 +35,7 @@ from morsescape.spectrum.lanczos import lanczos, random_start
 _LOOK, _FEW = 24, 6  # modes that are looked at; where all are products with the Hessian
 _STEP = 0.05  # of `span`: between the points of the differences
 _FLAT = 1e-11  # curvature against the largest, below which nothing is told of a mode
+_PARABOLA = 1e-6  # change of curvature from point to point, against it, below which there is none
 _PRODUCTS = 60  # of a solution with H, where there is no matrix
 
 Inverse = Callable[[Tensor], Tensor]
@@ -50,6 +51,7 @@ class Valley:
         bend: -½ H⁻¹ w.
         distance: t of the model's pass; infinite where it has none.
         height: of that pass above the minimum.
+        curvature: c; infinite where f is a parabola along v, as far as differences tell.
     """
 
     minimum: Tensor
@@ -57,6 +59,7 @@ class Valley:
     bend: Tensor
     distance: float
     height: float
+    curvature: float
 
     def at(self, t: float) -> Tensor:
         """The point of the valley at t."""
@@ -83,12 +86,15 @@ def valleys(
         across = third - (third @ v) * v
         bend = -0.5 * inverse(across)
         tau, kappa = float(third @ v), float(fourth @ v) + 6 * float(across @ bend)
+        bent = abs(tau) * step + abs(kappa) * step**2 > _PARABOLA * abs(c)
         for way in (1.0, -1.0):
             told = abs(c) > _FLAT * size
             distance, height = _pass(c, way * tau, kappa) if told else (math.inf, math.inf)
             if not distance <= FAR * span(theta):
                 distance = height = math.inf
-            found.append(Valley(theta, way * v, bend, distance, height))
+            found.append(
+                Valley(theta, way * v, bend, distance, height, c if told and bent else math.inf)
+            )
     return sorted(found, key=lambda valley: valley.height)  # stable: the softest first, of equals
 
 
