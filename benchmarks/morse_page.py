@@ -63,9 +63,12 @@ order in t along v, the other variables let go where f is lowest,
 c, τ, q the derivatives along v and w that of the curvature's slope across it. Valleys are climbed
 in the order of their models' passes. The softest modes are often no way out at all: along weights
 of pixels that are 0 in every image only the ridge is felt. Where a valley is too narrow for the
-quadratic model, the curve on which ∇f keeps its direction is followed (Branin 1972). With
-`downhill=True` a graph leads components out of their lowest minima first, so that they go down and
-meet where there are few.
+quadratic model, its floor is followed both ways, up to 1,500 variables: on it ∇f = μ r, r an
+eigenvector of the Hessian (a gradient extremal, Hoffman, Nord & Ruedenberg 1986). A step along r is
+corrected by Newton's in the plane across it (Crippen & Scheraga 1971), always on the floor where f
+is lower; where f turns down is the pass. With `downhill=True` a graph leads components out of their
+lowest minima first, so that they go down and meet where there are few; else it does so when all
+pairs were tried in vain.
 
 ## What is proved
 

@@ -42,7 +42,7 @@ RESULTS = Path("docs/results/xor")
 LEVEL = 1.05  # of the ball in which random starts lie; all critical values found are lower
 CASES = {f"{h}-{l2}": (h, l2) for l2 in (0.03, 0.01) for h in (1, 2, 3, 4, 5)}
 NEWTON = {1: 6_000, 2: 20_000, 3: 30_000, 4: 40_000, 5: 40_000}  # half of them damped
-SEARCHES = {1: 16, 2: 60, 3: 60, 4: 60, 5: 60}  # for minima, and as many for saddles
+SEARCHES = {1: 16, 2: 60, 3: 60, 4: 60, 5: 200}  # for minima, and as many for saddles
 RETRIES = 5
 
 
@@ -99,7 +99,8 @@ def by_library(f: ms.Objective, searches: int, retries: int, seed: int = 0) -> d
             else:
                 minima.append(found)
                 hits.append(1)
-    graph = ms.morse_graph(f, minima, retries=retries, seed=seed)
+    paths = ms.connected(f, minima) if len(minima) > 1 else None
+    graph = ms.morse_graph(f, minima, paths=paths, retries=retries, seed=seed)
     candidates = list(graph.saddles)
     candidates += [ms.find_saddle(f, m, seed=seed) for m in graph.minima]
     candidates += [ms.find_saddle(f, s, seed=seed) for s in starts(f, searches, seed + 1)]

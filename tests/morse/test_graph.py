@@ -243,3 +243,19 @@ def test_components_go_down_and_meet_before_pairs_are_searched(tmp_path):
     again = ms.morse_graph(f, ends, downhill=True, out=tmp_path)
     assert again.attempts == graph.attempts == len(searched)
     assert again.threshold == graph.threshold
+
+
+def test_where_no_search_between_two_minima_succeeds_they_are_led_out_of():
+    f = ms.Objective.from_function(lambda t: (t[0] ** 2 - 1) ** 2 + t[1] ** 2, 2)
+    ends = [ms.find_critical_point(f, torch.tensor([x, 0.1]).double()) for x in (-1.1, 1.1)]
+
+    def out_of_one_only(searches, folder):
+        for search in searches.values():
+            pair = search.pair
+            made = search.carried_out(f, 0)
+            yield made if pair[0] == pair[1] else attempt.Attempt(pair, None, "none was found")
+
+    graph = ms.morse_graph(f, ends, together=out_of_one_only)
+    assert graph.attempts == 2
+    assert {*graph.ends[0]} == {0, 1}
+    assert graph.threshold is not None

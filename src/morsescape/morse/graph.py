@@ -283,7 +283,8 @@ def morse_graph(
         most: searches in all; None is no limit.
         downhill: before pairs are searched, each component's lowest minima are led out of, through
             the pass that seems lowest (`find_saddle` from a minimum). Where minima are many, as
-            along a chain between two, components go down and meet at less cost.
+            along a chain between two, components go down and meet at less cost. Else they are led
+            out of when all pairs were tried in vain.
         out: a folder that keeps every search; an interrupted graph goes on from there.
         at_once: so many pairs are chosen before the next are, by what came of them; which ones
             depends on it, and not on who searches.

@@ -100,9 +100,10 @@ class Growth:
             self._from_tops(tops, most, progress)
         while self.attempts < most:
             room = min(self.at_once, most - self.attempts)
-            pairs = self._exits(room) or self._gaps(room)
+            pairs = (self._exits(room) if self.downhill else []) or self._gaps(room)
             if not pairs and self._joined():
                 pairs = self._across(min(room, retries - self.retried))
+            pairs = pairs or self._exits(room)  # all pairs were tried, in vain
             if not pairs:
                 break
             self._search([self._between(pair) for pair in pairs], progress)
@@ -268,7 +269,7 @@ class Growth:
         First where fewest were tried. Parts so go down, as water does, and meet where the landscape
         is low: there are fewer minima than on the way between two high ones.
         """
-        if not self.downhill or self._joined():
+        if self._joined():
             return []
         choices = list[tuple[int, int]]()
         for part in self._parts():
