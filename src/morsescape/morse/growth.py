@@ -98,12 +98,12 @@ class Growth:
         tops = [(pair, path, t) for pair, path in (paths or {}).items() for t in path.tops()]
         if not self.downhill:
             self._from_tops(tops, most, progress)
+        first, then = (self._exits, self._gaps) if self.downhill else (self._gaps, self._exits)
         while self.attempts < most:
             room = min(self.at_once, most - self.attempts)
-            pairs = (self._exits(room) if self.downhill else []) or self._gaps(room)
+            pairs = first(room) or then(room)
             if not pairs and self._joined():
                 pairs = self._across(min(room, retries - self.retried))
-            pairs = pairs or self._exits(room)  # all pairs were tried, in vain
             if not pairs:
                 break
             self._search([self._between(pair) for pair in pairs], progress)

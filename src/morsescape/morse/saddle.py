@@ -260,15 +260,12 @@ class SaddleSearch(Find):
         """A little up the likeliest valleys; along the softest's floor; at their models' passes."""
         found = valleys(self.problem, theta, self.climb.anchor, self.seed)
         ways = found[:_TRIES]
-        near = [min(_KICK * span(theta), way.distance) for way in ways]
-        starts = [
-            Start(way.at(t), way.mode, None, keep=_KEEP) for way, t in zip(ways, near, strict=True)
-        ]
+        starts = [Start(way.at(_near(way)), way.mode, None, keep=_KEEP) for way in ways]
         yield from starts[:_FIRST]
         yield from self._on_floors(theta, found)
         yield from starts[_FIRST:]
-        for way, t in zip(ways, near, strict=True):
-            if t < way.distance < math.inf:
+        for way in ways:
+            if _near(way) < way.distance < math.inf:
                 yield Start(way.at(way.distance), way.mode, None, keep=_KEEP)
 
     def _on_floors(self, theta: Tensor, ways: list[Valley]) -> Iterator[Start]:
@@ -276,6 +273,11 @@ class SaddleSearch(Find):
         softest = min(ways, key=lambda way: way.curvature)
         if regime(self.problem.dim).eigenpairs and softest.curvature < math.inf:
             both = [way for way in ways if way.curvature == softest.curvature]
-            first = [min(_KICK * span(theta), way.distance) for way in both]
-            for end in passes_along(self.problem, theta, [way.mode for way in both], first):
+            modes, first = [way.mode for way in both], [_near(way) for way in both]
+            for end in passes_along(self.problem, theta, modes, first):
                 yield Start(*end, None)
+
+
+def _near(way: Valley) -> float:
+    """How far up a valley is a little, and no farther than its model's pass."""
+    return min(_KICK * span(way.minimum), way.distance)

@@ -96,6 +96,8 @@ class _Floor:
             self.length /= _SHRINK
             self.left = self.length < _SHORTEST * self.longest
             return None
+        # f, not μ: a point δ beside the floor, where f is stiff by k, has a slope wrong by k δ and
+        # an f by k δ²/2; and f has to have risen, as the start may be beside the minimum
         if end.value < self.here.value and self.before.value < self.here.value:
             self.left = True
             return self._top(end)

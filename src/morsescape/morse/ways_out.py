@@ -86,15 +86,14 @@ def valleys(
         across = third - (third @ v) * v
         bend = -0.5 * inverse(across)
         tau, kappa = float(third @ v), float(fourth @ v) + 6 * float(across @ bend)
+        told = abs(c) > _FLAT * size
         bent = abs(tau) * step + abs(kappa) * step**2 > _PARABOLA * abs(c)
+        curvature = c if told and bent else math.inf
         for way in (1.0, -1.0):
-            told = abs(c) > _FLAT * size
             distance, height = _pass(c, way * tau, kappa) if told else (math.inf, math.inf)
             if not distance <= FAR * span(theta):
                 distance = height = math.inf
-            found.append(
-                Valley(theta, way * v, bend, distance, height, c if told and bent else math.inf)
-            )
+            found.append(Valley(theta, way * v, bend, distance, height, curvature))
     return sorted(found, key=lambda valley: valley.height)  # stable: the softest first, of equals
 
 
